@@ -1,0 +1,81 @@
+# The commands of this repository. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+BIN := .venv/bin
+READY := .venv/.ready
+# The first of these that exists, unless PYTHON is given.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell $(name) --version 2>/dev/null),$(name))))
+
+STRICT := vm consensus market node/ledger dispatch
+JOBS ?= 2
+# Hypothesis draws its examples from this; `make test SEED=random` explores.
+SEED ?= 1
+TEST_LIMIT_S ?= 600
+SEEDS ?= 200
+# More arguments for pytest, for example ARGS="tests/house -k imports".
+ARGS ?=
+
+.PHONY: help setup demo test lint format sim bench lock clean
+
+help: ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
+
+setup: $(READY) ## create .venv with bitenergy and its pinned dependencies, if needed
+
+# Renewed when the pins or the package description change; the mark comes last, so a setup
+# that was cut short is taken up again.
+$(READY): requirements.lock pyproject.toml
+	@if [ -z "$(PYTHON)" ] || ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    echo "setup: Python 3.11 or newer is needed; name one with: make $@ PYTHON=/path/to/python" >&2; exit 1; fi
+	@if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    echo "setup: creating .venv with $$($(PYTHON) --version)"; rm -rf .venv; \
+	    $(PYTHON) -m venv .venv >/dev/null || { rm -rf .venv; \
+	        echo "setup: no environment could be made; on Debian: apt-get install python3-venv" >&2; exit 1; }; fi
+	@total=$$(grep -cE '^[A-Za-z0-9]' requirements.lock); count=0; \
+	echo "setup: installing $$total pinned packages (a minute or two the first time)"; \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-input -r requirements.lock \
+	| while IFS= read -r line; do \
+	    case "$$line" in \
+	        Collecting*|"Requirement already"*) count=$$((count + 1)); \
+	            if [ -t 1 ]; then printf '\rsetup: %d of %d ' $$count $$total; fi ;; \
+	        Installing*) if [ -t 1 ]; then printf '\rsetup: unpacking      \n'; fi ;; \
+	    esac; done
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "setup: ready, $(BIN)/bitenergy"
+
+demo: setup ## four validators trade the three published cases; fails if a figure differs
+	@$(BIN)/bitenergy demo --case all --exit
+
+test: setup ## the whole test suite on two cores
+	@timeout --foreground --signal=INT --kill-after=20 $(TEST_LIMIT_S) \
+	    $(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup --durations=10 \
+	    --hypothesis-seed=$(SEED) $(ARGS) \
+	|| { status=$$?; [ $$status -ne 124 ] || echo "test: stopped after $(TEST_LIMIT_S) s" >&2; exit $$status; }
+
+lint: setup ## ruff, and mypy strict on the layers below node
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check . || { echo "lint: lay the code out with: make format" >&2; exit 1; }
+	@$(BIN)/mypy $(STRICT)
+
+format: setup ## lay the code out and apply the safe mends
+	@$(BIN)/ruff check --quiet --fix . || true
+	@$(BIN)/ruff format .
+
+sim: setup ## consensus in simulation, SEEDS=1000 for more networks
+	@BITENERGY_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest --numprocesses=$(JOBS) --hypothesis-seed=$(SEED) -m simulation $(ARGS)
+
+bench: setup ## transactions per second of four validators on this machine
+	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)
+
+lock: setup ## write what .venv holds into requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; \
+	   $(BIN)/python -m pip freeze --all --exclude-editable | grep -vE '^(pip|wheel)=='; } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+clean: ## remove .venv, builds and caches
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .numba_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
