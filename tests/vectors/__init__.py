@@ -1,0 +1,1 @@
+"""Frozen test vectors, the program that writes them, and the test that holds code to them."""

@@ -1,0 +1,1 @@
+"""The deterministic kernel: primitives, state overlay, gas, the module runtime, system modules."""

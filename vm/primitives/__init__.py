@@ -1,0 +1,1 @@
+"""Bytes, hashes, Merkle trees, signatures, checked integers and the error tree."""

@@ -1,0 +1,1 @@
+"""The modules every chain needs: accounts, members, validators, parameters."""
