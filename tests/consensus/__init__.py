@@ -1,0 +1,1 @@
+"""Tests of the engines: transitions by the paper's lines, conformance, golden transcripts."""

@@ -1,0 +1,1 @@
+"""Seeded simulation of whole networks: real engines, a simulated world, separate checkers."""
