@@ -1,0 +1,173 @@
+"""Reading final blocks for answers: bytes as stored, decoded one by one, a few kept at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgpack
+
+from node.api.answers import ApiError
+from node.ledger.block import Header
+from node.ledger.receipt import Receipt, decode_receipt
+from node.ledger.transaction import Transaction, decode_transaction
+from node.store import StorageFailure, Store
+from vm.primitives.errors import InvariantViolation
+
+CACHED_BYTES: Final = 8_388_608
+"""How many bytes of blocks are kept at hand."""
+SLICE_MS: Final = 4
+"""How long a search may hold the event loop at a time."""
+# What Python adds to each stored item.
+_ITEM_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """A final block as it is stored."""
+
+    header: Header
+    """Its header."""
+    block_id: bytes
+    """Its id, 32 bytes."""
+    transactions: tuple[bytes, ...]
+    """Canonical bytes of its transactions."""
+    receipts: tuple[bytes, ...]
+    """Canonical bytes of its receipts: what was due, the transactions', the block's end."""
+    evidence: tuple[bytes, ...]
+    """Canonical bytes of its evidence."""
+    first: int
+    """Place of the first transaction's receipt."""
+
+    @property
+    def height(self) -> int:
+        """Its height."""
+        return self.header.height
+
+    def transaction(self, number: int) -> Transaction:
+        """Return one of its transactions."""
+        return decode_transaction(self.transactions[number])
+
+    def receipt(self, number: int) -> Receipt:
+        """Return the receipt of one of its transactions."""
+        return decode_receipt(self.receipts[self.first + number])
+
+    def system_receipts(self) -> Sequence[bytes]:
+        """Return the receipts of what happened by itself."""
+        return self.receipts[: self.first] + self.receipts[self.first + len(self.transactions) :]
+
+
+class ChainReader:
+    """Final blocks by height, the last few used of them in memory."""
+
+    __slots__ = ("_cached", "_cached_bytes", "_store")
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._cached: OrderedDict[int, tuple[StoredBlock, int]] = OrderedDict()
+        self._cached_bytes = 0
+
+    def block(self, height: int) -> StoredBlock:
+        """Return the final block at `height`, which is there; raises InvariantViolation if not."""
+        found = self._cached.get(height)
+        if found is not None:
+            self._cached.move_to_end(height)
+            return found[0]
+        block, size = self._load(height)
+        self._cached[height] = (block, size)
+        self._cached_bytes += size
+        while self._cached_bytes > CACHED_BYTES and len(self._cached) > 1:
+            _, (_, dropped) = self._cached.popitem(last=False)
+            self._cached_bytes -= dropped
+        return block
+
+    def header(self, height: int) -> Header:
+        """Return the header of the final block at `height`, which is there."""
+        found = self._store.head(height)
+        if found is None:
+            raise InvariantViolation(f"the store lacks the head of final block {height}")
+        return found.header
+
+    def count_transactions(self, height: int) -> int:
+        """Return how many transactions a final block holds, without decoding them."""
+        stored = self._store.body_bytes(height)
+        if stored is None:
+            raise InvariantViolation(f"the store lacks the body of final block {height}")
+        unpacker = msgpack.Unpacker(max_buffer_size=len(stored))
+        unpacker.feed(stored)
+        unpacker.read_array_header()
+        for _ in range(4):
+            unpacker.skip()
+        return int(unpacker.read_array_header())
+
+    def find_height(self, which: int | bytes | None) -> int:
+        """Return the height of the block with a height or id, or of the latest.
+
+        Raises ApiError 404 where there is none.
+        """
+        head = self._store.height
+        if which is None:
+            return head
+        if isinstance(which, bytes):
+            height = self._store.find_block(which)
+            if height is None:
+                raise ApiError(404, "unknown_block", "no final block has this id", actual=which)
+            return height
+        if which > head:
+            raise ApiError(
+                404,
+                "unknown_block",
+                "there is no final block at this height yet",
+                expected=f"0 to {head}",
+                actual=which,
+            )
+        return which
+
+    def _load(self, height: int) -> tuple[StoredBlock, int]:
+        header = self.header(height)
+        body = self._store.body(height)
+        if body is None:
+            raise InvariantViolation(f"the store lacks the body of final block {height}")
+        receipts = self._store.receipt_bytes(height)
+        first = _first_receipt(receipts, body.transactions, height)
+        block = StoredBlock(
+            header, header.block_id(), body.transactions, receipts, body.evidence, first
+        )
+        items = (*body.transactions, *receipts, *body.evidence)
+        return block, 2_048 + sum([len(item) + _ITEM_BYTES for item in items])
+
+
+def _first_receipt(receipts: Sequence[bytes], transactions: Sequence[bytes], height: int) -> int:
+    """Return where the transactions' receipts begin: at the one that names the first of them."""
+    if not transactions:
+        return len(receipts)
+    wanted = decode_transaction(transactions[0]).id
+    for place, data in enumerate(receipts):
+        if wanted in data and decode_receipt(data).transaction_id == wanted:
+            if place + len(transactions) <= len(receipts):
+                return place
+    raise StorageFailure(f"the receipts of block {height} do not belong to its transactions")
+
+
+class Pace:
+    """A search that shares the event loop, and ends when its time is up."""
+
+    __slots__ = ("_end_s", "_slice_end_s")
+
+    def __init__(self, search_ms: int) -> None:
+        now_s = time.monotonic()
+        self._end_s = now_s + search_ms / 1000
+        self._slice_end_s = now_s + SLICE_MS / 1000
+
+    async def may_go_on(self) -> bool:
+        """Let others run if it is their turn; tell whether there is time left."""
+        now_s = time.monotonic()
+        if now_s >= self._slice_end_s:
+            await asyncio.sleep(0)
+            now_s = time.monotonic()
+            self._slice_end_s = now_s + SLICE_MS / 1000
+        return now_s < self._end_s

@@ -1,0 +1,119 @@
+"""The names of the values that events carry, and whose money and energy they move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from vm.context import Event
+from vm.primitives.codec import Encodable
+
+TRADE: Final = ("market", "trade")
+PENALTY: Final = ("market", "penalty")
+
+_OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
+EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
+    ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
+    ("accounts", "mint"): ("to", "amount_micro"),
+    ("accounts", "burn"): ("from", "amount_micro"),
+    ("accounts", "mint_energy"): ("to", "energy_milli_wh"),
+    ("accounts", "burn_energy"): ("from", "energy_milli_wh"),
+    ("members", "admit"): ("account", "name", "roles"),
+    ("members", "suspend"): ("account",),
+    ("members", "reinstate"): ("account",),
+    ("members", "remove"): ("account",),
+    ("members", "set_roles"): ("account", "roles"),
+    ("members", "set_bus"): ("account", "bus"),
+    ("members", "rotate_key"): ("account", "new_key"),
+    ("members", "set_node_key"): ("account", "node_key"),
+    ("members", "set_vote_key"): ("account", "vote_key"),
+    ("consensus", "equivocation"): ("account", "height", "kind"),
+    ("market", "post"): (*_OFFER, "price_micro_per_kwh"),
+    ("market", "update"): (*_OFFER, "price_micro_per_kwh"),
+    ("market", "withdraw"): _OFFER,
+    ("market", "expire"): _OFFER,
+    TRADE: (
+        "market",
+        "buyer",
+        "seller",
+        "offer_id",
+        "interval",
+        "energy_milli_wh",
+        "price_micro_per_kwh",
+        "penalty_micro_per_kwh",
+        "amount_micro",
+    ),
+    PENALTY: ("market", "payee", "buyer", "offer_id", "amount_micro"),
+    ("market", "set_pair_limit"): ("market", "first", "second", "limit_milli_wh"),
+    ("market", "set_line_rating"): ("market", "line", "rating_w"),
+    ("market", "set_policy"): (
+        "market",
+        "policy",
+        "penalty_price_micro_per_kwh",
+        "penalty_payee",
+    ),
+}
+"""The fields of each event by module and name."""
+_ANY_MODULE: Final[Mapping[str, tuple[str, ...]]] = {
+    "approval": ("action", "reached", "needed"),
+}
+# By event: the account's field, the field of the amount, and whether it comes (1) or goes (-1).
+_MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
+    ("accounts", "transfer"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
+    ("accounts", "mint"): (("to", "amount_micro", 1),),
+    ("accounts", "burn"): (("from", "amount_micro", -1),),
+    TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
+    PENALTY: (("payee", "amount_micro", 1),),
+}
+_ENERGY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
+    ("accounts", "transfer_energy"): (
+        ("from", "energy_milli_wh", -1),
+        ("to", "energy_milli_wh", 1),
+    ),
+    ("accounts", "mint_energy"): (("to", "energy_milli_wh", 1),),
+    ("accounts", "burn_energy"): (("from", "energy_milli_wh", -1),),
+    TRADE: (("buyer", "energy_milli_wh", 1), ("seller", "energy_milli_wh", -1)),
+}
+
+
+def name_values(
+    module: str, event: str, values: tuple[Encodable, ...]
+) -> list[tuple[str, Encodable]]:
+    """Return an event's values with their names; with their places where no names are known."""
+    names = EVENT_FIELDS.get((module, event)) or _ANY_MODULE.get(event)
+    if names is None or len(names) != len(values):
+        return [(str(place), value) for place, value in enumerate(values)]
+    return list(zip(names, values, strict=True))
+
+
+def moved(account: bytes, events: Iterable[Event]) -> tuple[int | None, int | None]:
+    """Return the money (micro-tokens) and energy (milliwatt-hours) that events brought an account.
+
+    Negative for what it gave, None where no event tells of any. Energy counts whether it is set
+    aside or not. Penalties that go to others precede their trade and are part of its amount.
+    """
+    money: int | None = None
+    energy: int | None = None
+    withheld = 0
+    for module, name, values in events:
+        kind = (module, name)
+        fields = dict(name_values(module, name, values))
+        if kind == PENALTY:
+            withheld += _amount(fields, "amount_micro")
+        for field, amount, sign in _MONEY.get(kind, ()):
+            if fields.get(field) == account:
+                money = (money or 0) + sign * _amount(fields, amount)
+                if kind == TRADE and field == "seller":
+                    money -= withheld
+        for field, amount, sign in _ENERGY.get(kind, ()):
+            if fields.get(field) == account:
+                energy = (energy or 0) + sign * _amount(fields, amount)
+        if kind == TRADE:
+            withheld = 0
+    return money, energy
+
+
+def _amount(fields: Mapping[str, Encodable], name: str) -> int:
+    value = fields.get(name)
+    return value if isinstance(value, int) else 0

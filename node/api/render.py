@@ -1,0 +1,191 @@
+"""The chain's objects as JSON: integers in base units, hashes in hex, accounts as addresses."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+
+from node.api.answers import JsonObject, JsonValue
+from node.api.event_fields import name_values
+from node.ledger.block import Header
+from node.ledger.receipt import Receipt
+from node.ledger.transaction import Transaction
+from vm.context import Event
+from vm.overlay import StateReader
+from vm.primitives.address import ACCOUNT_ID_BYTES, encode_address
+from vm.primitives.codec import Encodable
+from vm.primitives.integers import trade_amount_micro
+from vm.runtime import Call, Runtime
+from vm.system.accounts import STATUS_NAMES, Account
+from vm.system.members import Member, read_member
+
+MAX_NAMES = 8_192
+
+
+class Names:
+    """The names of members; they never change, so they are remembered."""
+
+    __slots__ = ("_known", "_state")
+
+    def __init__(self, state: StateReader) -> None:
+        self._state = state
+        self._known: dict[bytes, str] = {}
+
+    def find(self, account: bytes) -> str | None:
+        """Return the name of an account; None if it is no member's."""
+        name = self._known.get(account)
+        if name is None:
+            member = read_member(self._state, account)
+            if member is None:
+                return None
+            if len(self._known) >= MAX_NAMES:
+                self._known.clear()
+            name = self._known[account] = member.name
+        return name
+
+
+def to_base64(data: bytes) -> str:
+    """Return bytes as base64."""
+    return b64encode(data).decode("ascii")
+
+
+def plain(value: Encodable) -> JsonValue:
+    """Return a value of the chain as JSON: 20 bytes as an address, other bytes in hex."""
+    if isinstance(value, bytes):
+        return encode_address(value) if len(value) == ACCOUNT_ID_BYTES else value.hex()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    return [plain(item) for item in value]
+
+
+def named(fields: Iterable[tuple[str, Encodable]], names: Names) -> JsonObject:
+    """Return named values as an object; beside an account stands its name as `…_name`."""
+    found: JsonObject = {}
+    for name, value in fields:
+        found[name] = plain(value)
+        if isinstance(value, bytes) and len(value) == ACCOUNT_ID_BYTES:
+            known = names.find(value)
+            if known is not None:
+                found[f"{name}_name"] = known
+    return found
+
+
+def header_json(header: Header, names: Names) -> JsonObject:
+    """Return a header's fields."""
+    return {
+        "genesis": header.genesis.hex(),
+        "height": header.height,
+        "time_ms": header.time_ms,
+        "parent": header.parent.hex(),
+        "last_commit": header.last_commit.hex(),
+        "evidence_root": header.evidence_root.hex(),
+        "transactions_root": header.transactions_root.hex(),
+        "state_root": header.state_root.hex(),
+        "receipts_root": header.receipts_root.hex(),
+        "validators": header.validators.hex(),
+        "next_validators": header.next_validators.hex(),
+        "parameters": header.parameters.hex(),
+        "gas_used": header.gas_used,
+        "proposer": encode_address(header.proposer),
+        "proposer_name": names.find(header.proposer),
+        "seal": header.seal.hex(),
+    }
+
+
+def transaction_json(transaction: Transaction, runtime: Runtime, names: Names) -> JsonObject:
+    """Return a transaction with its calls' arguments by name."""
+    return {
+        "id": transaction.id.hex(),
+        "genesis": transaction.genesis.hex(),
+        "sender": encode_address(transaction.sender),
+        "sender_name": names.find(transaction.sender),
+        "key": transaction.key.hex(),
+        "nonce": transaction.nonce,
+        "gas_limit": transaction.gas_limit,
+        "max_fee_micro": transaction.max_fee_micro,
+        "expiry_height": transaction.expiry_height,
+        "calls": [call_json(call, runtime, names) for call in transaction.calls],
+        "signature": transaction.signature.hex(),
+        "raw": to_base64(transaction.raw),
+    }
+
+
+def call_json(call: Call, runtime: Runtime, names: Names) -> JsonObject:
+    """Return a call, its arguments named as the runtime declares them, by place otherwise."""
+    module, method, values = call
+    declaration = runtime.declarations.get(module, {}).get(method)
+    if declaration is not None and len(declaration.arguments) == len(values):
+        labels = [argument.name for argument in declaration.arguments]
+    else:
+        labels = [str(place) for place in range(len(values))]
+    return {
+        "module": module,
+        "method": method,
+        "arguments": named(zip(labels, values, strict=True), names),
+        "values": [plain(value) for value in values],
+    }
+
+
+def event_json(event: Event, names: Names) -> JsonObject:
+    """Return an event, its values by name where the names are known, and in order."""
+    module, name, values = event
+    return {
+        "module": module,
+        "event": name,
+        "fields": named(name_values(module, name, values), names),
+        "values": [plain(value) for value in values],
+    }
+
+
+def receipt_json(receipt: Receipt, names: Names) -> JsonObject:
+    """Return a receipt; a failed transaction's says why in `message`."""
+    failed = bool(receipt.code)
+    message = receipt.values[0] if failed and receipt.values else ""
+    return {
+        "transaction_id": receipt.transaction_id.hex() or None,
+        "code": receipt.code,
+        "message": message if isinstance(message, str) else "",
+        "gas_used": receipt.gas_used,
+        "fee_micro": receipt.fee_micro,
+        "events": [event_json(event, names) for event in receipt.events],
+        "values": [] if failed else [plain(value) for value in receipt.values],
+    }
+
+
+def account_json(
+    account_id: bytes, account: Account, member: Member | None, runtime: Runtime
+) -> JsonObject:
+    """Return an account with what the registry says of its member."""
+    return {
+        "address": encode_address(account_id),
+        "name": member.name if member else None,
+        "roles": list(runtime.role_names(account.roles)),
+        "status": STATUS_NAMES[account.status],
+        "key": account.key.hex(),
+        "nonce": account.nonce,
+        "money_micro": account.money_micro,
+        "money_reserved_micro": account.money_reserved_micro,
+        "energy_milli_wh": account.energy_milli_wh,
+        "energy_reserved_milli_wh": account.energy_reserved_milli_wh,
+        "bus": member.bus if member else "",
+        "node_key": (member.node_key.hex() if member else "") or None,
+        "vote_key": (member.vote_key.hex() if member else "") or None,
+        "admitted_height": member.admitted_height if member else 0,
+    }
+
+
+def trade_fields(event: Event, names: Names) -> JsonObject:
+    """Return the fields of a trade's event, with what of its amount is penalty."""
+    fields = dict(name_values(*event))
+    found = named(fields.items(), names)
+    match fields:
+        case {
+            "energy_milli_wh": int(energy),
+            "price_micro_per_kwh": int(price),
+            "penalty_micro_per_kwh": int(penalty),
+            "amount_micro": int(amount),
+        }:
+            found["penalty_micro"] = amount - trade_amount_micro(energy, price - penalty)
+    return found

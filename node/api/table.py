@@ -1,0 +1,338 @@
+"""The table of all routes: what each takes, what it answers, and what it may refuse."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from node.api import chain_pages, market_pages, member_pages, node_pages, submission
+from node.api.events import TOPICS
+from node.api.metrics import METRICS_TYPE
+from node.api.openapi import show_openapi
+from node.api.parameters import (
+    BLOCK,
+    CURSOR,
+    HASH,
+    HEIGHT,
+    LIMIT,
+    NAME,
+    WHO,
+    Parameter,
+    whole,
+    words,
+)
+from node.api.routes import WEBSOCKET, Route
+from node.api.schemas import FREE, TEXT, ref
+
+BASE: Final = "/api/v1"
+MAX_WAIT_MS: Final = 30_000
+
+_ACCOUNT = Parameter("who", WHO, "The account.")
+_UNKNOWN_ACCOUNT = "No such account, or an address that fails its checksum."
+_BLOCK = Parameter("height", BLOCK, "The block.")
+_LIMIT = Parameter("limit", LIMIT, "At most so many entries.", default=50)
+_ID = Parameter("id", HASH, "Id of the transaction.")
+_CURSOR = Parameter("before", CURSOR, "Only what came before this place.")
+_MARKET = Parameter("market", NAME, "The market.")
+_INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the open one.")
+_UNKNOWN_BLOCK = "No such block, or not final yet."
+_UNKNOWN_MARKET = "No such market."
+_UNKNOWN_TRANSACTION = "This node knows no such transaction."
+
+NODE_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/status",
+        "status",
+        "Where the node and its network stand.",
+        ref("Status"),
+        node_pages.show_status,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/genesis",
+        "genesis",
+        "The network's genesis in short, with its document unless that is longer than 1 MiB.",
+        ref("Genesis"),
+        node_pages.show_genesis,
+        may_be_final=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/genesis/document",
+        "genesisDocument",
+        "The genesis file, byte for byte.",
+        ref("GenesisDocument"),
+        node_pages.show_genesis_document,
+        may_be_final=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/params",
+        "parameters",
+        "The chain's parameters in force.",
+        ref("Parameters"),
+        node_pages.show_parameters,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/validators",
+        "validators",
+        "Who decides the next block.",
+        ref("Validators"),
+        node_pages.list_validators,
+    ),
+    Route("GET", f"{BASE}/peers", "peers", "Connected peers.", ref("Peers"), node_pages.list_peers),
+    Route(
+        "GET",
+        f"{BASE}/doctor",
+        "doctor",
+        "In words, why the network does or does not advance.",
+        ref("Doctor"),
+        node_pages.show_doctor,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/mempool",
+        "mempool",
+        "How full the mempool is.",
+        ref("Mempool"),
+        node_pages.show_mempool,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/modules",
+        "modules",
+        "Every method that a transaction may call, with its arguments and roles.",
+        ref("Modules"),
+        node_pages.list_modules,
+    ),
+    *(
+        Route(
+            "GET",
+            f"{base}/metrics",
+            f"metrics{suffix}",
+            "The node's numbers for Prometheus.",
+            TEXT,
+            node_pages.show_metrics,
+            content_type=METRICS_TYPE,
+        )
+        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
+    ),
+    *(
+        Route(
+            "GET",
+            f"{base}/openapi.json",
+            f"openapi{suffix}",
+            "This description.",
+            FREE,
+            show_openapi,
+        )
+        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
+    ),
+)
+
+CHAIN_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/blocks",
+        "blocks",
+        "Final blocks, the newest first; `next` is the `before` to go on with.",
+        ref("Blocks"),
+        chain_pages.list_blocks,
+        (_LIMIT, Parameter("before", HEIGHT, "Only blocks below this height.")),
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/blocks/{{height}}",
+        "block",
+        "A final block with a stretch of its transactions; `next` is the `from` to go on with.",
+        ref("Block"),
+        chain_pages.show_block,
+        (
+            _BLOCK,
+            _LIMIT,
+            Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
+        ),
+        {404: _UNKNOWN_BLOCK},
+        may_be_final=True,
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/headers/{{height}}",
+        "header",
+        "A final block's header, the certificate and the validators that decided it, as canonical "
+        "bytes (the certificate of block 0 is empty) and as fields.",
+        ref("SignedHeader"),
+        chain_pages.show_header,
+        (_BLOCK,),
+        {404: _UNKNOWN_BLOCK},
+        may_be_final=True,
+    ),
+    Route(
+        "POST",
+        f"{BASE}/transactions",
+        "submit",
+        "Hand in signed transactions: at most 1,000, in at most 4 MiB. The answer tells of each, "
+        "in order, whether it waits for a block now.",
+        ref("Submissions"),
+        submission.submit_transactions,
+        refusals={
+            408: "The body took too long.",
+            411: "The request does not state its length.",
+            413: "The body is too long, or holds too many transactions.",
+            415: "The body is not declared as JSON, or is compressed.",
+        },
+        body=ref("Batch"),
+    ),
+    Route(
+        "GET",
+        f"{BASE}/transactions/{{id}}",
+        "transaction",
+        "A transaction, pending or final with its receipt. With `wait_ms` the answer waits until "
+        "it is final.",
+        ref("FollowedTransaction"),
+        submission.show_transaction,
+        (
+            _ID,
+            Parameter(
+                "wait_ms", whole(0, MAX_WAIT_MS), "How long to wait, milliseconds.", default=0
+            ),
+        ),
+        {404: _UNKNOWN_TRANSACTION},
+        may_be_final=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/proofs/account/{{who}}",
+        "proveAccount",
+        "What the state holds of an account, or that it holds nothing, proved against the latest "
+        "final header; for a name also which account it names.",
+        ref("AccountProof"),
+        chain_pages.prove_account,
+        (_ACCOUNT,),
+        {404: _UNKNOWN_ACCOUNT, 409: "No block with a certificate is final yet."},
+    ),
+    Route(
+        "GET",
+        f"{BASE}/proofs/transaction/{{id}}",
+        "proveTransaction",
+        "That a transaction is final and what became of it, proved against its block's header.",
+        ref("TransactionProof"),
+        chain_pages.prove_transaction,
+        (_ID,),
+        {404: _UNKNOWN_TRANSACTION, 409: "Its block has no certificate."},
+        may_be_final=True,
+        searches=True,
+    ),
+    Route(
+        WEBSOCKET,
+        f"{BASE}/events",
+        "events",
+        "A WebSocket with a message for each new block, transaction and trade; with `account` "
+        "only the transactions and trades of that account. A reader that does not keep up is "
+        "dropped.",
+        ref("EventMessage"),
+        None,
+        (
+            Parameter("topics", words(*TOPICS), "What to follow.", default=("block",)),
+            Parameter("account", WHO, "Whose transactions and trades."),
+        ),
+        {404: _UNKNOWN_ACCOUNT, 426: "The request does not ask for a WebSocket."},
+    ),
+)
+
+MEMBER_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/members",
+        "members",
+        "Members by name; `next` is the `after` to go on with, also where few were found.",
+        ref("Members"),
+        member_pages.list_members,
+        (
+            Parameter("role", NAME, "Only members with this role."),
+            _LIMIT,
+            Parameter("after", NAME, "Only names behind this one."),
+        ),
+        {404: "This network has no such role."},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/accounts/{{who}}",
+        "account",
+        "An account after the latest final block; `next_nonce` counts what waits in the mempool.",
+        ref("Account"),
+        member_pages.show_account,
+        (_ACCOUNT,),
+        {404: _UNKNOWN_ACCOUNT},
+    ),
+    Route(
+        "GET",
+        f"{BASE}/accounts/{{who}}/history",
+        "history",
+        "Transactions that touched an account, the newest first, with the money and energy that "
+        "their events brought it (negative: took); `next` is the `before` to go on with.",
+        ref("History"),
+        member_pages.list_history,
+        (_ACCOUNT, _LIMIT, _CURSOR),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
+)
+
+MARKET_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/markets",
+        "markets",
+        "The markets of this network.",
+        ref("Markets"),
+        market_pages.list_markets,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/markets/{{market}}/offers",
+        "offers",
+        "Standing offers of one interval, the cheapest first; `next` is the `after` to go on with.",
+        ref("Offers"),
+        market_pages.list_offers,
+        (
+            _MARKET,
+            _INTERVAL,
+            Parameter("seller", WHO, "Only offers of this member."),
+            _LIMIT,
+            market_pages.AFTER_OFFER,
+        ),
+        {404: "No such market, seller or offer."},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/markets/{{market}}/trades",
+        "trades",
+        "Trades, the newest first; `next` is the `before` to go on with, also where few were "
+        "found in the blocks that were searched.",
+        ref("Trades"),
+        market_pages.list_trades,
+        (_MARKET, _LIMIT, _CURSOR),
+        {404: _UNKNOWN_MARKET},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/markets/{{market}}/lines",
+        "lines",
+        "How far the limits of one interval are used.",
+        ref("Lines"),
+        market_pages.list_lines,
+        (_MARKET, _INTERVAL),
+        {404: _UNKNOWN_MARKET},
+        searches=True,
+    ),
+)
+
+ROUTES: Final = (*NODE_ROUTES, *CHAIN_ROUTES, *MEMBER_ROUTES, *MARKET_ROUTES)
+"""All routes, in the order in which they are described."""

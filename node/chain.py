@@ -1,0 +1,148 @@
+"""The final chain: its head, its rules, and the one place where a block becomes final."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from consensus.messages import CommitCertificate
+from node.ledger.block import Body, Header
+from node.ledger.certificate import decode_certificate, validate_certificate
+from node.ledger.chain_rules import (
+    BlockBuilding,
+    BlockChecking,
+    Candidate,
+    Parent,
+    build_genesis,
+    read_equivocation,
+)
+from node.ledger.execution import read_next_due_ms, read_parameters
+from node.ledger.genesis import Genesis
+from node.ledger.transaction import Transaction
+from node.store import StorageFailure, Store
+from vm.context import BlockContext
+from vm.parameters import ChainParameters
+from vm.primitives.errors import BitenergyError, InvalidBlock, InvariantViolation
+from vm.runtime import Runtime
+from vm.system.validators import Validator, read_validators
+
+
+class Chain:
+    """The blocks that are final, and how the next one is built, checked and committed."""
+
+    def __init__(self, store: Store, runtime: Runtime, genesis: Genesis) -> None:
+        """Open the chain in `store`, or begin it; raises StorageFailure or InvalidGenesis."""
+        self.store = store
+        self.runtime = runtime
+        self.genesis = genesis
+        if store.is_empty:
+            store.commit(build_genesis(runtime, genesis), None)
+        store.verify_root()
+        found = store.head(store.height)
+        if found is None:
+            raise StorageFailure("the last final block is missing: resync this node")
+        if found.header.genesis != genesis.digest:
+            raise StorageFailure(
+                f"the data directory belongs to network {found.header.genesis.hex()}, the genesis "
+                f"file to {genesis.digest.hex()}: give each network its own directory"
+            )
+        self.header = found.header
+        self.block_id = found.header.block_id()
+        self.certificate = found.certificate
+        self.parameters: ChainParameters = read_parameters(store)
+        self.validators: tuple[Validator, ...] = read_validators(store)
+        self.next_due_ms = read_next_due_ms(store)
+
+    @property
+    def height(self) -> int:
+        """The height of the last final block."""
+        return self.header.height
+
+    def parent(self) -> Parent:
+        """Return the last final block as what the next one stands on."""
+        return Parent(self.header, self.block_id, self.store)
+
+    def next_context(self) -> BlockContext:
+        """Return the next block's context, as admission to the mempool sees it."""
+        return BlockContext(
+            self.genesis.digest, self.height + 1, self.header.time_ms + 1, self.parameters
+        )
+
+    def building(
+        self, *, time_ms: int, proposer: bytes, evidence: Sequence[bytes]
+    ) -> BlockBuilding:
+        """Return the next block in the making."""
+        return BlockBuilding(
+            self.runtime,
+            self.parent(),
+            time_ms=time_ms,
+            proposer=proposer,
+            last_commit=self.last_commit(),
+            evidence=evidence,
+            validators_at=self.store.validators_at,
+        )
+
+    def checking(
+        self, header: Header, body: Body, transactions: Sequence[Transaction]
+    ) -> BlockChecking:
+        """Return a block in examination; raises InvalidBlock at once where that needs no work."""
+        self._validate_last_commit(body)
+        if all(validator.account != header.proposer for validator in self.validators):
+            raise InvalidBlock("the proposer is no validator", actual=header.proposer)
+        return BlockChecking(
+            self.runtime,
+            self.parent(),
+            header=header,
+            body=body,
+            transactions=transactions,
+            validators_at=self.store.validators_at,
+        )
+
+    def has_place_for(self, evidence: bytes) -> bool:
+        """Tell whether evidence may stand in the next block: proved, not counted, not expired."""
+        try:
+            read_equivocation(evidence, self.next_context(), self.store, self.store.validators_at)
+        except BitenergyError:
+            return False
+        return True
+
+    def last_commit(self) -> bytes:
+        """Return the bytes of the head's certificate, as the next body carries them."""
+        found = self.store.head_bytes(self.height)
+        return found[1] if found else b""
+
+    def write(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+        """Write a checked block to disk, in any thread; raises StorageFailure."""
+        if block.header.parent != self.block_id:
+            raise InvariantViolation(f"block {block.header.height} does not stand on the head")
+        self.store.write_block(block, certificate)
+
+    def advance(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+        """Make the block that was just written the head."""
+        self.store.advance(block)
+        self.header = block.header
+        self.block_id = block.block_id
+        self.certificate = certificate
+        self.parameters = read_parameters(self.store)
+        self.validators = read_validators(self.store)
+        self.next_due_ms = read_next_due_ms(self.store)
+
+    def _validate_last_commit(self, body: Body) -> None:
+        own = self.last_commit()
+        if body.last_commit == own:
+            return
+        if not own:
+            raise InvalidBlock("a certificate where none can be", actual=body.last_commit[:40])
+        try:
+            certificate = decode_certificate(body.last_commit)
+            validators = self.store.validators_at(self.height)
+            if validators is None:
+                raise InvariantViolation("the validators of the head are not stored")
+            validate_certificate(
+                certificate,
+                self.genesis.digest,
+                validators,
+                height=self.height,
+                block_id=self.block_id,
+            )
+        except BitenergyError as error:
+            raise InvalidBlock(f"the parent's certificate does not hold: {error}") from error

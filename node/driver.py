@@ -1,0 +1,486 @@
+"""The driver: gives a consensus engine its inputs and executes its outputs, in order.
+
+One task takes inputs from one queue, so that nothing happens between an engine's outputs. Blocks
+are built and checked in slices by a second task, so that votes are heard meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from consensus import interface as engine_io
+from consensus.interface import Engine, Output
+from consensus.messages import (
+    CommitCertificate,
+    Message,
+    Proposal,
+    SigningState,
+    Status,
+    Validator,
+    Vote,
+)
+from consensus.validator_set import ValidatorSet
+from node.block_pool import BlockPool, CompleteBlock
+from node.block_work import BlockWork
+from node.chain import Chain
+from node.ledger.certificate import (
+    encode_certificate,
+    encode_evidence,
+    encode_proposal,
+    encode_vote,
+)
+from node.ledger.chain_rules import Candidate
+from node.mempool import Mempool
+from node.signer import Signer
+from node.wire import (
+    BLOCK,
+    CERTIFICATE,
+    PROPOSAL,
+    STATUS,
+    VOTE,
+    encode_compact_block,
+    encode_status,
+)
+from vm.parameters import ChainParameters
+from vm.primitives.errors import InvalidBlock, InvariantViolation
+
+_log = logging.getLogger("bitenergy.driver")
+
+MAX_EVIDENCE_KEPT: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedValidator(Validator):
+    """A validator with its vote key: sets that differ in a key alone are different sets.
+
+    So an engine never counts a message that was checked against a key of the height before.
+    """
+
+    vote_key: bytes
+    """Public key of its votes, 32 bytes."""
+
+
+class Network(Protocol):
+    """What the driver needs of the network."""
+
+    def broadcast(self, kind: int, payload: bytes) -> None:
+        """Send to all peers."""
+
+    def send(self, peer: bytes, kind: int, payload: bytes) -> None:
+        """Send to one peer."""
+
+    def fetch_block(self, block_id: bytes, sources: tuple[int, ...]) -> None:
+        """Ask for a block: validators by index, or anybody."""
+
+    def blocks_missing(self, peer: bytes | None, height: int) -> None:
+        """Have block sync look whether others are ahead."""
+
+
+class SyncedInput:
+    """A block from block sync, its certificate and signatures checked, for the driver to apply."""
+
+    __slots__ = ("block", "certificate", "done")
+
+    def __init__(
+        self,
+        block: CompleteBlock,
+        certificate: CommitCertificate | None,
+        done: asyncio.Future[None],
+    ) -> None:
+        self.block = block
+        self.certificate = certificate
+        self.done = done
+
+
+class RestartEngine:
+    """Asks for a `Started` after block sync moved the head."""
+
+
+class ReleaseVote:
+    """Lets a validator vote that held back since the process started."""
+
+
+QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote
+
+
+class Driver:
+    """Runs one engine on one chain."""
+
+    def __init__(
+        self,
+        make_engine: Callable[[ChainParameters, bytes | None], Engine],
+        chain: Chain,
+        pool: BlockPool,
+        mempool: Mempool,
+        network: Network,
+        *,
+        signer: Signer | None,
+        on_final: Callable[[Candidate], None],
+        clock_ms: Callable[[], int],
+        is_held: bool = False,
+    ) -> None:
+        """`make_engine` takes the parameters and the account that votes here, or None.
+
+        `signer` is None for a node that only follows. One that `is_held` follows until `release`.
+        """
+        self._make_engine = make_engine
+        self._chain = chain
+        self._pool = pool
+        self._mempool = mempool
+        self._network = network
+        self._signer = signer
+        self._on_final = on_final
+        self._clock_ms = clock_ms
+        self._queue: asyncio.Queue[QueueItem] = asyncio.Queue()
+        self._timers: dict[engine_io.Timer, asyncio.TimerHandle] = {}
+        self._due: asyncio.TimerHandle | None = None
+        self._writing: asyncio.Future[None] | None = None
+        self._evidence: dict[bytes, int] = {}
+        self._saved_pending: set[bytes] = set()
+        self._syncing = False
+        self._is_held = is_held
+        self._basis = (chain.parameters, self._voter())
+        self.engine = make_engine(*self._basis)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._work = BlockWork(
+            chain, pool, mempool, answer=self.feed, on_error=self._fail, clock_ms=clock_ms
+        )
+
+    @property
+    def account(self) -> bytes | None:
+        """The validator's account that this node votes for at present, or None."""
+        return self._basis[1]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it signs nothing as yet."""
+        return self._is_held
+
+    def release(self) -> None:
+        """Vote from now on: validators told that this chain is not behind theirs."""
+        if self._is_held:
+            self._is_held = False
+            self.feed(ReleaseVote())
+
+    def start(self) -> None:
+        """Queue the first input: the height after the last final block."""
+        resume = self._signer.state if self._signer else None
+        pending = self._chain.store.pending()
+        self.feed(self._started(resume))
+        for block_id, (header, _) in pending.items():
+            if self._pool.block(block_id) is not None:
+                self._saved_pending.add(block_id)
+                self.feed(self._arrived(block_id, header.parent, header.height, header.time_ms))
+        self._look_for_work()
+
+    def feed(self, item: QueueItem) -> None:
+        """Queue an input."""
+        self._queue.put_nowait(item)
+
+    def block_arrived(self, block: CompleteBlock) -> None:
+        """Tell the engine that a block is complete."""
+        header = block.header
+        self.feed(self._arrived(block.block_id, header.parent, header.height, header.time_ms))
+
+    def work_available(self) -> None:
+        """Tell the engine that there is something to put into a block."""
+        self.feed(engine_io.WorkAvailable(self._clock_ms()))
+
+    def add_evidence(self, data: bytes, height: int) -> None:
+        """Keep evidence from `height` for a block of ours, unless it counted or expired."""
+        if data in self._evidence or len(self._evidence) >= MAX_EVIDENCE_KEPT:
+            return
+        if height > self._chain.height:
+            self._evidence[data] = height
+        elif self._chain.has_place_for(data):
+            self._evidence[data] = height
+            self.work_available()
+
+    async def run(self) -> None:
+        """Take inputs until cancelled; any error here stops the node."""
+        while True:
+            item = await self._queue.get()
+            if isinstance(item, SyncedInput):
+                await self._apply_synced(item)
+            elif isinstance(item, RestartEngine):
+                if self._syncing:
+                    self._syncing = False
+                    await self._begin_height()
+            elif isinstance(item, ReleaseVote):
+                if not self._syncing and self._basis[1] != self._voter():
+                    self._cancel_timers()
+                    self._work.cancel()
+                    await self._begin_height()
+            elif not self._syncing:
+                await self._handle(item)
+
+    async def stop(self) -> None:
+        """Cancel timers and work, after `run` ended; wait for what is being written."""
+        self._cancel_timers()
+        self._work.cancel()
+        if self._due is not None:
+            self._due.cancel()
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def _handle(self, item: engine_io.Input) -> None:
+        for output in self.engine.handle(item):
+            await self._execute(output)
+
+    async def _execute(self, output: Output) -> None:
+        match output:
+            case engine_io.Persist():
+                await self._persist(output)
+            case engine_io.SignVote(vote):
+                signed_vote = Vote(
+                    vote.kind,
+                    vote.height,
+                    vote.round,
+                    vote.block_id,
+                    vote.validator_index,
+                    self._own_signer().sign(vote),
+                )
+                self.feed(engine_io.VoteArrived(signed_vote))
+            case engine_io.SignProposal(proposal):
+                signed = Proposal(
+                    proposal.height,
+                    proposal.round,
+                    proposal.block_id,
+                    proposal.pol_round,
+                    proposal.validator_index,
+                    self._own_signer().sign(proposal),
+                )
+                self.feed(engine_io.ProposalArrived(signed, self._clock_ms()))
+            case engine_io.Broadcast(message):
+                self._send_message(message, None)
+            case engine_io.Send(peer, message):
+                self._send_message(message, peer)
+            case engine_io.ScheduleTimeout():
+                self._schedule(output)
+            case engine_io.BuildBlock(height, round_):
+                self._work.build(height, round_, self.account, list(self._evidence))
+            case engine_io.CheckBlock(block_id):
+                self._work.check(block_id)
+            case engine_io.Finalised():
+                await self._finalise(output)
+            case engine_io.ReportEvidence(evidence):
+                height = evidence.first.height
+                self.add_evidence(encode_evidence(evidence), height)
+                _log.warning("a validator contradicted itself", extra={"height": height})
+            case engine_io.FetchBlock(block_id, sources):
+                self._network.fetch_block(block_id, sources)
+            case engine_io.PeerBehind():
+                pass
+            case engine_io.BlocksMissing(peer, height):
+                self._network.blocks_missing(peer, height)
+            case engine_io.QuorumConflict(certificate):
+                raise InvariantViolation(
+                    f"a quorum decided block {certificate.block_id.hex()} at height "
+                    f"{certificate.height}, which this node found invalid: its software or its "
+                    "state differs from the others'"
+                )
+            case engine_io.SealBlock() | engine_io.AdoptBranch():
+                raise InvariantViolation("this engine asks for what only proof of work asks for")
+
+    # --- signing and sending -----------------------------------------------------------------
+
+    def _own_signer(self) -> Signer:
+        if self._signer is None:
+            raise InvariantViolation("the engine asked a node without vote key to sign")
+        return self._signer
+
+    async def _persist(self, output: engine_io.Persist) -> None:
+        state = output.state
+        for block_id in (state.locked_block, state.valid_block):
+            block = self._pool.block(block_id) if block_id else None
+            if block is not None and block_id not in self._saved_pending:
+                self._saved_pending.add(block_id)
+                header, body = block.header.encode(), block.body.encode()
+                save = partial(self._chain.store.save_pending, block_id, header, body)
+                await self._in_thread(save)
+        await self._in_thread(partial(self._own_signer().persist, state))
+
+    async def _in_thread(self, write: Callable[[], None]) -> None:
+        """Run a write in a thread; it runs to its end even if we are cancelled meanwhile."""
+        self._writing = asyncio.get_running_loop().run_in_executor(None, write)
+        await asyncio.shield(self._writing)
+
+    def _send_message(self, message: Message, peer: bytes | None) -> None:
+        match message:
+            case Proposal():
+                block = self._pool.block(message.block_id)
+                if block is not None:
+                    self._emit(BLOCK, encode_compact_block(block.compact()), peer)
+                self._emit(PROPOSAL, encode_proposal(message), peer)
+            case Vote():
+                self._emit(VOTE, encode_vote(message), peer)
+            case Status():
+                self._emit(STATUS, encode_status(message), peer)
+            case CommitCertificate():
+                self._emit(CERTIFICATE, encode_certificate(message), peer)
+
+    def _emit(self, kind: int, payload: bytes, peer: bytes | None) -> None:
+        if peer is None:
+            self._network.broadcast(kind, payload)
+        else:
+            self._network.send(peer, kind, payload)
+
+    # --- time --------------------------------------------------------------------------------
+
+    def _schedule(self, timeout: engine_io.ScheduleTimeout) -> None:
+        running = self._timers.pop(timeout.timer, None)
+        if running is not None:
+            running.cancel()
+        fired = engine_io.TimeoutFired(timeout.height, timeout.round, timeout.timer)
+        loop = asyncio.get_running_loop()
+        self._timers[timeout.timer] = loop.call_later(timeout.delay_ms / 1000, self.feed, fired)
+
+    def _cancel_timers(self) -> None:
+        for handle in self._timers.values():
+            handle.cancel()
+        self._timers.clear()
+
+    def _look_for_work(self) -> None:
+        """Tell the engine of waiting transactions, or wake up when something is due."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        due_ms = self._chain.next_due_ms
+        height = self._chain.height
+        if self._mempool.has_ready() or any(at <= height for at in self._evidence.values()):
+            self.work_available()
+        elif due_ms is not None:
+            delay_ms = max(0, due_ms - self._clock_ms())
+            loop = asyncio.get_running_loop()
+            self._due = loop.call_later(min(delay_ms / 1000 + 0.001, 3600), self._look_again)
+
+    def _look_again(self) -> None:
+        self._due = None
+        due_ms = self._chain.next_due_ms
+        if due_ms is not None and due_ms <= self._clock_ms():
+            self.work_available()
+        else:
+            self._look_for_work()
+
+    # --- blocks ------------------------------------------------------------------------------
+
+    async def _finalise(self, output: engine_io.Finalised) -> None:
+        candidate = self._pool.candidate(output.block_id)
+        if candidate is None:
+            raise InvariantViolation("the engine finalised a block that was never checked")
+        await self._commit(candidate, output.certificate)
+        await self._begin_height()
+
+    async def _apply_synced(self, item: SyncedInput) -> None:
+        if item.block.header.height != self._chain.height + 1:
+            if not item.done.done():
+                item.done.set_result(None)
+            return
+        self._syncing = True
+        self._cancel_timers()
+        self._work.cancel()
+        try:
+            candidate = await self._work.execute(item.block)
+        except InvalidBlock as error:
+            if item.certificate is not None:
+                raise InvariantViolation(
+                    f"a quorum decided block {item.block.block_id.hex()}, which this node found "
+                    f"invalid: its software or its state differs from the others': {error}"
+                ) from error
+            item.done.set_exception(error)
+            return
+        await self._commit(candidate, item.certificate)
+        if not item.done.done():
+            item.done.set_result(None)
+
+    async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
+        self._cancel_timers()
+        self._work.cancel()
+        validators = self._chain.validators
+        await self._in_thread(partial(self._chain.write, candidate, certificate))
+        self._chain.advance(candidate, certificate)
+        if self._chain.validators != validators:
+            self._forget_messages()
+        context = self._chain.next_context()
+        self._mempool.remove(candidate.transactions)
+        senders = dict.fromkeys(transaction.sender for transaction in candidate.transactions)
+        self._mempool.prune(list(senders), context)
+        self._mempool.prune_some(context)
+        self._evidence = {
+            data: height
+            for data, height in self._evidence.items()
+            if height > self._chain.height or self._chain.has_place_for(data)
+        }
+        self._pool.forget(candidate.header.height)
+        self._saved_pending.clear()
+        self._on_final(candidate)
+
+    # --- inputs ------------------------------------------------------------------------------
+
+    async def _begin_height(self) -> None:
+        """Give the engine its next height, and the blocks that it may not know of."""
+        basis = (self._chain.parameters, self._voter())
+        resume: SigningState | None = None
+        if basis != self._basis:
+            # Who votes here changed, or the pace: a new engine, that knows what was signed.
+            self._basis = basis
+            self.engine = self._make_engine(*basis)
+            resume = self._signer.state if self._signer else None
+        await self._handle(self._started(resume))
+        for block in self._pool.blocks_at(self._chain.height + 1):
+            self.block_arrived(block)
+        self._look_for_work()
+
+    def _voter(self) -> bytes | None:
+        return None if self._is_held else self.find_account()
+
+    def find_account(self) -> bytes | None:
+        """Return the validator's account to which our vote key belongs, or None."""
+        if self._signer is not None:
+            for validator in self._chain.validators:
+                if validator.vote_key == self._signer.vote_key:
+                    return validator.account
+        return None
+
+    def _forget_messages(self) -> None:
+        """Drop what was checked against the keys of a set that is no more; peers say it again."""
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for item in waiting:
+            if not isinstance(
+                item,
+                engine_io.VoteArrived | engine_io.ProposalArrived | engine_io.CertificateArrived,
+            ):
+                self._queue.put_nowait(item)
+
+    def _started(self, resume: SigningState | None) -> engine_io.Started:
+        return engine_io.Started(
+            self._chain.height + 1,
+            ValidatorSet(
+                KeyedValidator(validator.account, validator.power, validator.vote_key)
+                for validator in self._chain.validators
+            ),
+            self._chain.block_id,
+            self._chain.header.time_ms,
+            self._clock_ms(),
+            resume,
+        )
+
+    def _arrived(
+        self, block_id: bytes, parent: bytes, height: int, time_ms: int
+    ) -> engine_io.BlockArrived:
+        return engine_io.BlockArrived(block_id, parent, height, time_ms, self._clock_ms())
+
+
+def system_clock_ms() -> int:
+    """Return the machine's time, milliseconds UTC."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,149 @@
+"""The node as its HTTP API sees it: what can be read, submitted and followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from consensus.interface import EngineView
+from node.ledger.chain_rules import Candidate
+from node.ledger.genesis import Genesis
+from node.ledger.transaction import Transaction
+from node.store import Store
+from vm.parameters import ChainParameters
+from vm.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of a submitted transaction at the door."""
+
+    transaction_id: bytes
+    """Its id, 32 bytes; empty where the bytes are no transaction."""
+    code: str
+    """Empty if it waits in the mempool now, else why not."""
+    message: str
+    """The reason in words; empty if it was accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """A connected peer, for people."""
+
+    node_key: bytes
+    """Its node key, 32 bytes."""
+    name: str
+    """The member's name; empty where unknown."""
+    address: str
+    """Host and port of the connection."""
+    direction: str
+    """`in` or `out`."""
+    height: int
+    """The final height it last told."""
+    bytes_in: int
+    """Bytes received from it."""
+    bytes_out: int
+    """Bytes sent to it."""
+    rtt_ms: int
+    """Last round trip, milliseconds; -1 if not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class MempoolInfo:
+    """How full the mempool is."""
+
+    transactions: int
+    """Transactions waiting."""
+    bytes: int
+    """Their bytes."""
+    max_bytes: int
+    """The cap in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `doctor` found."""
+
+    severity: str
+    """`ok`, `warning` or `problem`."""
+    topic: str
+    """What it is about, one word."""
+    message: str
+    """What was found and what to do, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalBlock:
+    """A block that just became final, as followers of events get it."""
+
+    block: Candidate
+    """The block with its transactions and receipts."""
+    time_ms: int
+    """When this node committed it, milliseconds UTC of its clock."""
+
+
+class Subscription(Protocol):
+    """A follower's bounded queue; a follower that does not keep up is dropped."""
+
+    queue: asyncio.Queue[FinalBlock | None]
+    """Blocks in order; None ends it (dropped, or the node stops)."""
+
+    def close(self) -> None:
+        """Stop following."""
+
+
+class NodeFacade(Protocol):
+    """All that the API needs of a node; everything is called on the event loop."""
+
+    genesis: Genesis
+    """The network's genesis."""
+    runtime: Runtime
+    """The chain's modules and roles."""
+    store: Store
+    """Final blocks and the final state (`get`, `scan`, `page`)."""
+    name: str
+    """The node's name, for people."""
+
+    @property
+    def genesis_document(self) -> bytes:
+        """The genesis file as it was given."""
+
+    def parameters(self) -> ChainParameters:
+        """Return the parameters in force."""
+
+    def engine_view(self) -> EngineView:
+        """Return where the engine stands."""
+
+    def is_syncing(self) -> bool:
+        """Tell whether the node catches up with others."""
+
+    def peers(self) -> Sequence[PeerInfo]:
+        """Return the connected peers."""
+
+    def mempool(self) -> MempoolInfo:
+        """Return how full the mempool is."""
+
+    def find_waiting(self, transaction_id: bytes) -> Transaction | None:
+        """Return a transaction of the mempool, or None."""
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return the nonce after the account's final and waiting transactions."""
+
+    async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
+        """Check transactions (decode, admission, signature off the loop) and take them in."""
+
+    def subscribe(self) -> Subscription:
+        """Follow final blocks from now on."""
+
+    def doctor(self) -> Sequence[Finding]:
+        """Return in words why the network does or does not advance."""
+
+    def metrics(self) -> Mapping[str, int]:
+        """Return counters and gauges by Prometheus name (without the prefix `bitenergy_`).
+
+        Names ending in `_total` are counters; e.g. height, peers, mempool_transactions,
+        mempool_bytes, signatures_checked_total, syncs_total, blocks_total, transactions_total,
+        resident_anonymous_bytes, loop_lag_us.
+        """

@@ -1,0 +1,1 @@
+"""The ledger: transactions, blocks, the state tree, genesis, block execution and proofs."""

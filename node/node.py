@@ -1,0 +1,340 @@
+"""A node: composes chain, engine, mempool, peers and sync, and is what its API sees."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from consensus.interface import EngineView
+from node.block_pool import BlockPool, CompleteBlock
+from node.chain import Chain
+from node.config import NodeConfig
+from node.directory import Directory
+from node.doctor import diagnose
+from node.driver import Driver, system_clock_ms
+from node.engines import make_engine
+from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo, Submission
+from node.followers import Follower, Followers
+from node.genesis_file import read_genesis_file
+from node.gossip import TransactionGossip
+from node.inbox import Inbox
+from node.ledger.chain_rules import Candidate
+from node.ledger.genesis import Genesis
+from node.ledger.transaction import Transaction, decode_transaction
+from node.mempool import MAX_BYTES, Mempool
+from node.modules import make_runtime
+from node.p2p.certificates import NodeCertificate
+from node.p2p.peers import Direction
+from node.p2p.service import PeerService
+from node.peer_guard import PeerGuard
+from node.signer import Signer
+from node.store import Store
+from node.sync import BlockSync
+from node.verifier import Verifier
+from node.vote_guard import validate_signing_state
+from node.wire import HEIGHT, KINDS, encode_height
+from vm.parameters import ChainParameters
+from vm.primitives.signatures import public_key
+
+_log = logging.getLogger("bitenergy.node")
+
+HEIGHT_INTERVAL_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class NodeKeys:
+    """A node's secrets, loaded."""
+
+    identity: NodeCertificate
+    """Key and certificate by which peers know it."""
+    vote_seed: bytes | None = field(repr=False)
+    """Seed of its vote key, 32 bytes; None if it only follows."""
+
+
+class Node:
+    """One node of one network (NodeFacade)."""
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        genesis: Genesis,
+        keys: NodeKeys,
+        *,
+        clock_ms: Callable[[], int] = system_clock_ms,
+    ) -> None:
+        """Open the store and compose the parts, inside a running event loop."""
+        loop = asyncio.get_running_loop()
+        self.genesis = genesis
+        self.name = config.name
+        self._config = config
+        self._clock_ms = clock_ms
+        self.runtime = make_runtime(genesis.roles)
+        self.store = Store(config.data)
+        self.chain = Chain(self.store, self.runtime, genesis)
+        self._signer = _open_signer(config, keys.vote_seed, self.chain)
+        self._mempool = Mempool(self.store)
+        self._verifier = Verifier(config.workers)
+        self._pool = BlockPool(self._mempool.get)
+        guard = PeerGuard(loop.time)
+        self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
+        self._inbox = Inbox(
+            self.chain,
+            self._pool,
+            self._mempool,
+            self._directory,
+            guard,
+            on_fatal=self.on_fatal,
+            clock_ms=clock_ms,
+        )
+        self._peers = PeerService(
+            identity=keys.identity,
+            genesis=genesis.digest,
+            kinds=KINDS,
+            handler=self._inbox,
+            height=lambda: self.chain.height,
+            random=Random(),
+        )
+        self._driver = self._make_driver(clock_ms)
+        self._gossip = self._make_gossip()
+        self._sync = self._make_sync()
+        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync)
+        self._followers = Followers()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] = loop.create_future()
+        self._telling: asyncio.TimerHandle | None = None
+        self._height_told_s = 0.0
+        self._blocks = 0
+        self._transactions = 0
+        self._failed_transactions = 0
+        self.p2p_address = ("", 0)
+
+    def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
+        return Driver(
+            partial(make_engine, self.genesis),
+            self.chain,
+            self._pool,
+            self._mempool,
+            self._inbox,
+            signer=self._signer,
+            on_final=self._on_final,
+            clock_ms=clock_ms,
+            is_held=True,
+        )
+
+    def _make_gossip(self) -> TransactionGossip:
+        return TransactionGossip(
+            self.chain,
+            self._mempool,
+            self._verifier,
+            self._peers,
+            spawn=self.spawn,
+            is_requested=self._pool.is_requested,
+            on_checked=self._inbox.on_checked,
+            on_added=self._driver.work_available,
+        )
+
+    def _make_sync(self) -> BlockSync:
+        return BlockSync(
+            self.chain,
+            self._driver,
+            self._verifier,
+            self._peers,
+            verify_signatures=self._config.verify_synced_signatures,
+            is_decided_by_certificate=True,
+        )
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start workers, peers and the engine."""
+        await self._verifier.start()
+        for block_id, (header, body) in self.store.pending().items():
+            if header.height == self.chain.height + 1:
+                transactions = tuple(decode_transaction(raw) for raw in body.transactions)
+                self._pool.add_complete(CompleteBlock(block_id, header, body, transactions))
+        self._directory.update(self._peers)
+        self.p2p_address = await self._peers.listen(self._config.p2p.host, self._config.p2p.port)
+        self._peers.configure_peers(self._config.peers)
+        self._driver.start()
+        self._inbox.consider_release()
+        self.spawn(self._driver.run())
+        self.spawn(self._sync.run())
+        _log.info(
+            "started",
+            extra={"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name},
+        )
+
+    async def wait_failed(self) -> None:
+        """Return never; raise what stops the node."""
+        watched = [self._failed, self._driver.failed, *self._verifier.failures()]
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+        for future in done:
+            future.result()
+
+    async def stop(self) -> None:
+        """Stop everything in order and close the store."""
+        self._gossip.stop()
+        self._followers.end()
+        await self._peers.stop()
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._telling is not None:
+            self._telling.cancel()
+        await self._driver.stop()
+        await self._verifier.stop()
+        if self._signer is not None:
+            self._signer.close()
+        self.store.close()
+
+    def spawn(self, work: Awaitable[None]) -> None:
+        """Run a task whose failure stops the node."""
+        task: asyncio.Task[None] = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.on_fatal(error)
+
+    def on_fatal(self, error: BaseException) -> None:
+        """Stop the node because of `error`."""
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _on_final(self, candidate: Candidate) -> None:
+        self._blocks += 1
+        self._transactions += len(candidate.transactions)
+        receipts = candidate.executed.receipts[candidate.executed.first_transaction :]
+        self._failed_transactions += sum(
+            1 for receipt in receipts if receipt.transaction_id and receipt.code
+        )
+        self._followers.publish(FinalBlock(candidate, self._clock_ms()))
+        self._directory.follow(candidate, self._peers)
+        self._inbox.consider_release()
+        if self._telling is None:
+            loop = asyncio.get_running_loop()
+            wait_s = max(0.0, self._height_told_s + HEIGHT_INTERVAL_S - loop.time())
+            self._telling = loop.call_later(wait_s, self._tell_height)
+
+    def _tell_height(self) -> None:
+        self._telling = None
+        self._height_told_s = asyncio.get_running_loop().time()
+        self._peers.broadcast(HEIGHT, encode_height(self.chain.height))
+
+    # --- NodeFacade --------------------------------------------------------------------------
+
+    @property
+    def genesis_document(self) -> bytes:
+        """The genesis file as it was given; raises BitenergyError where it is gone."""
+        return read_genesis_file(self._config.genesis)
+
+    def parameters(self) -> ChainParameters:
+        """Return the parameters in force."""
+        return self.chain.parameters
+
+    def engine_view(self) -> EngineView:
+        """Return where the engine stands."""
+        return self._driver.engine.view()
+
+    def is_syncing(self) -> bool:
+        """Tell whether the node catches up with others."""
+        return self._sync.is_syncing
+
+    def peers(self) -> Sequence[PeerInfo]:
+        """Return the connected peers."""
+        return [
+            PeerInfo(
+                peer.key,
+                self._directory.node_names.get(peer.key, ""),
+                peer.address,
+                "in" if peer.direction is Direction.INCOMING else "out",
+                self._sync.claimed_height(peer.key),
+                peer.bytes_in,
+                peer.bytes_out,
+                -1 if peer.rtt_ms is None else int(peer.rtt_ms),
+            )
+            for peer in self._peers.peers()
+        ]
+
+    def mempool(self) -> MempoolInfo:
+        """Return how full the mempool is."""
+        return MempoolInfo(len(self._mempool), self._mempool.size_bytes, MAX_BYTES)
+
+    def find_waiting(self, transaction_id: bytes) -> Transaction | None:
+        """Return a transaction of the mempool, or None."""
+        return self._mempool.get(transaction_id)
+
+    def next_nonce(self, account: bytes) -> int:
+        """Return the nonce after the account's final and waiting transactions."""
+        return self._mempool.next_nonce(account)
+
+    async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
+        """Check transactions and take them in."""
+        return await self._gossip.submit(transactions)
+
+    def subscribe(self) -> Follower:
+        """Follow final blocks from now on."""
+        return self._followers.add()
+
+    def doctor(self) -> Sequence[Finding]:
+        """Return in words why the network does or does not advance."""
+        nodes = self._directory.validator_nodes
+        return diagnose(
+            view=self._driver.engine.view(),
+            validators=self._directory.named_validators(),
+            connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
+            own_account=self._driver.find_account(),
+            height=self.chain.height,
+            best_height=self._sync.best_height(),
+            head_age_ms=self._clock_ms() - self.chain.header.time_ms,
+            heartbeat_ms=self.chain.parameters.heartbeat_ms,
+            mempool=self.mempool(),
+            data=self._config.data,
+        )
+
+    def metrics(self) -> Mapping[str, int]:
+        """Return counters and gauges by name."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return {
+            "blocks_total": self._blocks,
+            "transactions_total": self._transactions,
+            "transactions_failed_total": self._failed_transactions,
+            "messages_refused_total": self._inbox.refused,
+            "height": self.chain.height,
+            "peers": len(self._peers.peers()),
+            "mempool_transactions": len(self._mempool),
+            "mempool_bytes": self._mempool.size_bytes,
+            "signatures_checked_total": self._verifier.checked,
+            "syncs_total": self.store.syncs + (self._signer.syncs if self._signer else 0),
+            "resident_anonymous_bytes": anonymous_bytes(),
+            "cpu_ms_total": int((usage.ru_utime + usage.ru_stime) * 1000),
+            "round": self._driver.engine.view().round,
+        }
+
+
+def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> Signer | None:
+    if vote_seed is None:
+        return None
+    # Each vote key has a file of its own, so that keys can rotate.
+    name = f"signing-{public_key(vote_seed).hex()[:16]}"
+    signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
+    validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
+    return signer
+
+
+def anonymous_bytes(process: str = "self") -> int:
+    """Return the anonymous resident memory of a process, bytes."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0

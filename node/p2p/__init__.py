@@ -1,0 +1,1 @@
+"""The transport between members' nodes: mutual TLS, frames, limits, dialing."""

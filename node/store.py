@@ -1,0 +1,496 @@
+"""The store: one LevelDB database with the final state, its tree, the blocks and their indices.
+
+One synced batch per block. LevelDB goes on acknowledging writes after one has failed, so the
+first write error closes the store for good and stops the node; a restart opens with paranoid
+checks and compares the root. A directory that once had blocks is never begun anew in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import plyvel
+
+from consensus.messages import CommitCertificate
+from node.ledger.block import Body, Header, decode_body, decode_header
+from node.ledger.certificate import decode_certificate, encode_certificate
+from node.ledger.chain_rules import Candidate
+from node.ledger.receipt import Receipt, decode_receipt
+from node.ledger.state_tree import tree_root
+from vm.overlay import ORDERED_SPACES
+from vm.primitives.codec import decode, encode_trusted
+from vm.primitives.errors import BitenergyError
+from vm.system.validators import VALIDATORS_KEY, Validator, decode_validators
+
+FORMAT: Final = b"bitenergy-store-1"
+MARKER_NAME: Final = "blocks-were-here"
+CACHED_VALUES: Final = 16_384
+CACHED_PAGES: Final = 4_096
+MAX_RECEIPTS_BYTES: Final = 67_108_864
+
+_STATE, _PAGE, _HEAD, _BODY, _RECEIPTS = b"s", b"t", b"h", b"b", b"r"
+_TRANSACTION, _BLOCK_ID, _HISTORY, _VALIDATORS, _PENDING, _META = b"x", b"d", b"u", b"w", b"p", b"M"
+
+
+class StorageFailure(Exception):
+    """The disk failed or the database is damaged: the node stops, nothing acknowledged is lost."""
+
+
+class AlreadyOpen(BitenergyError):
+    """Another process uses the data directory."""
+
+    default_code = "already_open"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """A block's header and the certificate that decided it."""
+
+    header: Header
+    """The header."""
+    certificate: CommitCertificate | None
+    """The certificate; None for block 0 and under engines with finality by depth."""
+
+
+class _Recent:
+    """A bounded cache in two generations: what is used moves to the young one."""
+
+    __slots__ = ("_limit", "_old", "_young")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit // 2
+        self._young: dict[bytes, bytes | None] = {}
+        self._old: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> tuple[bool, bytes | None]:
+        young = self._young
+        if key in young:
+            return True, young[key]
+        if key in self._old:
+            value = self._old[key]
+            self.put(key, value)
+            return True, value
+        return False, None
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        young = self._young
+        if len(young) >= self._limit:
+            self._old = young
+            self._young = young = {}
+        young[key] = value
+
+
+class _OrderedKeys:
+    """The ordered key spaces in memory, so that a scan touches no disk and no deleted entries.
+
+    LevelDB walks over every entry deleted since its last compaction, and the cheap end of an
+    order book is where entries are deleted all the time.
+    """
+
+    __slots__ = ("_keys", "_values")
+
+    def __init__(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values = dict(entries)
+        self._keys = sorted(self._values)
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        keys, values = self._keys, self._values
+        first = bisect_left(keys, start)
+        for place in range(first, bisect_left(keys, end, first)):
+            value = values.get(keys[place])
+            if value is not None:  # gone since the scan began
+                yield keys[place], value
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
+
+    def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
+        values = self._values
+        added: list[bytes] = []
+        is_any_gone = False
+        for key, value in changes.items():
+            if key[0] not in ORDERED_SPACES:
+                continue
+            if value is None:
+                is_any_gone |= values.pop(key, None) is not None
+            else:
+                if key not in values:
+                    added.append(key)
+                values[key] = value
+        if is_any_gone or added:
+            # New lists: a scan that is under way keeps the old one.
+            kept = [key for key in self._keys if key in values] if is_any_gone else self._keys
+            self._keys = sorted([*kept, *added])
+
+
+class Store:
+    """The final chain on disk; it is also the final state as code reads it (a StateView)."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the database, or begin one in an empty directory.
+
+        Raises AlreadyOpen, or StorageFailure where blocks were but the database is gone.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / "chain"
+        marker = directory / MARKER_NAME
+        fresh = not (path / "CURRENT").exists()
+        if fresh and (marker.exists() or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
+            raise StorageFailure(
+                f"{path} had blocks and its database is gone. Restore it, or remove {path} and "
+                f"{marker}, but no signing file, and let the node sync again from its peers."
+            )
+        try:
+            self._db = plyvel.DB(
+                str(path),
+                create_if_missing=fresh,
+                error_if_exists=False,
+                paranoid_checks=True,
+                lru_cache_size=4 * 1024 * 1024,
+                write_buffer_size=4 * 1024 * 1024,
+                max_open_files=256,
+            )
+        except plyvel.IOError as error:
+            if "io error: lock " in str(error).lower():
+                raise AlreadyOpen(
+                    "another process uses this data directory",
+                    actual=directory,
+                    hint="Stop the other node first, or give this one its own directory.",
+                ) from error
+            raise StorageFailure(
+                f"the database at {path} cannot be opened: {_words(error)}. Free space or mend the "
+                "disk, then start the node again."
+            ) from error
+        except plyvel.Error as error:
+            raise StorageFailure(f"the database at {path} is damaged: {_words(error)}") from error
+        self._marker = marker
+        self._failed = False
+        self._view = self._db.snapshot()
+        self._values = _Recent(CACHED_VALUES)
+        self._pages = _Recent(CACHED_PAGES)
+        self.syncs = 0
+        try:
+            self._open(path, is_fresh=fresh)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self, path: Path, *, is_fresh: bool) -> None:
+        self._ordered = _OrderedKeys(
+            entry
+            for space in ORDERED_SPACES
+            for entry in self._scan_disk(bytes([space]), bytes([space + 1]))
+        )
+        stored = self._get(_META + b"format")
+        is_strange = stored is None and not is_fresh and any(True for _ in self._read(b"", b"\xff"))
+        if stored not in (None, FORMAT) or is_strange:
+            raise StorageFailure(f"{path} is not a bitenergy database of this version")
+        self.height = int.from_bytes(self._get(_META + b"height") or b"", "big")
+        self.is_empty = stored is None
+        if not self.is_empty and not self._marker.exists():
+            self._mark()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    # --- the final state, as the ledger reads it ---------------------------------------------
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a state key after the last final block."""
+        if key[0] in ORDERED_SPACES:
+            return self._ordered.get(key)
+        found, value = self._values.get(key)
+        if not found:
+            value = self._get(_STATE + key)
+            self._values.put(key, value)
+        return value
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Return (key, value) of the final state, ascending in [start, end)."""
+        if start[0] in ORDERED_SPACES:
+            return self._ordered.scan(start, end)
+        return self._scan_disk(start, end)
+
+    def _scan_disk(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for key, value in self._read(_STATE + start, _STATE + end):
+            yield key[1:], value
+
+    def page(self, path: str) -> bytes | None:
+        """Return a page of the final state tree."""
+        key = path.encode("ascii")
+        found, value = self._pages.get(key)
+        if not found:
+            value = self._get(_PAGE + key)
+            self._pages.put(key, value)
+        return value
+
+    # --- blocks ------------------------------------------------------------------------------
+
+    def commit(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+        """Make a block final: `write_block` and `advance` in one."""
+        self.write_block(block, certificate)
+        self.advance(block)
+
+    def write_block(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+        """Write a final block, its state and its indices in one synced batch.
+
+        May run in another thread than everything else. Raises StorageFailure, after which nothing
+        can be written any more.
+        """
+        executed = block.executed
+        height = block.header.height.to_bytes(8, "big")
+        encoded = encode_certificate(certificate) if certificate else b""
+        writes: list[tuple[bytes, bytes]] = [
+            (_HEAD + height, encode_trusted([block.header.encode(), encoded])),
+            (_BODY + height, block.body.encode()),
+            (_RECEIPTS + height, encode_trusted(executed.encoded_receipts)),
+            (_BLOCK_ID + block.block_id, height),
+            (_META + b"height", height),
+            (_META + b"format", FORMAT),
+        ]
+        validators = executed.state.get(VALIDATORS_KEY)
+        if validators is not None and VALIDATORS_KEY in executed.state.overlay.changes:
+            writes.append((_VALIDATORS + executed.next_validators, validators))
+        for number, transaction in enumerate(block.transactions):
+            place = height + number.to_bytes(4, "big")
+            writes.append((_TRANSACTION + transaction.id, place))
+        for account, numbers in _involved(block).items():
+            packed = b"".join([number.to_bytes(4, "big") for number in numbers])
+            writes.append((_HISTORY + account + height, packed))
+        pages = {path.encode("ascii"): page for path, page in executed.state.pages.items()}
+        self._write(writes, executed.state.overlay.changes, pages)
+        if self.is_empty:
+            self._mark()
+
+    def advance(self, block: Candidate) -> None:
+        """Let readers see the block that `write_block` wrote."""
+        for key, value in block.executed.state.overlay.changes.items():
+            if key[0] not in ORDERED_SPACES:
+                self._values.put(key, value)
+        self._ordered.apply(block.executed.state.overlay.changes)
+        for path, page in block.executed.state.pages.items():
+            self._pages.put(path.encode("ascii"), page)
+        self._refresh_view()
+        self.height = block.header.height
+        self.is_empty = False
+
+    def _refresh_view(self) -> None:
+        """Read what was written last; until then readers see one state, whatever is under way."""
+        self._view.close()
+        self._view = self._db.snapshot()
+
+    def head(self, height: int) -> StoredHead | None:
+        """Return the header and certificate of a final block, or None."""
+        stored = self._get(_HEAD + height.to_bytes(8, "big"))
+        if stored is None:
+            return None
+        match decode(stored, max_bytes=65_536):
+            case (bytes(header), bytes(certificate)):
+                return StoredHead(
+                    decode_header(header), decode_certificate(certificate) if certificate else None
+                )
+        raise StorageFailure(f"the head of block {height} is damaged")
+
+    def head_bytes(self, height: int) -> tuple[bytes, bytes] | None:
+        """Return the canonical bytes of a final block's header and certificate, or None."""
+        stored = self._get(_HEAD + height.to_bytes(8, "big"))
+        if stored is None:
+            return None
+        match decode(stored, max_bytes=65_536):
+            case (bytes(header), bytes(certificate)):
+                return header, certificate
+        raise StorageFailure(f"the head of block {height} is damaged")
+
+    def body_bytes(self, height: int) -> bytes | None:
+        """Return the canonical bytes of a final block's body, or None."""
+        return self._get(_BODY + height.to_bytes(8, "big"))
+
+    def body(self, height: int) -> Body | None:
+        """Return a final block's body, or None."""
+        stored = self.body_bytes(height)
+        return None if stored is None else decode_body(stored)
+
+    def receipt_bytes(self, height: int) -> tuple[bytes, ...]:
+        """Return the canonical bytes of a final block's receipts, in order."""
+        stored = self._get(_RECEIPTS + height.to_bytes(8, "big"))
+        if stored is None:
+            return ()
+        value = decode(stored, max_bytes=MAX_RECEIPTS_BYTES, max_items=1_048_576)
+        if not isinstance(value, tuple):
+            raise StorageFailure(f"the receipts of block {height} are damaged")
+        return tuple(item for item in value if isinstance(item, bytes))
+
+    def receipts(self, height: int) -> tuple[Receipt, ...]:
+        """Return a final block's receipts, in order."""
+        return tuple(decode_receipt(data) for data in self.receipt_bytes(height))
+
+    def find_block(self, block_id: bytes) -> int | None:
+        """Return the height of a final block, or None."""
+        stored = self._get(_BLOCK_ID + block_id)
+        return None if stored is None else int.from_bytes(stored, "big")
+
+    def find_transaction(self, transaction_id: bytes) -> tuple[int, int] | None:
+        """Return (height, number in the block) of a final transaction, or None."""
+        stored = self._get(_TRANSACTION + transaction_id)
+        if stored is None:
+            return None
+        return int.from_bytes(stored[:8], "big"), int.from_bytes(stored[8:], "big")
+
+    def history(self, account: bytes, *, before: int, limit: int) -> list[tuple[int, int]]:
+        """Return up to `limit` (height, number) of transactions that touched an account.
+
+        The newest first, all in blocks below height `before`.
+        """
+        found: list[tuple[int, int]] = []
+        stop = _HISTORY + account + before.to_bytes(8, "big")
+        for key, value in self._read(_HISTORY + account, stop, reverse=True):
+            height = int.from_bytes(key[-8:], "big")
+            numbers = [int.from_bytes(value[at : at + 4], "big") for at in range(0, len(value), 4)]
+            found.extend((height, number) for number in reversed(numbers))
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def validators_by_hash(self, digest: bytes) -> tuple[Validator, ...] | None:
+        """Return the set of validators whose hash a header carries, or None."""
+        stored = self._get(_VALIDATORS + digest)
+        return None if stored is None else decode_validators(stored)
+
+    def validators_at(self, height: int) -> tuple[Validator, ...] | None:
+        """Return the validators that decide the block at `height`, or None if not known."""
+        found = self.head(height)
+        if found is not None:
+            return self.validators_by_hash(found.header.validators)
+        before = self.head(height - 1)
+        return None if before is None else self.validators_by_hash(before.header.next_validators)
+
+    # --- blocks that are locked but not final ------------------------------------------------
+
+    def save_pending(self, block_id: bytes, header: bytes, body: bytes) -> None:
+        """Keep a block that a vote is about to lock, so that a crash of all cannot lose it."""
+        self._write([(_PENDING + block_id, encode_trusted([header, body]))], {}, {})
+
+    def pending(self) -> dict[bytes, tuple[Header, Body]]:
+        """Return the kept blocks by id."""
+        found: dict[bytes, tuple[Header, Body]] = {}
+        with self._db.snapshot() as newest:
+            entries = list(self._read(_PENDING, _PENDING + b"\xff" * 33, view=newest))
+        for key, value in entries:
+            match decode(value, max_bytes=MAX_RECEIPTS_BYTES):
+                case (bytes(header), bytes(body)):
+                    found[key[1:]] = (decode_header(header), decode_body(body))
+        return found
+
+    def verify_root(self) -> None:
+        """Raise StorageFailure unless the stored tree has the root of the last final header."""
+        found = self.head(self.height)
+        if found is None:
+            raise StorageFailure("the last final block is missing: resync this node from its peers")
+        actual = tree_root(self.page)
+        if actual != found.header.state_root:
+            raise StorageFailure(
+                f"the state of block {self.height} is damaged: its root is {actual.hex()}, the "
+                f"header says {found.header.state_root.hex()}. Resync this node from its peers."
+            )
+
+    def size_bytes(self) -> int:
+        """Return about how many bytes the database takes on disk."""
+        return int(self._db.approximate_size(b"\x00", b"\xff"))
+
+    def _get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._view.get(key, verify_checksums=True)
+        except plyvel.Error as error:
+            self._failed = True
+            raise StorageFailure(f"the database is damaged: {_words(error)}") from error
+        return value
+
+    def _read(
+        self,
+        start: bytes,
+        stop: bytes,
+        *,
+        reverse: bool = False,
+        view: plyvel.Snapshot | None = None,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        try:
+            with (view or self._view).iterator(
+                start=start, stop=stop, reverse=reverse, verify_checksums=True
+            ) as entries:
+                yield from entries
+        except plyvel.Error as error:
+            self._failed = True
+            raise StorageFailure(f"the database is damaged: {_words(error)}") from error
+
+    def _mark(self) -> None:
+        try:
+            _touch_synced(self._marker)
+        except OSError as error:
+            self._failed = True
+            raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error
+
+    def _write(
+        self,
+        writes: Sequence[tuple[bytes, bytes]],
+        changes: Mapping[bytes, bytes | None],
+        pages: Mapping[bytes, bytes | None],
+    ) -> None:
+        if self._failed:
+            raise StorageFailure("the database failed before; restart the node")
+        try:
+            with self._db.write_batch(transaction=True, sync=True) as batch:
+                for key, value in writes:
+                    batch.put(key, value)
+                for prefix, entries in ((_STATE, changes), (_PAGE, pages)):
+                    for key, entry in entries.items():
+                        if entry is None:
+                            batch.delete(prefix + key)
+                        else:
+                            batch.put(prefix + key, entry)
+                if changes:
+                    for key in self._db.iterator(prefix=_PENDING, include_value=False):
+                        batch.delete(key)
+            self.syncs += 1
+        except (plyvel.Error, OSError) as error:
+            self._failed = True
+            raise StorageFailure(
+                f"a block could not be written: {_words(error)}. Nothing acknowledged is lost; "
+                "free space or mend the disk, then start the node again."
+            ) from error
+
+
+def _words(error: Exception) -> str:
+    """Return what LevelDB says, which comes as bytes."""
+    found = error.args[0] if error.args else b""
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)
+
+
+def _involved(block: Candidate) -> dict[bytes, list[int]]:
+    """Return which transactions touched each account: as sender, or named in an event."""
+    found: dict[bytes, list[int]] = {}
+    receipts = block.executed.receipts
+    first = block.executed.first_transaction
+    for number, transaction in enumerate(block.transactions):
+        found.setdefault(transaction.sender, []).append(number)
+        for _, _, values in receipts[first + number].events:
+            for value in values:
+                if type(value) is bytes and len(value) == 20:
+                    numbers = found.setdefault(value, [])
+                    if not numbers or numbers[-1] != number:
+                        numbers.append(number)
+    return found
+
+
+def _touch_synced(path: Path) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+    os.fsync(handle)
+    os.close(handle)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)

@@ -1,0 +1,1 @@
+"""Tests of the ledger: transactions, blocks, genesis, the state tree, execution, proofs."""

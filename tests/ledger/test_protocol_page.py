@@ -1,0 +1,149 @@
+"""The protocol page says what the code does: its tables, its bounds and its example."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from node.ledger import block, certificate, execution, genesis, proofs, receipt, transaction
+from tests.ledger.support import ROLES
+from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
+from tests.vectors.chain_kinds import base_runtime
+from vm import context, parameters
+from vm.primitives import hashing
+from vm.system import accounts, members, validators
+
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """Return the text below a heading, up to the next one."""
+    found = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", TEXT, re.M | re.S)
+    assert found, title
+    return found[1]
+
+
+def rows(part: str) -> list[list[str]]:
+    """Return the cells of the tables of a section, without their heads."""
+    lines = [line.strip("|").split("|") for line in part.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line] for line in lines]
+    return [row for number, row in enumerate(cells) if not _is_head(cells, number)]
+
+
+def _is_head(cells: list[list[str]], number: int) -> bool:
+    is_rule = set("".join(cells[number])) <= {"-"}
+    return is_rule or (number + 1 < len(cells) and set("".join(cells[number + 1])) <= {"-"})
+
+
+def test_the_example_is_what_the_code_makes() -> None:
+    assert BEGIN in TEXT and END in TEXT
+    assert page_with(TEXT, text()) == TEXT, "python -m tests.ledger.worked_example writes it anew"
+    assert len(text()) > 5_000
+
+
+def test_tags() -> None:
+    listed = {row[0].strip("`") for row in rows(section("Hashes and keys"))}
+    known = {value[1:].decode() for name, value in vars(hashing).items() if name.startswith("TAG_")}
+    assert listed == known
+
+
+def test_gas() -> None:
+    listed = {row[0]: int(row[1]) for row in rows(section("Gas"))}
+    assert listed == {
+        "transaction": execution.GAS_TRANSACTION,
+        "byte of a transaction": 1,
+        "call": context.GAS_CALL,
+        "read": context.GAS_READ,
+        "write or delete": context.GAS_WRITE,
+        "byte of a written value": context.GAS_BYTE,
+        "scan": context.GAS_SCAN,
+        "entry of a scan": context.GAS_SCAN_STEP,
+        "event": context.GAS_EVENT,
+        "value of an event": context.GAS_EVENT_VALUE,
+        "byte of an event's texts and byte strings": context.GAS_BYTE,
+    }
+
+
+def test_types() -> None:
+    cells = [cell for row in rows(section("Encoding")) for cell in row]
+    listed = dict(zip([*cells[0::5], *cells[3::5]], [*cells[1::5], *cells[4::5]], strict=True))
+    known = {
+        "transaction": transaction.TRANSACTION_TYPE,
+        "header": block.HEADER_TYPE,
+        "body": block.BODY_TYPE,
+        "commit certificate": certificate.CERTIFICATE_TYPE,
+        "validators": validators.VALIDATORS_TYPE,
+        "vote": certificate.VOTE_TYPE,
+        "proposal": certificate.PROPOSAL_TYPE,
+        "receipt": receipt.RECEIPT_TYPE,
+        "evidence": certificate.EVIDENCE_TYPE,
+        "account leaf": accounts.ACCOUNT_TYPE,
+        "member leaf": members.MEMBER_TYPE,
+        "parameters": parameters.PARAMETERS_TYPE,
+        "account proof": proofs.ACCOUNT_PROOF_TYPE,
+        "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
+    }
+    assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
+
+
+def test_bounds() -> None:
+    listed = {
+        row[0]: re.findall(r"[\d,]+\d|\d+", row[1]) for row in rows(section("Header, body, block"))
+    }
+    for name, bounds in {
+        "header": [block.MAX_HEADER_BYTES],
+        "body": [block.MAX_BODY_BYTES],
+        "`max_block_bytes`": [parameters.MAX_BLOCK_BYTES],
+        "certificate": [certificate.MAX_CERTIFICATE_BYTES],
+        "validators": [1, validators.MAX_VALIDATORS, validators.MAX_VALIDATORS_BYTES],
+        "vote, proposal": [certificate.MAX_VOTE_BYTES],
+        "evidence": [block.MAX_EVIDENCE, block.MAX_EVIDENCE_BYTES],
+        "receipt": [receipt.MAX_RECEIPT_BYTES],
+    }.items():
+        assert [int(number.replace(",", "")) for number in listed[name]] == bounds, name
+    assert f"{execution.GAS_DUE_ITEM:,} gas" in TEXT
+    assert f"{transaction.MAX_TRANSACTION_BYTES:,}" in section("Transaction")
+    assert f"1 to {transaction.MAX_CALLS} calls" in TEXT
+    assert f"at most {block.MAX_SEAL_BYTES} bytes" in TEXT
+
+
+def test_header_fields_are_all_there_in_order() -> None:
+    names = [row[0].strip("`") for row in rows(section("Header, body, block"))][:15]
+    assert names == list(block.Header.__slots__)
+    found = re.search(r"`\[2, 1, (.*?)\]`", TEXT, re.S)
+    assert found
+    assert [word.split()[0] for word in found[1].split(",")] == names
+
+
+def test_parameters_are_all_there_in_order() -> None:
+    listed = [
+        (row[0].strip("`"), int(row[1].replace(",", ""))) for row in rows(section("Parameters"))
+    ]
+    known = parameters.ChainParameters()
+    assert listed == [(field.name, getattr(known, field.name)) for field in fields(known)]
+
+
+def test_methods_and_their_arguments() -> None:
+    listed = {
+        row[0].strip("`"): (re.sub(r" \(.*\)", "", row[1]), row[2])
+        for row in rows(section("Methods of every chain"))
+    }
+    known = {
+        f"{module}.{name}": (
+            ", ".join(argument.name for argument in one.arguments),
+            ", ".join(one.roles),
+        )
+        for module, methods in base_runtime(ROLES).declarations.items()
+        for name, one in methods.items()
+    }
+    assert listed == known
+
+
+def test_genesis_fields() -> None:
+    for name in genesis._FIELDS:
+        assert f"`{name}`" in section("Genesis")
+
+
+@pytest.mark.parametrize("code", ["wrong_network", "wrong_key", "block_full", "expiry_too_far"])
+def test_codes_of_refusals(code: str) -> None:
+    assert f"`{code}`" in section("Transaction")
