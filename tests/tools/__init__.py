@@ -1,0 +1,1 @@
+"""Tests of the command line, the wallet, the client, proofs and local networks."""

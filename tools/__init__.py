@@ -1,0 +1,1 @@
+"""The command line, the wallet, the local testnet and what else people run themselves."""

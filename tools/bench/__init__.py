@@ -1,0 +1,1 @@
+"""Benchmarks: what this machine reaches, always beside its own signature-verification rate."""

@@ -1,0 +1,1 @@
+"""Readers of published cases: figures as printed in, integers in base units out."""

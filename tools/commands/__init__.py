@@ -1,0 +1,1 @@
+"""The command groups of `bitenergy`, one module each, imported only when they are used."""

@@ -1,0 +1,61 @@
+"""`bitenergy bench`: what this machine reaches."""
+
+from __future__ import annotations
+
+import click
+
+from tools.commands.options import json_option, pass_session
+from tools.session import Session
+
+
+@click.group("bench")
+def bench_command() -> None:
+    """Measure this machine."""
+
+
+@bench_command.command("chain")
+@click.option("--validators", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option(
+    "--transactions", type=click.IntRange(100, 10_000_000), default=100_000, show_default=True
+)
+@json_option
+@pass_session
+def chain(session: Session, validators: int, transactions: int) -> int:
+    """Finalised market transactions per second, and how long one takes to be final."""
+    from tools.bench.chain import run_bench
+
+    return run_bench(validators=validators, transactions=transactions, as_json=session.as_json)
+
+
+@bench_command.command("tree")
+@click.option("--leaves", type=click.IntRange(1_000, 2_000_000), default=100_000, show_default=True)
+@json_option
+@pass_session
+def tree(session: Session, leaves: int) -> int:
+    """What the state tree costs a changed leaf, and what its arity costs a proof."""
+    from tools.bench import tree as bench_tree
+
+    return bench_tree.run_bench(leaves=leaves, as_json=session.as_json)
+
+
+@bench_command.command("book")
+@json_option
+@pass_session
+def book(session: Session) -> int:
+    """What a purchase costs in a small book, in a large one, and behind limits."""
+    from tools.bench import book as bench_book
+
+    return bench_book.run_bench(as_json=session.as_json)
+
+
+@bench_command.command("idle")
+@click.option(
+    "--accounts", type=click.IntRange(1_000, 1_000_000), default=100_000, show_default=True
+)
+@json_option
+@pass_session
+def idle(session: Session, accounts: int) -> int:
+    """Memory, start and rest of a validator with many accounts."""
+    from tools.bench import idle as bench_idle
+
+    return bench_idle.run_bench(accounts=accounts, as_json=session.as_json)

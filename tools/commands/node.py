@@ -1,0 +1,215 @@
+"""`bitenergy init` and `bitenergy node`: one node on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tools.commands.options import (
+    Command,
+    as_text,
+    as_time,
+    json_option,
+    pass_session,
+    print_records,
+)
+from tools.errors import EXIT_FAILED, EXIT_OK, ToolError
+from tools.node_folder import (
+    CONFIG_FILE,
+    NodeIdentity,
+    NodeSettings,
+    create_keys,
+    load_identity,
+    write_config,
+)
+from tools.output import note, print_fields, print_json, print_lines
+from tools.session import Session
+
+DEFAULT_FOLDER = "bitenergy-node"
+EVERY_ADDRESS = ("0.0.0.0", "::")
+
+
+def config_option(command: Command) -> Command:
+    """Add `--config`, the node's configuration file."""
+    return click.option(
+        "--config",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        default=CONFIG_FILE,
+        show_default=True,
+        help="Configuration file of the node.",
+    )(command)
+
+
+@click.command("init")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="Folder of the node; new or empty.",
+)
+@click.option(
+    "--genesis",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    required=True,
+    help="The network's genesis file, from its operator.",
+)
+@click.option("--name", default="node", show_default=True, help="What the node calls itself.")
+@click.option("--validator", is_flag=True, help="Make a vote key too.")
+@click.option(
+    "--peer",
+    "peers",
+    metavar="KEY@HOST:PORT",
+    multiple=True,
+    help="A node to connect to, as `bitenergy node keys` shows it there. May be given several "
+    "times.",
+)
+@click.option("--p2p", default="0.0.0.0:8646", show_default=True, help="Where peers connect.")
+@click.option("--api", default="127.0.0.1:8645", show_default=True, help="Where wallets connect.")
+@json_option
+@pass_session
+def init_command(
+    session: Session,
+    folder: Path,
+    genesis: Path,
+    name: str,
+    validator: bool,
+    peers: tuple[str, ...],
+    p2p: str,
+    api: str,
+) -> None:
+    """Make the folder of one node: keys, configuration and a copy of the genesis file."""
+    from node.config import parse_peer
+    from node.ledger.genesis import decode_genesis
+
+    data = genesis.read_bytes()
+    network = decode_genesis(data)
+    known = tuple(parse_peer(peer) for peer in peers)
+    for address in (p2p, api):
+        _validate_address(address)
+    if folder.exists() and any(folder.iterdir()):
+        raise ToolError(
+            f"{folder} is not empty", code="file_exists", hint="Choose another with --dir."
+        )
+    identity = create_keys(folder, votes=validator)
+    (folder / "genesis.json").write_bytes(data)
+    path = write_config(
+        folder,
+        NodeSettings(
+            name=name,
+            genesis="genesis.json",
+            p2p_listen=p2p,
+            api_listen=api,
+            votes=validator,
+            peers=known,
+        ),
+    )
+    if session.as_json:
+        print_json(
+            {"config": str(path), "genesis": network.digest.hex(), **_identity_json(identity)}
+        )
+        return
+    print_lines(f"{path} for network {network.chain} {network.digest.hex()}")
+    steps = [] if known else [f"Name the nodes to connect to in {path}."]
+    steps += [
+        "Have an operator enter this node's keys:  bitenergy member add … "
+        f"--node-key {identity.node_key.hex()} --node-proof {identity.node_proof.hex()}"
+        + (f" --vote-key {identity.vote_key.hex()}" if validator else ""),
+        f"Start it:  bitenergy node run --config {path}",
+    ]
+    note("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
+
+
+@click.group("node")
+def node_command() -> None:
+    """Run one node, see how it is, and why it does not advance."""
+
+
+@node_command.command("run")
+@config_option
+def run(config: Path) -> int:
+    """Run the node until it is stopped (SIGTERM, Ctrl-C); logs go to standard error."""
+    from node.app import run as run_node
+
+    return run_node(config)
+
+
+@node_command.command("keys")
+@config_option
+@json_option
+@pass_session
+def keys(session: Session, config: Path) -> None:
+    """Show the public keys of the node, for the operator who admits it, and what its peers write
+    into their configuration.
+    """
+    from node.config import load_config
+
+    listens = load_config(config).p2p
+    identity = load_identity(config.parent)
+    host = "HOST" if listens.host in EVERY_ADDRESS else listens.host
+    peer = f"{identity.node_key.hex()}@{f'[{host}]' if ':' in host else host}:{listens.port}"
+    if session.as_json:
+        print_json(_identity_json(identity) | {"peer": peer})
+        return
+    print_fields(
+        "Node",
+        [
+            ("node key", identity.node_key.hex()),
+            ("node proof", identity.node_proof.hex()),
+            ("vote key", identity.vote_key.hex() or "none"),
+            ("for peers", peer),
+        ],
+    )
+    if host == "HOST":
+        note("HOST stands for a name or address of this machine that its peers can reach.")
+
+
+@node_command.command("status")
+@json_option
+@pass_session
+def status(session: Session) -> None:
+    """Show how the node is."""
+    answer = session.client().status()
+    if session.as_json:
+        print_json(answer)
+        return
+    fields = [
+        ("time", as_time(value)) if name == "time_ms" else (name.replace("_", " "), value)
+        for name, value in answer.items()
+        if not isinstance(value, list | dict)
+    ]
+    print_fields(f"Node at {session.client().url}", fields)
+
+
+@node_command.command("doctor")
+@json_option
+@pass_session
+def doctor(session: Session) -> int:
+    """Say in words why the network does not advance; exit status 0 if nothing is wrong."""
+    from tools.client import list_field
+
+    answer = session.client().get("/doctor")
+    findings = list_field(answer, "findings")
+    healthy = all(finding.get("severity") != "problem" for finding in findings)
+    if session.as_json:
+        print_json(answer)
+        return EXIT_OK if healthy else EXIT_FAILED
+    columns = [(name, (name,), as_text) for name in ("severity", "topic", "message")]
+    print_records(f"Node at {session.client().url}", findings, columns)
+    return EXIT_OK if healthy else EXIT_FAILED
+
+
+def _identity_json(identity: NodeIdentity) -> dict[str, str]:
+    return {
+        "node_key": identity.node_key.hex(),
+        "node_proof": identity.node_proof.hex(),
+        "vote_key": identity.vote_key.hex(),
+    }
+
+
+def _validate_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65536:
+        raise click.UsageError(f"{address} is not HOST:PORT.")

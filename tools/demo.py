@@ -1,0 +1,297 @@
+"""The demo: the published cases of Bit-Energy, traded on fresh networks of four validators.
+
+Each case begins with the balances of its table, so each gets a network of its own. What every
+validator then says is compared with the published figures, digit by digit.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+from node.genesis_file import load_genesis
+from tools.amounts import format_kwh, format_tokens, parse_energy, parse_price, parse_tokens
+from tools.calls import buy, post_offer
+from tools.client import NodeClient, integer_field, list_field, object_field, text_field
+from tools.errors import EXIT_FAILED, EXIT_OK, Json, NodeTimeout
+from tools.output import note, print_json, print_lines, print_table, waiting
+from tools.session import Session
+from tools.testnet import GENESIS_FILE, LocalNetwork, create_network, start_nodes, stop_nodes
+from vm.runtime import Call
+
+MARKET: Final = "bit-energy"
+VALIDATORS: Final = 4
+SPOT: Final = 0
+DEADLINE_S: Final = 30.0
+CASE_FILE: Final = "bit_energy.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a table says of one member; amounts as decimal text."""
+
+    balance: str
+    """Money, cents."""
+    energy: str
+    """Energy, kWh."""
+    offer: str | None
+    """Energy still on offer, kWh."""
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the figures as the demo prints them."""
+        return {"balance": self.balance, "energy": self.energy, "offer": self.offer}
+
+
+@dataclass(frozen=True, slots=True)
+class ValidatorState:
+    """Where a validator stands after a case."""
+
+    name: str
+    """Its member's name."""
+    height: int
+    """Its last final height."""
+    state_root: str
+    """Root of its state there, in hexadecimal digits."""
+    accounts: Mapping[str, Figures]
+    """What it says of each member of the table."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case, traded."""
+
+    number: int
+    """Which of the published cases."""
+    before: Mapping[str, Figures]
+    """The members before the purchase."""
+    published: Mapping[str, Figures]
+    """The table's figures after it."""
+    validators: tuple[ValidatorState, ...]
+    """What each validator says after it."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all validators agree with the table and with one another."""
+        roots = {(state.height, state.state_root) for state in self.validators}
+        agree = all(state.accounts == self.published for state in self.validators)
+        return agree and len(roots) == 1 and len(self.validators) == VALIDATORS
+
+
+def run_demo(cases: Sequence[int], *, engine: str, leave: bool, as_json: bool) -> int:
+    """Trade `cases` and print the tables; return 0 only if every figure agrees everywhere.
+
+    Unless `leave`, the network of the last case stays up.
+    """
+    published = json.loads(
+        files("genesis").joinpath("cases", CASE_FILE).read_text(encoding="utf-8")
+    )
+    results: list[CaseResult] = []
+    for number in cases:
+        keep = not leave and number == cases[-1]
+        results.append(_run_case(number, published, engine, keep=keep, quiet=as_json))
+        if not as_json:
+            _print_case(results[-1], published)
+    ok = all(result.ok for result in results)
+    if as_json:
+        print_json(_as_json(results, ok=ok))
+    else:
+        words = "every figure agrees on every validator" if ok else "figures differ"
+        count = "1 case" if len(results) == 1 else f"{len(results)} cases"
+        print_lines("", f"{count}, {VALIDATORS} validators each: {words}.")
+    return EXIT_OK if ok else EXIT_FAILED
+
+
+def _run_case(number: int, published: Json, engine: str, *, keep: bool, quiet: bool) -> CaseResult:
+    folder = Path(tempfile.mkdtemp(prefix=f"bitenergy-demo-{number}-"))
+    template = json.loads(
+        files("genesis").joinpath(f"bit-energy-case-{number}.json").read_text(encoding="utf-8")
+    )
+    with waiting(f"case {number}: four validators start", quiet=quiet):
+        try:
+            network = create_network(folder / "network", template, engine=engine)
+            load_genesis(folder / "network" / GENESIS_FILE, folder)  # as each node will
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        done = False
+        try:
+            start_nodes(network.nodes)
+            result = _trade(number, published, network)
+            done = True
+        finally:
+            if not (keep and done):
+                stop_nodes(network.nodes)
+    if keep:
+        note(f"The network stays up: {network.nodes[0].api_url}/api/v1/status")
+        note(f"Trade on it:  bitenergy --home {network.home} market book")
+        note(f"Stop it with: bitenergy testnet down --dir {network.folder}")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _trade(number: int, published: Json, network: LocalNetwork) -> CaseResult:
+    case = next(found for found in list_field(published, "cases") if found.get("case") == number)
+    session = Session(network.home, timeout_s=DEADLINE_S, as_json=True)
+    for offer in list_field(published, "offers"):
+        energy = parse_energy(text_field(offer, "energy") + "kWh")
+        price = parse_price(text_field(offer, "price"))
+        _send(session, text_field(offer, "seller"), post_offer(MARKET, SPOT, energy, price))
+    names = sorted(object_field(published, "accounts"))
+    before = _figures(session.client(), names)
+    order = object_field(case, "buy")
+    energy = parse_energy(text_field(order, "energy") + "kWh")
+    limit = parse_price(text_field(order, "max_price"))
+    _send(session, text_field(order, "buyer"), buy(MARKET, SPOT, energy, limit))
+    session.client().close()
+    states = _settled_states(network, names)
+    return CaseResult(number, before, _published_figures(case), states)
+
+
+def _send(session: Session, name: str, call: Call) -> None:
+    session.send(session.open_signer(name), [call])
+
+
+def _settled_states(network: LocalNetwork, names: Sequence[str]) -> tuple[ValidatorState, ...]:
+    """Return what each validator says once all are at the same height."""
+    clients = [NodeClient(node.api_url, genesis=network.genesis) for node in network.nodes]
+    try:
+        height = max(integer_field(client.status(), "final_height") for client in clients)
+        states: list[ValidatorState] = []
+        for node, client in zip(network.nodes, clients, strict=True):
+            status = _status_at(client, height)
+            states.append(
+                ValidatorState(
+                    node.name,
+                    integer_field(status, "final_height"),
+                    text_field(status, "state_root"),
+                    _figures(client, names),
+                )
+            )
+        return tuple(states)
+    finally:
+        for client in clients:
+            client.close()
+
+
+def _status_at(client: NodeClient, height: int) -> Json:
+    deadline = time.monotonic() + DEADLINE_S
+    while integer_field(status := client.status(), "final_height") < height:
+        if time.monotonic() > deadline:
+            raise NodeTimeout(f"{client.url} did not reach height {height}", actual=status)
+        time.sleep(0.02)
+    return status
+
+
+def _figures(client: NodeClient, names: Sequence[str]) -> dict[str, Figures]:
+    offered: dict[str, int] = {}
+    for offer in list_field(client.get(f"/markets/{MARKET}/offers"), "offers"):
+        seller = text_field(offer, "seller_name")
+        offered[seller] = offered.get(seller, 0) + integer_field(offer, "energy_milli_wh")
+    found: dict[str, Figures] = {}
+    for name in names:
+        account = client.account(name)
+        money = integer_field(account, "money_micro")
+        money += integer_field(account, "money_reserved_micro")
+        energy = integer_field(account, "energy_milli_wh")
+        energy += integer_field(account, "energy_reserved_milli_wh")
+        offer_text = format_kwh(offered[name]) if name in offered else None
+        found[name] = Figures(format_tokens(money), format_kwh(energy), offer_text)
+    return found
+
+
+def _published_figures(case: Json) -> dict[str, Figures]:
+    """Return a case's table; its figures are brought to the form in which ours are printed."""
+    return {
+        name: Figures(
+            format_tokens(parse_tokens(text_field(row, "balance"))),
+            format_kwh(parse_energy(text_field(row, "energy") + "kWh")),
+            None
+            if row.get("offer") is None
+            else format_kwh(parse_energy(text_field(row, "offer") + "kWh")),
+        )
+        for name, row in _rows(object_field(case, "after"))
+    }
+
+
+def _rows(table: Json) -> list[tuple[str, Json]]:
+    return [(name, object_field(table, name)) for name in sorted(table)]
+
+
+def _print_case(result: CaseResult, published: Json) -> None:
+    case = next(
+        found for found in list_field(published, "cases") if found.get("case") == result.number
+    )
+    rows = [
+        [
+            name,
+            result.before[name].balance,
+            state.balance,
+            table.balance,
+            result.before[name].energy,
+            state.energy,
+            table.energy,
+            state.offer or "-",
+            table.offer or "-",
+            "yes" if all(each.accounts[name] == table for each in result.validators) else "NO",
+        ]
+        for name, table in result.published.items()
+        for state in [result.validators[0].accounts[name]]
+    ]
+    order = object_field(case, "buy")
+    print_table(
+        f"Case {result.number}: {order['buyer']} buys {order['energy']} kWh at most at "
+        f"{order['max_price']}, line policy {case['line_policy']}",
+        [
+            "member",
+            ">cents before",
+            ">after",
+            ">published",
+            ">kWh before",
+            ">after",
+            ">published",
+            ">on offer",
+            ">published",
+            "agrees on all",
+        ],
+        rows,
+    )
+    print_lines(
+        *(
+            f"{state.name}  height {state.height}  state {state.state_root}"
+            for state in result.validators
+        ),
+        "",
+    )
+
+
+def _as_json(results: Sequence[CaseResult], *, ok: bool) -> dict[str, object]:
+    def states(result: CaseResult) -> list[dict[str, object]]:
+        return [
+            {"name": state.name, "height": state.height, "state_root": state.state_root}
+            for state in result.validators
+        ]
+
+    return {
+        "ok": ok,
+        "cases": [
+            {
+                "case": result.number,
+                "ok": result.ok,
+                "accounts": {
+                    name: figures.as_json()
+                    for name, figures in result.validators[0].accounts.items()
+                },
+                "validators": states(result),
+            }
+            for result in results
+        ],
+        "validators": states(results[-1]),
+    }
