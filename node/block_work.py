@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -153,8 +152,9 @@ def _within(waiting: Iterator[Transaction], budget_s: float) -> Iterator[Transac
     Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the clock,
     and so a block that took too long is smaller in the next round.
     """
-    end_s = time.monotonic() + budget_s
+    clock = asyncio.get_running_loop().time
+    end_s = clock() + budget_s
     for transaction in waiting:
         yield transaction
-        if time.monotonic() >= end_s:
+        if clock() >= end_s:
             return

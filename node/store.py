@@ -7,7 +7,6 @@ checks and compares the root. A directory that once had blocks is never begun an
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Final
 import plyvel
 
 from consensus.messages import CommitCertificate
+from node.disk import Disk
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
@@ -131,23 +131,27 @@ class _OrderedKeys:
 class Store:
     """The final chain on disk; it is also the final state as code reads it (a StateView)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, disk: Disk | None = None) -> None:
         """Open the database, or begin one in an empty directory.
 
         Raises AlreadyOpen, or StorageFailure where blocks were but the database is gone.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        self._disk = disk or Disk()
+        self._disk.make_folder(directory)
         path = directory / "chain"
         marker = directory / MARKER_NAME
-        fresh = not (path / "CURRENT").exists()
-        if fresh and (marker.exists() or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
+        fresh = not self._disk.exists(path / "CURRENT")
+        is_known = self._disk.exists(marker) or any(
+            self._disk.has_any(path, pattern) for pattern in ("*.ldb", "*.log")
+        )
+        if fresh and is_known:
             raise StorageFailure(
                 f"{path} had blocks and its database is gone. Restore it, or remove {path} and "
                 f"{marker}, but no signing file, and let the node sync again from its peers."
             )
         try:
-            self._db = plyvel.DB(
-                str(path),
+            self._db = self._disk.open_database(
+                path,
                 create_if_missing=fresh,
                 error_if_exists=False,
                 paranoid_checks=True,
@@ -192,7 +196,7 @@ class Store:
             raise StorageFailure(f"{path} is not a bitenergy database of this version")
         self.height = int.from_bytes(self._get(_META + b"height") or b"", "big")
         self.is_empty = stored is None
-        if not self.is_empty and not self._marker.exists():
+        if not self.is_empty and not self._disk.exists(self._marker):
             self._mark()
 
     def close(self) -> None:
@@ -430,7 +434,7 @@ class Store:
 
     def _mark(self) -> None:
         try:
-            _touch_synced(self._marker)
+            self._disk.touch(self._marker)
         except OSError as error:
             self._failed = True
             raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error
@@ -485,12 +489,3 @@ def _involved(block: Candidate) -> dict[bytes, list[int]]:
                     if not numbers or numbers[-1] != number:
                         numbers.append(number)
     return found
-
-
-def _touch_synced(path: Path) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    os.fsync(handle)
-    os.close(handle)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
