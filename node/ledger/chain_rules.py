@@ -217,7 +217,9 @@ class BlockBuilding:
                 found = read_equivocation(data, self._context, parent.state, validators_at)
             except BitenergyError:
                 continue
-            if len(equivocations) < MAX_EVIDENCE and found not in equivocations:
+            # Two votes and two proposals of one height are one fault, and count once.
+            is_new = all(found.identity != other.identity for other in equivocations)
+            if len(equivocations) < MAX_EVIDENCE and is_new:
                 equivocations.append(found)
                 self._evidence.append(data)
         self._equivocations = equivocations

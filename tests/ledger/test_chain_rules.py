@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.messages import CommitCertificate
+from consensus.messages import CommitCertificate, VoteKind
 from node.ledger import chain_rules
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, validate_certificate
@@ -119,6 +119,16 @@ def test_a_contradiction_counts_once_for_good() -> None:
     again = chain.grow(evidence=[evidence])
     assert again.candidate.body.evidence == ()
     assert [key for key in chain.entries if key[:1] == b"e"] != []
+
+
+def test_two_contradictions_of_one_height_count_as_one() -> None:
+    # Else whoever votes twice in both ways stops every node that builds a block.
+    chain = Chain()
+    chain.grow()
+    prevotes = double_vote(chain, 1)
+    precommits = double_vote(chain, 1, kind=VoteKind.PRECOMMIT)
+    built = chain.grow(evidence=[prevotes, precommits])
+    assert built.candidate.body.evidence == (prevotes,)
 
 
 def test_two_hundred_pieces_of_evidence_are_bounded() -> None:
