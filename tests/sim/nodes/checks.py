@@ -8,8 +8,8 @@ from typing import Any
 
 from consensus.messages import CommitCertificate, Proposal, Vote, VoteKind
 from node.facade import FinalBlock
-from node.ledger.chain_rules import Candidate
 from node.ledger.certificate import decode_certificate, message_digest
+from node.ledger.chain_rules import Candidate
 from node.ledger.transaction import Transaction
 from tests.sim.nodes.people import (
     MAX_DRIFT_MS,
@@ -258,7 +258,7 @@ class Checks:
             self.clients.on_final(transaction)
         for sender in {transaction.sender: None for transaction in block.transactions}:
             if self._account(state, sender).nonce != self._nonces[sender]:
-                raise Violation(f"nonce: an account stands at another one than was final")
+                raise Violation("nonce: an account stands at another one than was final")
         return fees
 
     def _pay(self, transaction: Transaction, code: str, fee: int) -> None:

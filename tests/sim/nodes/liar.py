@@ -70,6 +70,8 @@ PLANS = (
     "two faces",
     "withheld",
     "silent",
+    "maimed",
+    "invalid",
     "invalid",
     "invalid",
     "honest",
@@ -99,6 +101,8 @@ class Liar(SimulatedPeers):
         self._plans: dict[bytes, Plan] = {}
         self._votes: dict[tuple[int, int, int], str] = {}
         self._is_busy = False
+        self._is_mute = style % 8 == 5
+        """It has no part in any decision, and claims to be far ahead."""
         self._junk_s = JUNK_S * (1 + style % 3)
         self.network.loop.call_later(self._junk_s, self._send_junk)
 
@@ -122,8 +126,10 @@ class Liar(SimulatedPeers):
             block_id = compact.header.block_id()
             if compact.header.proposer == self._account:
                 plan = self._plan(block_id)
-                if plan.style in ("withheld", "silent"):
+                if plan.style in ("withheld", "silent") or self._is_mute:
                     return
+                if plan.style == "maimed" and key in plan.victims:
+                    payload = encode_compact_block(replace(compact, ids=compact.ids[:-1]))
                 if plan.other is not None and key in plan.victims:
                     yield BLOCK, _compact(plan.other)
                     return
@@ -131,9 +137,12 @@ class Liar(SimulatedPeers):
         elif kind == PROPOSAL:
             yield from self._twist_proposal(key, payload)
         elif kind == VOTE:
-            yield from self._twist_vote(key, payload)
-        elif kind == BLOCKS and self._random.randrange(3) == 0:
+            if not self._is_mute:
+                yield from self._twist_vote(key, payload)
+        elif kind == BLOCKS and self._random.randrange(3):
             yield kind, self._twist_blocks(payload)
+        elif kind == HEIGHT and self._is_mute:
+            yield kind, encode_height(10**9)
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, 10**9))
             yield kind, encode_height(height)
@@ -165,7 +174,7 @@ class Liar(SimulatedPeers):
             yield PROPOSAL, payload
             return
         plan = self._plan(proposal.block_id)
-        if plan.style == "silent":
+        if plan.style == "silent" or self._is_mute:
             return
         if plan.other is not None and key in plan.victims:
             block_id = plan.other.block_id
@@ -233,7 +242,12 @@ class Liar(SimulatedPeers):
 
     # --- what it makes up ------------------------------------------------------------------------
 
-    def _build(self, later_ms: int, waiting: tuple[Any, ...] | None = None) -> Candidate | None:
+    def _build(
+        self,
+        later_ms: int,
+        waiting: tuple[Any, ...] | None = None,
+        evidence: tuple[bytes, ...] = (),
+    ) -> Candidate | None:
         """Build a block of its own on the head, right in all but what the caller changes."""
         if self._is_busy:
             return None
@@ -243,29 +257,41 @@ class Liar(SimulatedPeers):
             building = node.chain.building(
                 time_ms=node._clock_ms() + later_ms,
                 proposer=self._account,
-                evidence=list(node._driver._evidence),
+                evidence=[*evidence, *node._driver._evidence],
             )
             taken = list(node._mempool.ready())[: self._random.randrange(12)]
             for _ in building.steps(waiting or taken, slice_size=10_000):
                 pass
+            if building.candidate is not None:
+                self._offer(building.candidate)
             return building.candidate
         finally:
             self._is_busy = False
 
+    def _offer(self, candidate: Candidate) -> None:
+        """Have the node give a block to those who ask for it or its parts."""
+        block = CompleteBlock(
+            candidate.block_id, candidate.header, candidate.body, candidate.transactions
+        )
+        self._node._pool._complete.setdefault(candidate.block_id, block)
+
     def _build_invalid(self) -> Candidate | None:
         """Build a block that no honest validator may take."""
         random = self._random
-        style = random.randrange(10)
+        style = random.randrange(11)
         node = self._node
         if style == 0:
             return self._build(random.choice((60_000, 3_600_000)))
         if style == 1:
-            return self._build(0, self._stolen())
+            return self._build(0, self._repeated() if random.randrange(2) else (self._stolen(),))
+        if style == 2 and node.chain.height:
+            past = random.randrange(max(1, node.chain.height - 3), node.chain.height + 1)
+            return self._build(0, None, (self._false_evidence(past),))
         candidate = self._build(3)
         if candidate is None:
             return None
         header, body = candidate.header, candidate.body
-        if style == 2:
+        if style in (2, 10):
             header = replace(header, state_root=random.randbytes(32))
         elif style == 3:
             header = replace(header, receipts_root=random.randbytes(32))
@@ -285,14 +311,17 @@ class Liar(SimulatedPeers):
             header = replace(header, evidence_root=merkle_root(evidence))
         else:
             header = replace(header, time_ms=node.chain.header.time_ms - random.randrange(2))
-        block_id = header.block_id()
-        # So that it is given to those who ask for it.
-        block = CompleteBlock(block_id, header, body, candidate.transactions)
-        node._pool._complete.setdefault(block_id, block)
-        return replace(candidate, header=header, body=body, block_id=block_id)
+        changed = replace(candidate, header=header, body=body, block_id=header.block_id())
+        self._offer(changed)
+        return changed
 
-    def _stolen(self) -> tuple[Any, ...]:
-        """A payer's money, signed by somebody else; a transaction that is final already."""
+    def _repeated(self) -> tuple[Any, ...]:
+        """A transaction that is final already."""
+        clients = self.network_clients
+        return tuple(clients.made[key] for key in sorted(clients.final)[:1])
+
+    def _stolen(self) -> Any:
+        """A payer's money, signed by somebody else."""
         node = self._node
         victim = person("P1")
         calls = (("accounts", "transfer", (self._account, 1_000_000, "")),)
@@ -300,7 +329,7 @@ class Liar(SimulatedPeers):
         nonce = node.next_nonce(victim.account)
         honest = clients.sign(victim.name, nonce, calls)
         fields = honest.raw[:-64] + self._random.randbytes(64)
-        stolen = type(honest)(
+        return type(honest)(
             *(getattr(honest, name) for name in ("genesis", "sender", "key", "nonce")),
             GAS_LIMIT,
             honest.max_fee_micro,
@@ -311,8 +340,6 @@ class Liar(SimulatedPeers):
             _transaction_id(fields),
             honest.digest,
         )
-        final = sorted(clients.final)[:1]
-        return (*(clients.made[key] for key in final), stolen)
 
     def _false_evidence(self, height: int) -> bytes:
         """Evidence against somebody honest, its second signature made up."""
@@ -415,7 +442,7 @@ class Liar(SimulatedPeers):
         if style < 17:
             return ANNOUNCE, random.randbytes(32 * random.randrange(1, 40))
         if style == 17:
-            return TRANSACTIONS, encode_transactions([self._stolen()[-1].raw])
+            return TRANSACTIONS, encode_transactions([self._stolen().raw])
         if style == 18:
             return GET_TRANSACTIONS, random.randbytes(32 * random.randrange(1, 40))
         if style == 19:

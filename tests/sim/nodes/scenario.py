@@ -71,8 +71,8 @@ class Scenario:
 def draw(seed: int, engine: str = "poa") -> Scenario:
     """Draw a scenario; those who lie and those whose clocks are wrong stay below a third."""
     random = Random(f"nodes {seed}")
-    validators = random.choice((4, 4, 4, 4, 4, 5, 7))
-    followers = random.choice((0, 0, 0, 1)) if validators < 7 else random.choice((0, 0, 0, 3))
+    validators = random.choice((4, 4, 4, 4, 4, 5, 6, 7))
+    followers = random.choice((0, 0, 0, 1)) if validators < 6 else random.choice((0, 0, 0, 3))
     count = validators + followers
     faulty = random.sample(range(validators), (validators - 1) // 3)
     faults: list[Fault] = []
@@ -97,7 +97,7 @@ def draw(seed: int, engine: str = "poa") -> Scenario:
         "stop": lambda: _strikes(random, "stop", honest, 2),
     }
     if style == 7:  # whose memory is set back is as bad as a liar: the only faulty one
-        makers["setback"] = lambda: _strikes(random, "setback", [random.randrange(validators)], 1)
+        faults += _strikes(random, "setback", [random.randrange(validators)], 3)
     least = 3 - len({fault.kind for fault in faults})
     for kind in random.sample(sorted(makers), random.randint(max(least, 2), 6)):
         faults += makers[kind]()
@@ -137,7 +137,7 @@ def _strikes(
         Fault(
             kind,
             _when(random),
-            random.uniform(8.0, 12.0) if kind == "setback" else random.uniform(0.3, 5.0),
+            random.uniform(6.0, 12.0) if kind == "setback" else random.uniform(0.3, 5.0),
             random.choice(nodes),
             random.randrange(writes),
         )

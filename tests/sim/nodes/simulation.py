@@ -1,4 +1,4 @@
-"""One simulated network of real nodes: runs a scenario, holds the checkers' promises, ends in peace."""
+"""One simulated network of real nodes: runs a scenario under the checkers' eyes."""
 
 import asyncio
 import gc
@@ -96,6 +96,7 @@ class Simulation:
         ]
         self.failure: BaseException | None = None
         self.is_healed = False
+        self._is_over = False
         self.kinds: set[str] = set()
         self._deliveries = 0
         self._cuts: dict[int, set[tuple[bytes, bytes]]] = {}
@@ -184,7 +185,11 @@ class Simulation:
     def _fail(self, failure: BaseException) -> None:
         if self.failure is None:
             self.failure = failure
-        self.loop.stop()
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._is_over:
+            self.loop.stop()
 
     def _on_delivered(self, peers: SimulatedPeers) -> None:
         self._deliveries += 1
@@ -303,7 +308,7 @@ class Simulation:
         asyncio.set_event_loop(loop)
         try:
             main = loop.create_task(self._play())
-            main.add_done_callback(lambda _: loop.stop())
+            main.add_done_callback(lambda _: self._stop())
             loop.run_forever()
             if self.failure is not None:
                 raise self.failure
@@ -417,12 +422,15 @@ class Simulation:
                 raise Violation("acknowledged: a final transaction is in no final block")
 
     def _tear_down(self) -> None:
+        self._is_over = True
         for process in self.processes:
             process._end(_OVER)
         loop = self.loop
-        for task in asyncio.all_tasks(loop):
+        left = asyncio.all_tasks(loop)
+        for task in left:
             task.cancel()
-            task._log_destroy_pending = False
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=5))
         loop._scheduled.clear()
         loop._ready.clear()
         loop.close()
@@ -456,7 +464,8 @@ def _stand(node: Any) -> str:
     view = node.engine_view()
     held = " held" if node._driver.is_held else ""
     sync = " syncing" if node._sync.is_syncing else ""
-    return f"height {node.chain.height}, engine {view.height}/{view.round}/{view.step.name}{held}{sync}"
+    at = f"{view.height}/{view.round}/{view.step.name}"
+    return f"height {node.chain.height}, engine {at}{held}{sync}"
 
 
 def _remember_checks() -> Any:
