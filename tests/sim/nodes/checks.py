@@ -69,6 +69,7 @@ class Checks:
         self.accused: set[tuple[bytes, int]] = set()
         self.failed = self.succeeded = 0
         self._signed: dict[tuple[str, int, int, int], bytes] = {}
+        self._signed_heights: dict[str, int] = {}
         self._nonces: dict[bytes, int] = {}
         self._payers = {person(f"P{n}").account: 0 for n in range(PAYERS)}
         self._dishonest = {person(names[index]).account for index in sorted(scenario.dishonest)}
@@ -93,7 +94,8 @@ class Checks:
             head = chain.store.head(height)
             if head is None or head.header.block_id() != self.final[height]:
                 raise Violation(f"acknowledged: {name} lost block {height}")
-            for transaction in self.candidates[height].transactions:
+            known_block = self.candidates.get(height)
+            for transaction in known_block.transactions if known_block is not None else ():
                 if chain.store.find_transaction(transaction.id) is None:
                     raise Violation(f"acknowledged: {name} lost a transaction of block {height}")
         if not self._accounts:
@@ -120,6 +122,7 @@ class Checks:
     def on_signed(self, name: str, message: Vote | Proposal) -> None:
         """An honest validator signs one thing per height, round and kind."""
         self._look("double sign")
+        self._signed_heights[name] = max(self.signed_height(name), message.height)
         kind = 0 if isinstance(message, Proposal) else int(message.kind)
         key = (name, message.height, message.round, kind)
         said = message.block_id
@@ -127,6 +130,10 @@ class Checks:
             said += b"%d" % message.pol_round
         if self._signed.setdefault(key, said) != said:
             raise Violation(f"double sign: {name} signs {message} and something else")
+
+    def signed_height(self, name: str) -> int:
+        """Return the last height at which a validator signed anything."""
+        return self._signed_heights.get(name, 0)
 
     def check_queues(self, name: str, node: Any) -> None:
         """What waits in a node is bounded, whatever it is sent."""
@@ -147,8 +154,10 @@ class Checks:
 
     # --- a final block -------------------------------------------------------------------------
 
-    def on_final(self, name: str, node: Any, final: FinalBlock, now_ms: int) -> None:
-        """A node says that a block is final."""
+    def on_final(
+        self, name: str, node: Any, final: FinalBlock, now_ms: int, *, is_readable: bool
+    ) -> None:
+        """A node says that a block is final; where its disk is damaged, others show what it did."""
         block = final.block
         header = block.header
         height = header.height
@@ -168,7 +177,7 @@ class Checks:
             executed.gas_used,
         ):
             raise Violation(f"header: {name}: block {height} is not what executing it gives")
-        if height not in self.candidates:
+        if height not in self.candidates and is_readable:
             self._check_block(block, now_ms)
             self.candidates[height] = block
 

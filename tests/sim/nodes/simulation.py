@@ -138,7 +138,8 @@ class Simulation:
         header = final.block.header
         self.network.note("final", process.name, header.height, final.block.block_id.hex()[:16])
         try:
-            self.checks.on_final(process.name, node, final, self.now_ms())
+            is_readable = not process.disk.is_rotten()
+            self.checks.on_final(process.name, node, final, self.now_ms(), is_readable=is_readable)
         except Violation as violation:
             self._fail(violation)
 
@@ -247,10 +248,12 @@ class Simulation:
     def _set_back(self, process: Process, height: int, copy: tuple[Any, ...]) -> None:
         """Put an old copy of the whole data directory in its place, signing file included.
 
-        Only where all others are well past it: within a height it cannot be noticed.
+        Only where all others are past what it signed: within a height it cannot be noticed.
         """
         others = [other for other in self.processes if other is not process]
-        if min(self.checks.heights.get(other.name, 0) for other in others) < height + 2:
+        if min(self.checks.heights.get(other.name, 0) for other in others) < max(
+            height + 1, self.checks.signed_height(process.name)
+        ):
             return
         self.network.note("setback", process.name, height)
         process.crash()
@@ -381,7 +384,8 @@ class Simulation:
 
     def _replay(self) -> None:
         """Execute the chain of the best node anew from genesis; compare roots and disks."""
-        best = max(self._honest(), key=lambda process: self.checks.heights.get(process.name, 0))
+        sound = [process for process in self._honest() if not process.disk.is_rotten()]
+        best = max(sound, key=lambda process: self.checks.heights.get(process.name, 0))
         node = best.node
         if node is None:
             raise Violation("replay: the best node is down")
