@@ -210,7 +210,7 @@ def _read(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kind", choices=("all", *KINDS), default="all")
-    parser.add_argument("--engine", choices=scenario.ENGINES, default="poa")
+    parser.add_argument("--engine", choices=sorted(scenario.ENGINES), default="poa")
     plants = sorted(canaries.CANARIES.keys() | mutants.MUTANTS.keys())
     parser.add_argument("--plant", choices=plants, help="a planted fault; name the kind with it")
     options = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from random import Random
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
 from node.p2p.certificates import NodeCertificate, make_certificate
-from tests.sim.nodes.scenario import Scenario
+from tests.sim.nodes.scenario import ENGINES, Scenario
 from vm.primitives.address import account_id
 from vm.primitives.signatures import public_key
 from vm.runtime import Call
@@ -16,13 +16,6 @@ from vm.runtime import Call
 START_MS = 1_700_000_000_000
 BLOCK_INTERVAL_MS = 2_000
 MAX_DRIFT_MS = 10_000
-TIMING = {
-    "propose_timeout_ms": 1_200,
-    "vote_timeout_ms": 500,
-    "timeout_step_ms": 250,
-    "timeout_cap_ms": 3_000,
-    "resend_ms": 700,
-}
 PAYERS = 8
 TRADERS = 8
 GAS_LIMIT = 100_000
@@ -105,7 +98,7 @@ def make_genesis(
     document = {
         "chain": "simulated",
         "time_ms": START_MS,
-        "engine": {"name": engine, "parameters": TIMING},
+        "engine": {"name": engine, "parameters": ENGINES[engine].parameters},
         "parameters": {
             "block_interval_ms": BLOCK_INTERVAL_MS,
             "heartbeat_ms": 600_000,

@@ -21,7 +21,29 @@ KINDS = (
     "clock",
     "liar",
 )
-ENGINES = ("poa",)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCase:
+    """An engine as the simulation runs it."""
+
+    parameters: dict[str, int]
+    """The engine's numbers in genesis."""
+    has_certificates: bool = True
+    """Whether a commit certificate decides a block."""
+
+
+ENGINES = {
+    "poa": EngineCase(
+        {
+            "propose_timeout_ms": 1_200,
+            "vote_timeout_ms": 500,
+            "timeout_step_ms": 250,
+            "timeout_cap_ms": 3_000,
+            "resend_ms": 700,
+        }
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
