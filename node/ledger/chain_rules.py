@@ -211,18 +211,16 @@ class BlockBuilding:
         self._proposer = proposer
         self._last_commit = last_commit
         self._evidence: list[bytes] = []
-        equivocations: list[Equivocation] = []
+        equivocations: dict[bytes, Equivocation] = {}
         for data in evidence:
             try:
                 found = read_equivocation(data, self._context, parent.state, validators_at)
             except BitenergyError:
                 continue
-            # Two votes and two proposals of one height are one fault, and count once.
-            is_new = all(found.identity != other.identity for other in equivocations)
-            if len(equivocations) < MAX_EVIDENCE and is_new:
-                equivocations.append(found)
+            if len(equivocations) < MAX_EVIDENCE and found.identity not in equivocations:
+                equivocations[found.identity] = found
                 self._evidence.append(data)
-        self._equivocations = equivocations
+        self._equivocations = list(equivocations.values())
         self.dropped: list[tuple[Transaction, InvalidTransaction]] = []
         self.candidate: Candidate | None = None
 
