@@ -145,7 +145,7 @@ class Checks:
             "wanted": (len(pool._requested), MAX_QUEUE),
             "waiting": (len(node._mempool), MAX_WAITING),
             "in check": (len(node._gossip._in_check), MAX_WAITING),
-            "evidence": (len(driver._evidence), 64),
+            "evidence": (len(waiting_evidence(driver)), 64),
             "engine blocks": _engine_size(driver.engine),
         }
         for what, (size, limit) in sizes.items():
@@ -323,6 +323,12 @@ class Checks:
 
     def _account(self, state: Any, account: bytes) -> Account:
         return decode_account(state.get(ACCOUNT_SPACE + account))
+
+
+def waiting_evidence(driver: Any) -> list[bytes]:
+    """Return the evidence that a driver keeps for a block of its own."""
+    pool = getattr(driver, "evidence", None)
+    return list(driver._evidence) if pool is None else list(pool._kept.values())
 
 
 def _engine_size(engine: Any) -> tuple[int, int]:

@@ -55,6 +55,7 @@ from node.wire import (
     encode_status,
     encode_transactions,
 )
+from tests.sim.nodes.checks import waiting_evidence
 from tests.sim.nodes.links import Connection, SimulatedPeers
 from tests.sim.nodes.people import GAS_LIMIT, person
 from vm.primitives.errors import BitenergyError
@@ -257,7 +258,7 @@ class Liar(SimulatedPeers):
             building = node.chain.building(
                 time_ms=node._clock_ms() + later_ms,
                 proposer=self._account,
-                evidence=[*evidence, *node._driver._evidence],
+                evidence=[*evidence, *waiting_evidence(node._driver)],
             )
             taken = list(node._mempool.ready())[: self._random.randrange(12)]
             for _ in building.steps(waiting or taken, slice_size=10_000):
