@@ -20,7 +20,6 @@ from tests.sim.nodes.people import (
 )
 from tests.sim.nodes.scenario import ENGINES, Scenario
 from tests.sim.world import Violation
-from vm.primitives.address import account_id
 from vm.primitives.codec import unpack_trusted
 from vm.primitives.signatures import verify_signature
 from vm.system.account_leaf import ACCOUNT_SPACE, Account, decode_account
@@ -74,7 +73,6 @@ class Checks:
         self._payers = {person(f"P{n}").account: 0 for n in range(PAYERS)}
         self._dishonest = {person(names[index]).account for index in sorted(scenario.dishonest)}
         self._accounts: list[bytes] = []
-        self._vote_keys: list[bytes] = []
         self._verified: dict[tuple[bytes, bytes, bytes], bool] = {}
         self._proposers: dict[bytes, int] = {}
 
@@ -83,7 +81,7 @@ class Checks:
 
     # --- a node's life -------------------------------------------------------------------------
 
-    def on_open(self, name: str, chain: Any) -> None:
+    def on_open(self, name: str, chain: Any, entries: dict[bytes, bytes]) -> None:
         """Final heights never fall, also across restarts; what was acknowledged is there."""
         self._look("heights")
         known = self.heights.get(name, 0)
@@ -99,11 +97,11 @@ class Checks:
                 if chain.store.find_transaction(transaction.id) is None:
                     raise Violation(f"acknowledged: {name} lost a transaction of block {height}")
         if not self._accounts:
-            self._learn_genesis(chain)
+            self._learn_genesis(chain, entries)
 
-    def _learn_genesis(self, chain: Any) -> None:
-        self._accounts = [account_id(entry.account.key) for entry in chain.genesis.members]
-        self._vote_keys = [validator.vote_key for validator in chain.validators]
+    def _learn_genesis(self, chain: Any, entries: dict[bytes, bytes]) -> None:
+        space = b"s" + ACCOUNT_SPACE
+        self._accounts = sorted(key[2:] for key in entries if key.startswith(space))
         if chain.height:
             raise Violation("heights: the first node to start has blocks already")
         for account in self._payers:
@@ -179,27 +177,31 @@ class Checks:
         ):
             raise Violation(f"header: {name}: block {height} is not what executing it gives")
         if height not in self.candidates and is_readable:
-            self._check_block(block, now_ms)
+            self._check_block(block, node.chain, now_ms)
             self.candidates[height] = block
 
     def _check_certificate(self, name: str, chain: Any) -> None:
         self._look("certificate")
-        if not self._decides(chain.certificate, chain.height, chain.block_id):
+        if not self._decides(chain.certificate, chain.height, chain.block_id, chain):
             raise Violation(f"certificate: {name}: none decides block {chain.height}")
 
-    def _decides(self, certificate: CommitCertificate | None, height: int, block_id: bytes) -> bool:
-        """Count the signers of a certificate, each once, with the signature library itself."""
+    def _decides(
+        self, certificate: CommitCertificate | None, height: int, block_id: bytes, chain: Any
+    ) -> bool:
+        """Weigh the signers of a certificate, each once, with the signature library itself."""
         if certificate is None or (certificate.height, certificate.block_id) != (height, block_id):
             return False
         vote = Vote(VoteKind.PRECOMMIT, height, certificate.round, block_id, 0)
         digest = message_digest(self.genesis.digest, vote)
+        validators = chain.store.validators_at(height)
         signers = {
             index
             for index, signature in certificate.signatures
-            if index < len(self._vote_keys)
-            and self._is_signed(self._vote_keys[index], digest, signature)
+            if index < len(validators)
+            and self._is_signed(validators[index].vote_key, digest, signature)
         }
-        return len(signers) * 3 > len(self._vote_keys) * 2
+        power = sum(validators[index].power for index in sorted(signers))
+        return power * 3 > sum(validator.power for validator in validators) * 2
 
     def _is_signed(self, key: bytes, digest: bytes, signature: bytes) -> bool:
         place = (key, digest, signature)
@@ -207,7 +209,7 @@ class Checks:
             self._verified[place] = verify_signature(key, digest, signature)
         return self._verified[place]
 
-    def _check_block(self, block: Candidate, now_ms: int) -> None:
+    def _check_block(self, block: Candidate, chain: Any, now_ms: int) -> None:
         header = block.header
         self._look("time")
         latest = now_ms + MAX_DRIFT_MS + CLOCK_SLACK_MS
@@ -221,7 +223,7 @@ class Checks:
         self._look("commit")
         if header.height > 1 and ENGINES[self.scenario.engine].has_certificates:
             commit = decode_certificate(block.body.last_commit)
-            if not self._decides(commit, header.height - 1, header.parent):
+            if not self._decides(commit, header.height - 1, header.parent, chain):
                 raise Violation(f"commit: block {header.height} carries no proof of its parent")
         state = block.executed.state
         fees = self._check_transactions(block)

@@ -65,6 +65,7 @@ from vm.primitives.signatures import sign
 
 JUNK_S = 0.9
 MANY_BLOCKS = 120
+FAR_AHEAD = 10**9
 PLANS = (
     "two faces",
     "two faces",
@@ -104,6 +105,8 @@ class Liar(SimulatedPeers):
         self._is_busy = False
         self._is_mute = style % 8 == 5
         """It has no part in any decision, and claims to be far ahead."""
+        if self._is_mute:
+            self.height = lambda: FAR_AHEAD
         self._junk_s = JUNK_S * (1 + style % 3)
         self.network.loop.call_later(self._junk_s, self._send_junk)
 
@@ -143,7 +146,7 @@ class Liar(SimulatedPeers):
         elif kind == BLOCKS and self._random.randrange(3):
             yield kind, self._twist_blocks(payload)
         elif kind == HEIGHT and self._is_mute:
-            yield kind, encode_height(10**9)
+            yield kind, encode_height(FAR_AHEAD)
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, 10**9))
             yield kind, encode_height(height)
@@ -261,7 +264,7 @@ class Liar(SimulatedPeers):
                 evidence=[*evidence, *waiting_evidence(node._driver)],
             )
             taken = list(node._mempool.ready())[: self._random.randrange(12)]
-            for _ in building.steps(waiting or taken, slice_size=10_000):
+            for _ in building.steps(taken if waiting is None else waiting, slice_size=10_000):
                 pass
             if building.candidate is not None:
                 self._offer(building.candidate)
@@ -288,7 +291,7 @@ class Liar(SimulatedPeers):
         if style == 2 and node.chain.height:
             past = random.randrange(max(1, node.chain.height - 3), node.chain.height + 1)
             return self._build(0, None, (self._false_evidence(past),))
-        candidate = self._build(3)
+        candidate = self._build(3, () if style == 9 else None)
         if candidate is None:
             return None
         header, body = candidate.header, candidate.body

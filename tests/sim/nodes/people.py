@@ -108,7 +108,10 @@ def make_genesis(
         },
         "roles": ["operator", "validator", "prosumer", "consumer"],
         "members": entries,
-        "modules": {"market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]}},
+        "modules": {
+            "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
+            **ENGINES[engine].modules,
+        },
     }
     data = json.dumps(document).encode()
     return decode_genesis(data), data

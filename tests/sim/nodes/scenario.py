@@ -1,7 +1,7 @@
 """What one seed stands for: a network, its engine, and a list of faults that can be shortened."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 
 CHAOS_S = 50.0
@@ -29,6 +29,8 @@ class EngineCase:
 
     parameters: dict[str, int]
     """The engine's numbers in genesis."""
+    modules: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Sections of the modules that it needs, beside the market's."""
     has_certificates: bool = True
     """Whether a commit certificate decides a block."""
 

@@ -112,7 +112,7 @@ class Simulation:
 
     def on_open(self, process: Process, node: Any) -> None:
         """A node has opened its chain."""
-        self.checks.on_open(process.name, node.chain)
+        self.checks.on_open(process.name, node.chain, process.disk.entries())
         signer = node._signer
         if signer is not None:
             sign = signer.sign
