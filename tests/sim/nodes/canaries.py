@@ -411,10 +411,6 @@ def _hold_skipped(garden: Garden) -> None:
     garden.put(inbox, "is_chain_current", lambda validators, own, heights, height: True)
 
 
-def _liar_believed(garden: Garden) -> None:
-    garden.put(BlockSync, "told_heights", lambda self: dict(self._claims))
-
-
 def _sync_left_out(garden: Garden) -> None:
     async def mutant(self: Any) -> bool:
         return False
@@ -451,7 +447,7 @@ _MONEY = ("conservation", "fee", "model")
 
 CANARIES: dict[str, Canary] = {
     "nonce-not-bumped": Canary(_nonce_not_bumped, ("nonce", *_LIVENESS)),
-    "nonce-unchecked": Canary(_nonce_unchecked, ("nonce",)),
+    "nonce-unchecked": Canary(_nonce_unchecked, ("nonce",), (13,)),
     "fee-not-taken": Canary(_fee_not_taken, _MONEY),
     "fee-lost": Canary(_fee_lost, _MONEY),
     "fee-free-on-failure": Canary(_fee_free_on_failure, _MONEY),
@@ -461,39 +457,38 @@ CANARIES: dict[str, Canary] = {
     "energy-twice": Canary(_energy_twice, _MONEY),
     "seller-unpaid": Canary(_seller_unpaid, _MONEY),
     "tree-stale": Canary(_tree_stale, ("tree", "replay", "node")),
-    "state-root-not-compared": Canary(_field_not_compared("state_root"), ("header",)),
-    "receipts-root-not-compared": Canary(_field_not_compared("receipts_root"), ("header",)),
+    "state-root-not-compared": Canary(_field_not_compared("state_root"), ("header",), (8,)),
+    "receipts-root-not-compared": Canary(_field_not_compared("receipts_root"), ("header",), (9,)),
     "gas-used-not-compared": Canary(_field_not_compared("gas_used"), ("header",)),
-    "time-not-above-parent": Canary(_time_not_above_parent, ("time",)),
+    "time-not-above-parent": Canary(_time_not_above_parent, ("time",), (9,)),
     "timestamp-unchecked": Canary(_timestamp_unchecked, ("time",)),
-    "last-commit-unchecked": Canary(_last_commit_unchecked, ("commit", "node")),
-    "evidence-unchecked": Canary(_evidence_unchecked, ("evidence",)),
+    "last-commit-unchecked": Canary(_last_commit_unchecked, ("commit", "node"), (4,)),
+    "evidence-unchecked": Canary(_evidence_unchecked, ("evidence",), (12,)),
     "evidence-repeated": Canary(_evidence_repeated, ("evidence",)),
-    "body-unmatched": Canary(_body_unmatched, ("replay", "node", *_SAFETY)),
+    "body-unmatched": Canary(_body_unmatched, ("replay", "node", *_SAFETY), (3,)),
     "quorum-off-by-one": Canary(_quorum_off_by_one, _SAFETY),
     "quorum-at-two-thirds": Canary(_quorum_at_two_thirds, _SAFETY),
     "vote-counted-twice": Canary(_vote_counted_twice, _SAFETY),
     "resume-ignored": Canary(_resume_ignored, ("double sign", "node")),
-    "block-unchecked": Canary(_block_unchecked, ("header", "node")),
+    "block-unchecked": Canary(_block_unchecked, ("header", "node"), (2,)),
     "repeated-signer": Canary(_repeated_signer, _SAFETY),
     "certificate-unsigned": Canary(_certificate_unsigned, _SAFETY),
     "certificate-of-one": Canary(_certificate_of_a_third, _SAFETY),
     "vote-signature-unchecked": Canary(_vote_signature_unchecked, ("evidence", *_SAFETY)),
-    "any-proposer": Canary(_any_proposer, ("evidence", *_SAFETY, *_LIVENESS)),
+    "any-proposer": Canary(_any_proposer, ("evidence", *_SAFETY, *_LIVENESS), (10,)),
     "resend-omitted": Canary(_resend_omitted, _LIVENESS),
     "signing-guard-skipped": Canary(_signing_guard_skipped, ("double sign", "disk")),
-    "signing-not-synced": Canary(_signing_not_synced, ("double sign", "disk")),
-    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node")),
+    "signing-not-synced": Canary(_signing_not_synced, ("double sign", "disk"), (11,)),
+    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node"), (7,)),
     "block-not-synced": Canary(_block_not_synced, ("heights", "acknowledged")),
     "block-not-written": Canary(_block_not_written, ("heights", "acknowledged", "node")),
     "index-left-out": Canary(_index_left_out, ("acknowledged",)),
-    "write-error-ignored": Canary(_write_error_ignored, ("heights", "acknowledged", "node")),
+    "write-error-ignored": Canary(_write_error_ignored, ("heights", "acknowledged", "node"), (14,)),
     "transaction-signature-unchecked": Canary(_transaction_signature_unchecked, ("forged",)),
     "synced-certificate-unchecked": Canary(_synced_certificate_unchecked, _SAFETY),
-    "hold-skipped": Canary(_hold_skipped, ("double sign", *_SAFETY)),
-    "liar-believed": Canary(_liar_believed, _LIVENESS),
+    "hold-skipped": Canary(_hold_skipped, ("double sign", *_SAFETY), (53,)),
     "sync-left-out": Canary(_sync_left_out, _LIVENESS),
-    "junk-kept": Canary(_junk_kept, ("queues",)),
+    "junk-kept": Canary(_junk_kept, ("queues",), (4,)),
     "work-not-told": Canary(_work_not_told, _LIVENESS),
     "gossip-left-out": Canary(_gossip_left_out, _LIVENESS),
 }

@@ -112,7 +112,7 @@ class Liar(SimulatedPeers):
 
     def transmit(self, connection: Connection, key: bytes, kind: int, payload: bytes) -> None:
         """Say something else, or nothing."""
-        if not hasattr(self, "_node"):
+        if not self._is_validator():
             super().transmit(connection, key, kind, payload)
             return
         try:
@@ -152,6 +152,13 @@ class Liar(SimulatedPeers):
             yield kind, encode_height(height)
         else:
             yield kind, payload
+
+    def _is_validator(self) -> bool:
+        """Tell whether its word counts: not before its start, nor after it was expelled."""
+        node = getattr(self, "_node", None)
+        return node is not None and any(
+            validator.account == self._account for validator in node.chain.validators
+        )
 
     def _index(self) -> int:
         validators = self._node.chain.validators
@@ -393,7 +400,7 @@ class Liar(SimulatedPeers):
         if not self.is_listening:
             return
         self.network.loop.call_later(self._junk_s, self._send_junk)
-        if self.open:
+        if self.open and self._is_validator():
             key = self._random.choice(sorted(self.open))
             if self._random.randrange(40) == 0:
                 self._send_blocks(key)
