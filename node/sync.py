@@ -107,13 +107,15 @@ class BlockSync:
 
     def told_heights(self) -> dict[bytes, int]:
         """Return the final heights that connected peers told, without those of whom claimed
-        blocks and did not give them.
+        blocks that are still missing here and did not give them.
         """
         now_s = asyncio.get_running_loop().time()
         return {
             peer: height
             for peer, height in self._claims.items()
-            if peer not in self._records or self._records[peer].ask_after_s <= now_s
+            if height <= self._chain.height
+            or peer not in self._records
+            or self._records[peer].ask_after_s <= now_s
         }
 
     def best_height(self) -> int:
