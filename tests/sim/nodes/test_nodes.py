@@ -68,7 +68,7 @@ def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
     assert len({network.gas_price_micro for network in drawn}) > 1
 
 
-@pytest.mark.parametrize("seed", [4, 17])
+@pytest.mark.parametrize("seed", [3, 11])
 def test_a_seed_replays_to_the_identical_trace_in_another_process(seed: int) -> None:
     def trace(hash_seed: str) -> str:
         code = f"from tests.sim.nodes.simulation import simulate; print(simulate({seed}).trace)"
