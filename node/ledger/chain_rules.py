@@ -211,16 +211,16 @@ class BlockBuilding:
         self._proposer = proposer
         self._last_commit = last_commit
         self._evidence: list[bytes] = []
-        equivocations: list[Equivocation] = []
+        equivocations: dict[bytes, Equivocation] = {}
         for data in evidence:
             try:
                 found = read_equivocation(data, self._context, parent.state, validators_at)
             except BitenergyError:
                 continue
-            if len(equivocations) < MAX_EVIDENCE and found not in equivocations:
-                equivocations.append(found)
+            if len(equivocations) < MAX_EVIDENCE and found.identity not in equivocations:
+                equivocations[found.identity] = found
                 self._evidence.append(data)
-        self._equivocations = equivocations
+        self._equivocations = list(equivocations.values())
         self.dropped: list[tuple[Transaction, InvalidTransaction]] = []
         self.candidate: Candidate | None = None
 

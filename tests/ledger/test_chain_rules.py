@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.messages import CommitCertificate
+from consensus.messages import CommitCertificate, VoteKind
 from node.ledger import chain_rules
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, validate_certificate
@@ -119,6 +119,14 @@ def test_a_contradiction_counts_once_for_good() -> None:
     again = chain.grow(evidence=[evidence])
     assert again.candidate.body.evidence == ()
     assert [key for key in chain.entries if key[:1] == b"e"] != []
+
+
+def test_who_contradicts_itself_in_two_ways_at_a_height_stops_no_proposer() -> None:
+    chain = Chain()
+    chain.grow()
+    pieces = [double_vote(chain, 1, kind=kind) for kind in VoteKind]
+    built = chain.grow(evidence=pieces)
+    assert built.candidate.body.evidence == (pieces[0],)
 
 
 def test_two_hundred_pieces_of_evidence_are_bounded() -> None:
