@@ -29,7 +29,7 @@ from node.ledger.receipt import Receipt
 from node.ledger.state_tree import update_tree
 from node.ledger.transaction import Transaction
 from vm.context import BlockContext, CallContext
-from vm.overlay import Overlay
+from vm.overlay import Overlay, StateReader
 from vm.parameters import PARAMETERS_KEY
 from vm.primitives.codec import encode
 from vm.primitives.errors import (
@@ -45,9 +45,13 @@ from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
 from vm.system.members import MembersModule
+from vm.system.staking import answers_for_faults
+from vm.system.staking_terms import NO_TOKEN, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 
 GENESIS_GAS: Final = 10**15
+STAKING_ENGINE: Final = "pos"
+"""The engine that needs the module 'staking' to say who has which power."""
 SLICE_GAS: Final = 500_000
 """Gas after which a slice of work ends: some 20 ms."""
 
@@ -149,6 +153,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
             module.init_genesis(ctx, genesis.modules.get(name, {}))
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
+    _validate_stakes(genesis, overlay)
     overlay.forget_journal()
     update = update_tree(_EmptyState().page, overlay.changes)
     validators = validators_hash(overlay.get(VALIDATORS_KEY) or b"")
@@ -184,6 +189,15 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
         b"",
     )
     return Candidate(header, header.block_id(), body, (), executed)
+
+
+def _validate_stakes(genesis: Genesis, state: StateReader) -> None:
+    if genesis.engine == STAKING_ENGINE and read_terms(state).token == NO_TOKEN:
+        raise InvalidGenesis(
+            "the engine pos weighs votes by stake, and the file has none",
+            expected="modules.staking with `token` and `stakes`",
+            hint="genesis/README.md explains them.",
+        )
 
 
 class BlockBuilding:
@@ -434,6 +448,8 @@ def read_equivocation(
         if not verify_message(block.genesis, message, validators):
             raise InvalidBlock("a signature of the evidence is wrong", actual=height)
     account = validators[evidence.first.validator_index].account
+    if not answers_for_faults(state, account):
+        raise InvalidBlock("there is nothing left to lose for this validator", actual=account)
     # Once per validator and height: rounds are without end, a height's fault is one.
     identity = tagged_hash(TAG_EVIDENCE, encode([account, height]))
     if state.get(EVIDENCE_SPACE + identity) is not None:

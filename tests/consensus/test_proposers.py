@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_every_run_of_turns_is_shared_by_power(powers: tuple[int, ...], start: i
             fair = length * power / voters.total_power
             assert abs(turns[:length].count(index) - fair) <= 4, (index, length)
         waits = [turn for turn, who in enumerate(turns) if who == index]
-        gaps = [later - earlier for earlier, later in zip(waits, waits[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(waits)]
         assert max(gaps, default=0) <= 2.7 * voters.total_power / power + 1
 
 
