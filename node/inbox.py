@@ -163,6 +163,8 @@ class Inbox:
         self._sync.peer_height(peer.key, peer.height)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
         self._gossip.announce_to(peer.key)
+        for data in self._driver.evidence.ripe():
+            self._peers.send(peer.key, EVIDENCE, data)
         self.consider_release()
 
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
@@ -309,6 +311,8 @@ class Inbox:
         height = evidence.first.height
         if height > self._chain.height or self._guard.was_checked(payload):
             return
+        if self._driver.evidence.holds(evidence):
+            return
         validators = self._chain.store.validators_at(height)
         if validators is None:
             return
@@ -316,7 +320,7 @@ class Inbox:
             if not verify_message(self._chain.genesis.digest, message, validators):
                 raise InvalidInput("a signature of the evidence is wrong")
         self._guard.note_checked(payload)
-        self._driver.add_evidence(payload, height)
+        self._driver.add_evidence(evidence)
 
     def _on_height(self, peer: bytes, payload: bytes) -> None:
         self._sync.peer_height(peer, decode_height(payload))
