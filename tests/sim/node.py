@@ -121,7 +121,7 @@ class Node:
         tip = self.disk.chain[-1][0] if self.disk.chain else GENESIS
         return api.Started(
             height=len(self.disk.chain) + 1,
-            validators=self.validators,
+            validators=self.checkers.world.validators_at(len(self.disk.chain) + 1),
             last_block_id=tip.id,
             last_block_time_ms=tip.time_ms,
             local_time_ms=self.host.wall_ms(self.index),
@@ -196,7 +196,8 @@ class Node:
 
     def _is_signed(self, certificate: CommitCertificate) -> bool:
         """The driver's signature check: every precommit in it was really signed."""
-        if check_certificate(certificate, self.checkers.world.validators):
+        voters = self.checkers.world.validators_at(certificate.height)
+        if check_certificate(certificate, voters):
             return False
         return all(
             self.checkers.world.precommitted(
