@@ -29,7 +29,7 @@ from node.ledger.receipt import Receipt
 from node.ledger.state_tree import update_tree
 from node.ledger.transaction import Transaction
 from vm.context import BlockContext, CallContext
-from vm.overlay import Overlay, StateReader
+from vm.overlay import Overlay
 from vm.parameters import PARAMETERS_KEY
 from vm.primitives.codec import encode
 from vm.primitives.errors import (
@@ -145,15 +145,9 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
             money_micro=sum(entry.account.money_micro for entry in genesis.members),
             energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
         )
-        unknown = [name for name in genesis.modules if name not in runtime.modules]
-        if unknown:
-            raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
-        for name, module in runtime.modules.items():
-            ctx.module = name
-            module.init_genesis(ctx, genesis.modules.get(name, {}))
+        _init_modules(runtime, genesis, ctx)
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
-    _validate_stakes(genesis, overlay)
     overlay.forget_journal()
     update = update_tree(_EmptyState().page, overlay.changes)
     validators = validators_hash(overlay.get(VALIDATORS_KEY) or b"")
@@ -191,8 +185,15 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     return Candidate(header, header.block_id(), body, (), executed)
 
 
-def _validate_stakes(genesis: Genesis, state: StateReader) -> None:
-    if genesis.engine == STAKING_ENGINE and read_terms(state).token == NO_TOKEN:
+def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
+    """Let each module write what its section of genesis says."""
+    unknown = [name for name in genesis.modules if name not in runtime.modules]
+    if unknown:
+        raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
+    for name, module in runtime.modules.items():
+        ctx.module = name
+        module.init_genesis(ctx, genesis.modules.get(name, {}))
+    if genesis.engine == STAKING_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
         raise InvalidGenesis(
             "the engine pos weighs votes by stake, and the file has none",
             expected="modules.staking with `token` and `stakes`",

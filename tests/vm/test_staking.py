@@ -1,4 +1,4 @@
-"""Stake: who may validate by it, what it earns, how it leaves, and what faults cost it."""
+"""Stake: who may validate by it, what it earns, and how it leaves."""
 
 from __future__ import annotations
 
@@ -6,90 +6,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.ledger.receipt import Receipt
 from tests.ledger.support import ROLES, Chain, MemoryState, genesis_document, id_of, key_of
 from tests.vectors.chain_inputs import double_vote
+from tests.vm.stakes import (
+    BASE,
+    STAKES,
+    TOKEN,
+    UNBONDING_MS,
+    check_books,
+    events,
+    powers,
+    stake,
+    staked,
+)
 from vm.context import BlockContext, CallContext
 from vm.overlay import Overlay
-from vm.primitives.codec import unpack_trusted
 from vm.primitives.errors import InvalidGenesis
-from vm.system.accounts import SUPPLY_KEY, decode_account
-from vm.system.incentives import IncentivesModule, read_points, read_points_total
+from vm.system.incentives import IncentivesModule
 from vm.system.stake_pool import (
     DELEGATION_SPACE,
-    POOL_SPACE,
     SCALE_BITS,
-    UNBONDING_SPACE,
-    decode_delegation,
-    decode_pool,
-    decode_unbonding,
     read_pool,
 )
 from vm.system.staking import MAX_UNBONDINGS, STAKING_ACCOUNT, StakingModule, read_pot
 from vm.system.staking_terms import parse_terms
 from vm.system.validators import read_validators
-
-TOKEN = 1_000_000
-STAKES = {"V1": "100", "V2": "100", "V3": "100", "V4": "100"}
-BASE = {"token": "money", "stakes": STAKES, "unbonding_minutes": 1, "slash_percent": 5}
-UNBONDING_MS = 60_000
-
-
-def staked(*, engine: str = "pos", parameters: dict | None = None, **section: object) -> Chain:
-    """Return a chain whose validators have staked."""
-    modules = {"staking": {**BASE, **section}}
-    return Chain(
-        StakingModule(ROLES),
-        IncentivesModule(),
-        engine={"name": engine, "parameters": {}},
-        modules=modules,
-        parameters=parameters or {},
-    )
-
-
-def stake(method: str, *arguments: object) -> tuple:
-    return ("staking", method, arguments)
-
-
-def powers(chain: Chain) -> dict[str, int]:
-    names = {id_of(name): name for name in ("V1", "V2", "V3", "V4", "P1", "P2")}
-    return {names[one.account]: one.power for one in read_validators(chain.state)}
-
-
-def events(receipts: tuple[Receipt, ...], name: str) -> list[tuple]:
-    return [event[2] for one in receipts for event in one.events if event[1] == name]
-
-
-def check_books(chain: Chain) -> None:
-    """All money is somebody's, and every fraction of a reward is booked, to the last bit."""
-    accounts = {k[1:]: decode_account(v) for k, v in chain.entries.items() if k[:1] == b"a"}
-    supply = unpack_trusted(chain.entries[SUPPLY_KEY])[0]
-    assert sum(one.money_micro + one.money_reserved_micro for one in accounts.values()) == supply
-    pot = read_pot(chain.state)
-    pools = {k[2:]: decode_pool(v) for k, v in chain.entries.items() if k[:2] == POOL_SPACE}
-    owed = pot.rest
-    for account, pool in pools.items():
-        owed += pool.power * (pot.per_power - pool.mark) + pool.rest + pool.commission
-        parts = {
-            k: decode_delegation(v)
-            for k, v in chain.entries.items()
-            if k[:22] == DELEGATION_SPACE + account
-        }
-        assert sum(one.shares for one in parts.values()) == pool.shares
-        owed += sum(
-            one.accrued + one.shares * (pool.per_share - one.mark) for one in parts.values()
-        )
-    out = [decode_unbonding(v) for k, v in chain.entries.items() if k[:2] == UNBONDING_SPACE]
-    at_stake = sum(pool.stake_micro for pool in pools.values())
-    at_stake += sum(one.amount_micro for one in out)
-    held = at_stake if chain.genesis.modules["staking"]["token"] == "money" else 0
-    assert (pot.booked_micro - held) << SCALE_BITS == owed
-    assert accounts[STAKING_ACCOUNT].money_micro >= pot.booked_micro
-    assert pot.total_power == sum(pool.power for pool in pools.values())
-    assert {k: p.power for k, p in pools.items() if p.power} == {
-        one.account: one.power for one in read_validators(chain.state)
-    }
-
 
 # --- the set ---------------------------------------------------------------------------------
 
@@ -287,130 +228,6 @@ def test_the_last_rewards_are_paid_when_a_delegation_ends() -> None:
     receipt = chain.run("P1", stake("unbond", id_of("V1"), 100 * TOKEN))
     assert events((receipt,), "withdraw")[0][2] > 0
     assert DELEGATION_SPACE + id_of("V1") + id_of("P1") not in chain.entries
-    check_books(chain)
-
-
-# --- faults ----------------------------------------------------------------------------------
-
-
-def test_a_contradiction_costs_validator_delegators_and_stake_on_its_way_out() -> None:
-    chain = staked()
-    chain.run("P1", stake("delegate", id_of("V1"), 100 * TOKEN))
-    chain.run("P2", stake("delegate", id_of("V1"), 40 * TOKEN))
-    chain.run("P2", stake("unbond", id_of("V1"), 20 * TOKEN))  # at height 3: before the fault
-    chain.grow()
-    fault = chain.parent.header.height
-    chain.run("P2", stake("unbond", id_of("V1"), 20 * TOKEN))  # after it
-    asked_ms = chain.parent.header.time_ms
-    built = chain.grow(evidence=[double_vote(chain, fault)])
-    receipts = built.candidate.executed.receipts
-    assert events(receipts, "slash") == [(id_of("V1"), fault, 10 * TOKEN)]
-    assert "V1" not in powers(chain)
-    pool = read_pool(chain.state, id_of("V1"))
-    assert pool is not None and pool.stake_micro == 190 * TOKEN
-    check_books(chain)
-    chain.grow(time_ms=asked_ms + UNBONDING_MS)
-    assert chain.account("P2").money_micro == 500_500_000 - TOKEN
-    check_books(chain)
-    # What is taken back after the slash was slashed with the pool, and not again.
-    chain.run("P1", stake("unbond", id_of("V1"), 95 * TOKEN))
-    chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
-    assert chain.account("P1").money_micro == 995 * TOKEN
-    check_books(chain)
-
-
-def test_who_contradicted_itself_is_out_for_good_and_slashed_once() -> None:
-    chain = staked()
-    for _ in range(3):
-        chain.grow()
-    pieces = [double_vote(chain, height, name="V3") for height in (1, 2)]
-    late = double_vote(chain, 3, name="V3")
-    built = chain.grow(evidence=pieces)
-    assert len(events(built.candidate.executed.receipts, "slash")) == 1
-    assert len(events(built.candidate.executed.receipts, "equivocation")) == 2
-    assert chain.build(evidence=[late]).candidate.body.evidence == ()  # nothing left to lose
-    for who, call in (
-        ("V3", stake("bond", TOKEN)),
-        ("P1", stake("delegate", id_of("V3"), TOKEN)),
-    ):
-        assert chain.run(who, call).code in ("slashed", "insufficient_money")
-    chain.run("Op", ("members", "suspend", (id_of("V3"),)))
-    chain.run("Op", ("members", "reinstate", (id_of("V3"),)))
-    assert "V3" not in powers(chain)
-    check_books(chain)
-
-
-@pytest.mark.parametrize("percent", [0, 100])
-def test_nothing_or_everything_may_be_lost(percent: int) -> None:
-    chain = staked(slash_percent=percent)
-    chain.run("P1", stake("delegate", id_of("V2"), 10 * TOKEN))
-    chain.grow(evidence=[double_vote(chain, 1, name="V2")])
-    assert "V2" not in powers(chain)
-    receipt = chain.run("P1", stake("unbond", id_of("V2"), 10 * TOKEN))
-    assert receipt.code == ("insufficient_stake" if percent else "")
-    check_books(chain)
-
-
-def test_a_fault_of_all_leaves_the_set_as_it_is() -> None:
-    chain = staked(stakes={"V1": "10", "V2": "10"})
-    chain.grow()
-    chain.grow(evidence=[double_vote(chain, 1, name=name) for name in ("V1", "V2")])
-    for _ in range(3):
-        chain.grow()
-        assert powers(chain)
-    check_books(chain)
-
-
-def test_under_poa_a_fault_costs_what_genesis_says() -> None:
-    section = {"expel": True, "fine": "0.5"}
-    chain = Chain(StakingModule(ROLES), modules={"staking": section})
-    chain.run("P1", ("accounts", "transfer", (id_of("V2"), 3 * TOKEN, "")))
-    built = chain.grow(evidence=[double_vote(chain, 1, name="V2")])
-    receipts = built.candidate.executed.receipts
-    assert events(receipts, "burn") == [(id_of("V2"), TOKEN // 2)]
-    assert events(receipts, "expel") == [(id_of("V2"),)]
-    assert events(receipts, "validator") == [(id_of("V2"), 0, key_of("V2", "vote"), 3)]
-    assert chain.account("V2").money_micro == 2_500_000
-    assert id_of("V2") not in [one.account for one in read_validators(chain.state)]
-    chain.grow()
-    assert chain.build(evidence=[double_vote(chain, 2, name="V1")]).candidate.body.evidence
-    # An operator may trust it again.
-    role = 1 << ROLES.index("validator")
-    assert chain.run("Op", ("members", "set_roles", (id_of("V2"), role))).code == ""
-    assert id_of("V2") in [one.account for one in read_validators(chain.state)]
-
-
-def test_two_of_four_are_expelled_one_block_after_the_other() -> None:
-    chain = Chain(StakingModule(ROLES), modules={"staking": {"expel": True}})
-    chain.grow()
-    chain.grow(evidence=[double_vote(chain, 1, name=name) for name in ("V1", "V2", "V3", "V4")])
-    counts = [len(read_validators(chain.state))]
-    for _ in range(5):
-        chain.grow()
-        counts.append(len(read_validators(chain.state)))
-    assert counts == [3, 2, 1, 1, 1, 1]  # and the last one stays
-    assert not [key for key in chain.entries if key[:1] == b"q"]
-
-
-# --- incentives ------------------------------------------------------------------------------
-
-
-def test_points_earned_for_the_grid_are_the_stake() -> None:
-    chain = staked(token="incentives", block_reward="1")
-    assert read_points_total(chain.state) == 400 * TOKEN
-    grant = ("incentives", "grant", (id_of("P1"), 30 * TOKEN))
-    assert chain.run("P2", grant).code == "wrong_role"
-    assert chain.run("Op", grant).code == ""
-    assert chain.run("P1", stake("delegate", id_of("V1"), 31 * TOKEN)).code == "insufficient_points"
-    assert chain.run("P1", stake("delegate", id_of("V1"), 30 * TOKEN)).code == ""
-    assert powers(chain)["V1"] == 130 and read_points(chain.state, id_of("P1")) == 0
-    assert chain.account("P1").money_micro == 1_000 * TOKEN
-    chain.grow(evidence=[double_vote(chain, 1)])
-    assert read_points_total(chain.state) == 430 * TOKEN - 6_500_000
-    chain.run("P1", stake("unbond", id_of("V1"), 28_500_000))
-    chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
-    assert read_points(chain.state, id_of("P1")) == 28_500_000
-    assert chain.run("P1", ("accounts", "burn", (1,))).code == ""
     check_books(chain)
 
 
