@@ -37,6 +37,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("staking", "withdraw"): (*_STAKE, "amount_micro"),
     ("staking", "set_commission"): ("account", "percent"),
     ("staking", "slash"): ("account", "height", "amount_micro"),
+    ("staking", "pay_in"): ("from", "amount_micro"),
+    ("staking", "pay_out"): ("to", "amount_micro"),
     ("staking", "mint"): ("to", "amount_micro"),
     ("staking", "burn"): ("from", "amount_micro"),
     ("consensus", "equivocation"): ("account", "height", "kind"),
@@ -75,7 +77,8 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "transfer"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
-    ("staking", "withdraw"): (("account", "amount_micro", 1),),
+    ("staking", "pay_in"): (("from", "amount_micro", -1),),
+    ("staking", "pay_out"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
     PENALTY: (("payee", "amount_micro", 1),),
 }

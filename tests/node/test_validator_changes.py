@@ -170,6 +170,8 @@ def test_under_pos_stake_brings_a_validator_in_and_out(tmp_path: Path) -> None:
             await run(net, "N", ("staking", "bond", (30 * TOKEN,)))
             first = await check_first_height(net, account_of("N"), 30)
             await net.until(lambda: net.nodes["N"].engine_view().own_index is not None)
+            known = net.nodes["V0"]._directory.validator_nodes
+            assert known[node_identity("N").node_key] == account_of("N")
             await net.stop("V3")
             await advance(net)
             # V0, V1 and V2 have 60 of 110, no quorum: so N signs.

@@ -50,6 +50,8 @@ def test_stake_goes_in_earns_and_comes_back(network: LocalNetwork, ask: Ask) -> 
     before = ask("wallet", "balance", "C1")["money_micro"]
     ask("stake", "delegate", "V1", "25.5", "--from", "C1")
     assert ask("wallet", "balance", "C1")["money_micro"] == before - 25_500_000
+    history = ask("wallet", "history", "C1")["history"]
+    assert history[0]["what"] == "staking.delegate" and history[0]["money_micro"] == -25_500_000
     (first,) = ask("stake", "validators")["validators"]
     assert (first["power"], first["stake_micro"]) == (125, 125_500_000)
     ask("wallet", "transfer", "V1", "5", "--from", "C1")

@@ -90,7 +90,7 @@ class StakingModule(Module):
                 raise CallError(
                     "no_vote_key",
                     "a validator votes with a key of its own",
-                    hint="Enter it with `bitenergy member vote-key`.",
+                    hint="Enter it with `bitenergy member set --vote-key`.",
                 )
             _open_pool(ctx, ctx.caller)
         self._add(ctx, terms, ctx.caller, ctx.caller, amount_micro)
@@ -445,6 +445,7 @@ def _take_in(ctx: CallContext, pot: Pot, payer: bytes, amount_micro: int) -> Non
     save_account(ctx, STAKING_ACCOUNT, held)
     pot.booked_micro += amount_micro
     ctx.put(POT_KEY, pot.encode())
+    ctx.emit("pay_in", payer, amount_micro)
 
 
 def _pay_out(ctx: CallContext, pot: Pot, payee: bytes, amount_micro: int) -> None:
@@ -456,6 +457,7 @@ def _pay_out(ctx: CallContext, pot: Pot, payee: bytes, amount_micro: int) -> Non
     save_account(ctx, payee, leaf)
     pot.booked_micro -= amount_micro
     ctx.put(POT_KEY, pot.encode())
+    ctx.emit("pay_out", payee, amount_micro)
 
 
 def _burn_stake(ctx: CallContext, terms: StakingTerms, amount_micro: int) -> None:
