@@ -51,6 +51,7 @@ from node.wire import (
 )
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidBlock, InvariantViolation
+from vm.system.validators import signers_of
 
 _log = logging.getLogger("bitenergy.driver")
 
@@ -403,10 +404,10 @@ class Driver:
     async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
         self._cancel_timers()
         self._work.cancel()
-        validators = self._chain.validators
+        signers = signers_of(self._chain.validators)
         await self._in_thread(partial(self._chain.write, candidate, certificate))
         self._chain.advance(candidate, certificate)
-        if self._chain.validators != validators:
+        if signers_of(self._chain.validators) != signers:
             self._forget_messages()
         context = self._chain.next_context()
         self._mempool.remove(candidate.transactions)
