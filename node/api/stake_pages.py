@@ -26,7 +26,7 @@ from vm.system.stake_pool import (
     read_pool,
     unbonding_key,
 )
-from vm.system.staking import read_pot
+from vm.system.staking_account import read_pot
 from vm.system.staking_terms import TOKEN_NAMES, StakingTerms, read_terms
 from vm.system.validators import read_validators
 

@@ -22,7 +22,7 @@ from vm.primitives.errors import CallError, InvalidBlock, InvalidTransaction, In
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, STATUS_NAMES, Account, decode_account
-from vm.system.staking import STAKING_ACCOUNT
+from vm.system.staking_account import STAKING_ACCOUNT
 from vm.system.staking_terms import read_terms
 from vm.system.validators import VALIDATORS_KEY, validators_hash
 

@@ -16,7 +16,8 @@ from vm.system.stake_pool import (
     decode_pool,
     decode_unbonding,
 )
-from vm.system.staking import STAKING_ACCOUNT, StakingModule, read_pot
+from vm.system.staking import StakingModule
+from vm.system.staking_account import STAKING_ACCOUNT, read_pot
 from vm.system.validators import read_validators
 
 TOKEN = 1_000_000

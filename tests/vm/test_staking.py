@@ -28,7 +28,8 @@ from vm.system.stake_pool import (
     SCALE_BITS,
     read_pool,
 )
-from vm.system.staking import MAX_UNBONDINGS, STAKING_ACCOUNT, StakingModule, read_pot
+from vm.system.staking import MAX_UNBONDINGS, StakingModule
+from vm.system.staking_account import STAKING_ACCOUNT, read_pot
 from vm.system.staking_terms import parse_terms
 from vm.system.validators import read_validators
 

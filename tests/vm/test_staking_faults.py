@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from consensus.messages import Evidence, EvidenceKind, Vote, VoteKind
+from node.ledger.certificate import encode_evidence
 from tests.ledger.support import ROLES, Chain, id_of, key_of
 from tests.vectors.chain_inputs import double_vote
 from tests.vm.stakes import (
@@ -46,6 +50,53 @@ def test_a_contradiction_costs_validator_delegators_and_stake_on_its_way_out() -
     chain.run("P1", stake("unbond", id_of("V1"), 95 * TOKEN))
     chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
     assert chain.account("P1").money_micro == 995 * TOKEN
+    check_books(chain)
+
+
+@pytest.mark.parametrize(("late", "burned"), [(0, 5), (1, 5), (2, 0)])
+def test_stake_that_left_answers_while_its_votes_still_count(late: int, burned: int) -> None:
+    chain = staked()
+    everybody = read_validators(chain.state)
+    chain.run("V3", stake("unbond", id_of("V3"), 10 * TOKEN))
+    chain.grow()
+    sent = [
+        chain.transaction(name, stake("unbond", id_of(name), chain_stake * TOKEN))
+        for name, chain_stake in (("V2", 100), ("V3", 90), ("V1", 100))
+    ]
+    chain.grow(*sent)
+    asked_ms = chain.parent.header.time_ms
+    left_at = chain.parent.header.height
+    leaving = [name for name in ("V1", "V2", "V3") if name in powers(chain)]
+    assert len(leaving) == 2  # the bound lets one go
+    last = "V3"
+    while last in powers(chain):
+        chain.grow(time_ms=chain.parent.header.time_ms + 1)
+    gone_at = chain.parent.header.height
+    assert gone_at > left_at
+    pool = read_pool(chain.state, id_of(last))
+    assert pool is not None
+    assert (pool.excess_from, pool.excess_until) == (left_at, gone_at)
+    places = [one.account for one in everybody]
+    chain.validators_at = lambda height: everybody  # type: ignore[method-assign]
+    fault = left_at + late if late < 2 else gone_at + 1
+    chain.grow(time_ms=chain.parent.header.time_ms + 1)
+    chain.grow(time_ms=chain.parent.header.time_ms + 1)
+    votes = [
+        replace(bare, signature=chain.sign_message(bare, last))
+        for bare in (
+            Vote(VoteKind.PREVOTE, fault, 0, block * 32, places.index(id_of(last)))
+            for block in (b"a", b"b")
+        )
+    ]
+    piece = encode_evidence(Evidence(EvidenceKind.DOUBLE_PREVOTE, *votes))
+    assert chain.grow(evidence=[piece]).candidate.body.evidence == (piece,)
+    built = chain.grow(time_ms=asked_ms + UNBONDING_MS)
+    cuts = {
+        (account, free // TOKEN): cut * 100 // (free + cut)
+        for account, _, free, cut in events(built.candidate.executed.receipts, "unbonded")
+        if account == id_of(last)
+    }
+    assert sorted(cuts.values()) == sorted([0, burned])
     check_books(chain)
 
 

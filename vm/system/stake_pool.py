@@ -55,6 +55,10 @@ class Pool:
     """Height at which it contradicted itself; 0 if it never did. Such a pool is out for good."""
     slashed_at: int = 0
     """Height of the block that slashed it for that; 0 if none did."""
+    excess_from: int = 0
+    """Height of the block since which its votes weighed more than its stake, when last they did."""
+    excess_until: int = 0
+    """Last height that such votes decided."""
     mark: int = 0
     """The pot's rewards per unit of power when the pool was settled last, scaled."""
     per_share: int = 0
@@ -77,6 +81,8 @@ class Pool:
                 self.commission_percent,
                 self.slashed_height,
                 self.slashed_at,
+                self.excess_from,
+                self.excess_until,
                 *(encode_integer(number) for number in scaled),
             )
         )
@@ -162,10 +168,13 @@ class Unbonding:
     def slashed_micro(self, pool: Pool, percent: int) -> int:
         """Return how much of it the validator's fault burns.
 
-        It backed the height of the fault if it left there or later. What left after the slash was
-        slashed with the pool.
+        It backed the height of the fault if it left there or later, or if its votes still counted
+        there. What left after the slash was slashed with the pool.
         """
-        answers = 0 < pool.slashed_height <= self.height < pool.slashed_at
+        last = self.height
+        if pool.excess_from <= self.height <= pool.excess_until:
+            last = pool.excess_until
+        answers = 0 < pool.slashed_height <= last and self.height < pool.slashed_at
         return self.amount_micro * percent // 100 if answers else 0
 
 
@@ -223,9 +232,9 @@ def save_pool(ctx: CallContext, validator: bytes, pool: Pool) -> None:
 def decode_pool(data: bytes) -> Pool:
     """Return the pool of a leaf's bytes."""
     match unpack_trusted(data):
-        case (51, 1, int(stake), shares, int(power), int(percent), int(fault), int(at), *scaled):
-            numbers = [_integer(item) for item in (shares, *scaled)]
-            return Pool(stake, numbers[0], power, percent, fault, at, *numbers[1:])
+        case (51, 1, int(stake), shares, *rest) if len(rest) == 10:
+            small = [item for item in rest[:6] if isinstance(item, int)]
+            return Pool(stake, _integer(shares), *small, *(_integer(item) for item in rest[6:]))
     raise InvariantViolation(f"not a pool of this version: {data.hex()[:80]}")
 
 

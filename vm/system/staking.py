@@ -13,17 +13,14 @@ from vm.arguments import ACCOUNT, AMOUNT, Argument, integer
 from vm.context import CallContext
 from vm.module import Module, Section, method
 from vm.overlay import StateReader
-from vm.primitives.address import account_id
 from vm.primitives.codec import Encodable
 from vm.primitives.errors import CallError, InvalidGenesis, InvariantViolation
-from vm.primitives.integers import MAX_AMOUNT
 from vm.system.accounts import (
     ACTIVE,
     REMOVED,
     Account,
     change_supply,
     load_account,
-    load_supply,
     save_account,
 )
 from vm.system.incentives import add_points, change_points_total, take_points
@@ -42,13 +39,21 @@ from vm.system.stake_pool import (
     Pot,
     Unbonding,
     decode_delegation,
-    decode_pot,
     decode_unbonding,
     delegation_key,
     load_pool,
     read_pool,
     save_pool,
     unbonding_key,
+)
+from vm.system.staking_account import (
+    STAKING_ACCOUNT,
+    burn_fine,
+    burn_stake,
+    load_pot,
+    mint_reward,
+    pay_out,
+    take_in,
 )
 from vm.system.staking_terms import (
     MONEY,
@@ -63,8 +68,6 @@ from vm.system.staking_terms import (
 from vm.system.validator_changes import change_validators, changes_between, set_before, step_towards
 from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, read_validators
 
-STAKING_ACCOUNT: Final = account_id(b"bitenergy/staking")
-"""Holds staked money and rewards; no key leads to this id."""
 MAX_UNBONDINGS: Final = 16
 """Unbondings of one delegator that wait at the same time."""
 _END: Final = b"\xff" * 21
@@ -117,7 +120,7 @@ class StakingModule(Module):
                 expected=f"at most {MAX_UNBONDINGS} at a time",
                 hint="Wait until the first of it is free.",
             )
-        pool, pot = load_pool(ctx, validator), _load_pot(ctx)
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
         delegation = _load_delegation(ctx, validator, delegator)
         worth_micro = pool.worth_micro(delegation.shares)
         if amount_micro > worth_micro:
@@ -153,7 +156,7 @@ class StakingModule(Module):
     def withdraw(self, ctx: CallContext, validator: bytes) -> Encodable:
         """Pay the caller its rewards from a validator's pool; to the validator its commission."""
         _terms(ctx)
-        pool, pot = load_pool(ctx, validator), _load_pot(ctx)
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
         delegation = _load_delegation(ctx, validator, ctx.caller)
         pool.settle(pot)
         delegation.settle(pool)
@@ -168,7 +171,7 @@ class StakingModule(Module):
         if delegation.shares:
             ctx.put(delegation_key(validator, ctx.caller), delegation.encode())
         save_pool(ctx, validator, pool)
-        _pay_out(ctx, pot, ctx.caller, amount_micro)
+        pay_out(ctx, pot, ctx.caller, amount_micro)
         ctx.emit("withdraw", ctx.caller, validator, amount_micro)
         return amount_micro
 
@@ -177,7 +180,7 @@ class StakingModule(Module):
         """State which part of the rewards from now on the caller keeps as the validator."""
         _terms(ctx)
         pool = load_pool(ctx, ctx.caller)
-        pool.settle(_load_pot(ctx))
+        pool.settle(load_pot(ctx))
         pool.commission_percent = percent
         save_pool(ctx, ctx.caller, pool)
         ctx.emit("set_commission", ctx.caller, percent)
@@ -219,8 +222,8 @@ class StakingModule(Module):
         if terms.token == NO_TOKEN:
             return
         if terms.block_reward_micro:
-            _mint_reward(ctx, terms.block_reward_micro)
-        pot = _load_pot(ctx)
+            mint_reward(ctx, terms.block_reward_micro)
+        pot = load_pot(ctx)
         income_micro = load_account(ctx, STAKING_ACCOUNT).money_micro - pot.booked_micro
         if income_micro:
             pot.book(income_micro)
@@ -234,13 +237,14 @@ class StakingModule(Module):
         if following == tuple(wanted):
             ctx.delete(TOUCHED_KEY)
         else:
+            _note_excess(ctx, following, wanted)
             ctx.schedule(ctx.time_ms + 1, b"")  # so that there is a next block to go on in
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Make a proved contradiction cost what genesis says: a fine, and part of the stakes."""
         terms = load_terms(ctx)
         if terms.fine_micro:
-            _fine(ctx, account, terms.fine_micro)
+            burn_fine(ctx, account, terms.fine_micro)
         if terms.token == NO_TOKEN or ctx.get(POOL_SPACE + account) is None:
             return
         pool = load_pool(ctx, account)
@@ -250,7 +254,7 @@ class StakingModule(Module):
         pool.stake_micro -= cut_micro
         pool.slashed_height, pool.slashed_at = height, ctx.height
         save_pool(ctx, account, pool)
-        _burn_stake(ctx, terms, cut_micro)
+        burn_stake(ctx, terms, cut_micro)
         ctx.put(TOUCHED_KEY, b"\1")
         ctx.emit("slash", account, height, cut_micro)
 
@@ -267,10 +271,10 @@ class StakingModule(Module):
         ctx.delete(UNBONDING_INDEX + leaving.delegator + payload)
         pool = load_pool(ctx, leaving.validator)
         cut_micro = leaving.slashed_micro(pool, terms.slash_percent)
-        _burn_stake(ctx, terms, cut_micro)
+        burn_stake(ctx, terms, cut_micro)
         free_micro = leaving.amount_micro - cut_micro
         if terms.token == MONEY:
-            _pay_out(ctx, _load_pot(ctx), leaving.delegator, free_micro)
+            pay_out(ctx, load_pot(ctx), leaving.delegator, free_micro)
         else:
             add_points(ctx, leaving.delegator, free_micro)
         ctx.emit("unbonded", leaving.delegator, leaving.validator, free_micro, cut_micro)
@@ -295,7 +299,7 @@ class StakingModule(Module):
         amount_micro: int,
     ) -> None:
         """Put free money or points of `delegator` behind a validator."""
-        pool, pot = load_pool(ctx, validator), _load_pot(ctx)
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
         if pool.slashed_height:
             raise CallError("slashed", "this validator contradicted itself and is out for good")
         pool.settle(pot)
@@ -311,7 +315,7 @@ class StakingModule(Module):
         ctx.put(delegation_key(validator, delegator), delegation.encode())
         save_pool(ctx, validator, pool)
         if terms.token == MONEY:
-            _take_in(ctx, pot, delegator, amount_micro)
+            take_in(ctx, pot, delegator, amount_micro)
         else:
             take_points(ctx, delegator, amount_micro)
         ctx.put(TOUCHED_KEY, b"\1")
@@ -343,7 +347,7 @@ class StakingModule(Module):
         changed = changes_between(before, after)
         if not changed:
             return
-        pot = _load_pot(ctx)
+        pot = load_pot(ctx)
         for validator in changed:
             pool = load_pool(ctx, validator.account)
             pool.settle(pot)
@@ -365,9 +369,23 @@ def _terms(ctx: CallContext) -> StakingTerms:
 
 
 def _open_pool(ctx: CallContext, validator: bytes) -> None:
-    pool = Pool(mark=_load_pot(ctx).per_power)
+    pool = Pool(mark=load_pot(ctx).per_power)
     save_pool(ctx, validator, pool)
     ctx.put(POOL_INDEX + validator, b"\1")
+
+
+def _note_excess(
+    ctx: CallContext, following: Sequence[Validator], wanted: Sequence[Validator]
+) -> None:
+    """Note whose votes weigh more at the next height than their stake: what left answers."""
+    powers = {validator.account: validator.power for validator in wanted}
+    for validator in following:
+        if validator.power > powers.get(validator.account, 0):
+            pool = load_pool(ctx, validator.account)
+            if pool.excess_until != ctx.height:
+                pool.excess_from = ctx.height
+            pool.excess_until = ctx.height + 1
+            save_pool(ctx, validator.account, pool)
 
 
 def _make_stake(ctx: CallContext, terms: StakingTerms, account: bytes, amount_micro: int) -> None:
@@ -393,15 +411,6 @@ def answers_for_faults(state: StateReader, account: bytes) -> bool:
     if pool is not None:
         return not pool.slashed_height
     return any(validator.account == account for validator in read_validators(state))
-
-
-def read_pot(state: StateReader) -> Pot:
-    """Return the pot without gas, for readers."""
-    return decode_pot(state.get(POT_KEY))
-
-
-def _load_pot(ctx: CallContext) -> Pot:
-    return decode_pot(ctx.get(POT_KEY))
 
 
 def _find_delegation(ctx: CallContext, validator: bytes, delegator: bytes) -> Delegation | None:
@@ -432,66 +441,5 @@ def _leave(
     ctx.delete(delegation_key(validator, delegator))
     ctx.delete(DELEGATION_INDEX + delegator + validator)
     if amount_micro:
-        _pay_out(ctx, pot, delegator, amount_micro)
+        pay_out(ctx, pot, delegator, amount_micro)
         ctx.emit("withdraw", delegator, validator, amount_micro)
-
-
-def _take_in(ctx: CallContext, pot: Pot, payer: bytes, amount_micro: int) -> None:
-    leaf = load_account(ctx, payer)
-    leaf.pay(amount_micro)
-    save_account(ctx, payer, leaf)
-    held = load_account(ctx, STAKING_ACCOUNT)
-    held.earn(amount_micro)
-    save_account(ctx, STAKING_ACCOUNT, held)
-    pot.booked_micro += amount_micro
-    ctx.put(POT_KEY, pot.encode())
-    ctx.emit("pay_in", payer, amount_micro)
-
-
-def _pay_out(ctx: CallContext, pot: Pot, payee: bytes, amount_micro: int) -> None:
-    held = load_account(ctx, STAKING_ACCOUNT)
-    held.pay(amount_micro)
-    save_account(ctx, STAKING_ACCOUNT, held)
-    leaf = load_account(ctx, payee)
-    leaf.earn(amount_micro)
-    save_account(ctx, payee, leaf)
-    pot.booked_micro -= amount_micro
-    ctx.put(POT_KEY, pot.encode())
-    ctx.emit("pay_out", payee, amount_micro)
-
-
-def _burn_stake(ctx: CallContext, terms: StakingTerms, amount_micro: int) -> None:
-    if not amount_micro:
-        return
-    if terms.token != MONEY:
-        change_points_total(ctx, -amount_micro)
-        return
-    pot, held = _load_pot(ctx), load_account(ctx, STAKING_ACCOUNT)
-    held.pay(amount_micro)
-    save_account(ctx, STAKING_ACCOUNT, held)
-    pot.booked_micro -= amount_micro
-    ctx.put(POT_KEY, pot.encode())
-    change_supply(ctx, money_micro=-amount_micro)
-    ctx.emit("burn", STAKING_ACCOUNT, amount_micro)
-
-
-def _mint_reward(ctx: CallContext, amount_micro: int) -> None:
-    if load_supply(ctx)[0] + amount_micro > MAX_AMOUNT:
-        return  # there cannot be more money: no reward is no reason for no block
-    held = load_account(ctx, STAKING_ACCOUNT)
-    held.earn(amount_micro)
-    save_account(ctx, STAKING_ACCOUNT, held)
-    change_supply(ctx, money_micro=amount_micro)
-    ctx.emit("mint", STAKING_ACCOUNT, amount_micro)
-
-
-def _fine(ctx: CallContext, account: bytes, fine_micro: int) -> None:
-    """Burn money of a validator, as far as it has any that is free."""
-    leaf = load_account(ctx, account)
-    amount_micro = min(fine_micro, leaf.money_micro)
-    if not amount_micro:
-        return
-    leaf.pay(amount_micro)
-    save_account(ctx, account, leaf)
-    change_supply(ctx, money_micro=-amount_micro)
-    ctx.emit("burn", account, amount_micro)
