@@ -22,6 +22,7 @@ from vm.primitives.errors import CallError, InvalidBlock, InvalidTransaction, In
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, STATUS_NAMES, Account, decode_account
+from vm.system.staking import answers_for_faults
 from vm.system.staking_account import STAKING_ACCOUNT
 from vm.system.staking_terms import read_terms
 from vm.system.validators import VALIDATORS_KEY, validators_hash
@@ -242,7 +243,9 @@ class BlockExecution:
         self._overlay.put(key, equivocation.account)
         event = (equivocation.account, equivocation.height, equivocation.kind)
         events: list[Event] = [(CONSENSUS_MODULE, "equivocation", event)]
-        for module in self._runtime.modules.values():
+        # An earlier piece of this block may have taken all there was to lose.
+        is_charged = answers_for_faults(self._overlay, equivocation.account)
+        for module in self._runtime.modules.values() if is_charged else ():
             if type(module).on_equivocation is not Module.on_equivocation:
                 events += self._charge_for(module, equivocation)
         self._receipts.append(Receipt(b"", "", 0, 0, tuple(events), ()))

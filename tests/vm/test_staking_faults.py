@@ -101,14 +101,16 @@ def test_stake_that_left_answers_while_its_votes_still_count(late: int, burned: 
 
 
 def test_who_contradicted_itself_is_out_for_good_and_slashed_once() -> None:
-    chain = staked()
-    for _ in range(3):
+    chain = staked(fine="1")
+    chain.run("P1", ("accounts", "transfer", (id_of("V3"), 9 * TOKEN, "")))
+    for _ in range(2):
         chain.grow()
     pieces = [double_vote(chain, height, name="V3") for height in (1, 2)]
     late = double_vote(chain, 3, name="V3")
     built = chain.grow(evidence=pieces)
     assert len(events(built.candidate.executed.receipts, "slash")) == 1
     assert len(events(built.candidate.executed.receipts, "equivocation")) == 2
+    assert chain.account("V3").money_micro == 8 * TOKEN  # and fined once
     assert chain.build(evidence=[late]).candidate.body.evidence == ()  # nothing left to lose
     for who, call in (
         ("V3", stake("bond", TOKEN)),

@@ -248,8 +248,6 @@ class StakingModule(Module):
         if terms.token == NO_TOKEN or ctx.get(POOL_SPACE + account) is None:
             return
         pool = load_pool(ctx, account)
-        if pool.slashed_height:
-            return  # out for good, and slashed once
         cut_micro = pool.stake_micro * terms.slash_percent // 100
         pool.stake_micro -= cut_micro
         pool.slashed_height, pool.slashed_at = height, ctx.height
