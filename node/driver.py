@@ -420,8 +420,6 @@ class Driver:
         self._mempool.prune(list(senders), context)
         self._mempool.prune_some(context)
         self.evidence.prune()
-        for data in self.evidence.ripe():
-            self._network.broadcast(EVIDENCE, data)
         self._pool.forget(candidate.header.height)
         self._saved_pending.clear()
         self._on_final(candidate)

@@ -13,7 +13,7 @@ MAX_EVIDENCE_KEPT: Final = 64
 
 
 class EvidencePool:
-    """What blocks of ours will hold, and peers are told of after each block until one holds it."""
+    """What blocks of ours will hold, and peers are told of until one holds it."""
 
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
@@ -42,9 +42,10 @@ class EvidencePool:
         self._kept[place] = data
         return data
 
-    def ripe(self) -> Sequence[bytes]:
-        """Return what the next block may hold, and peers may be told of."""
-        return [data for (height, _), data in self._kept.items() if height <= self._chain.height]
+    def ripe(self, *, up_to: int | None = None) -> Sequence[bytes]:
+        """Return what the next block may hold, of heights `up_to` that of a peer if it is given."""
+        last = self._chain.height if up_to is None else min(up_to, self._chain.height)
+        return [data for (height, _), data in self._kept.items() if height <= last]
 
     def prune(self) -> None:
         """Forget what counted or expired, after the chain advanced."""

@@ -163,9 +163,15 @@ class Inbox:
         self._sync.peer_height(peer.key, peer.height)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
         self._gossip.announce_to(peer.key)
-        for data in self._driver.evidence.ripe():
-            self._peers.send(peer.key, EVIDENCE, data)
+        self._tell_evidence(peer.key, peer.height)
         self.consider_release()
+
+    def _tell_evidence(self, peer: bytes, height: int) -> None:
+        """Tell a peer of what waits for a block; it takes what is of final heights of its own."""
+        waiting = self._driver.evidence.ripe(up_to=height)
+        if waiting and self._guard.may_ask(peer):
+            for data in waiting:
+                self._peers.send(peer, EVIDENCE, data)
 
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
@@ -323,7 +329,9 @@ class Inbox:
         self._driver.add_evidence(evidence)
 
     def _on_height(self, peer: bytes, payload: bytes) -> None:
-        self._sync.peer_height(peer, decode_height(payload))
+        height = decode_height(payload)
+        self._sync.peer_height(peer, height)
+        self._tell_evidence(peer, height)
         self.consider_release()
 
     def _concerns(self, message: Vote | Proposal) -> bool:

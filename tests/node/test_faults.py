@@ -10,7 +10,16 @@ import pytest
 
 from consensus.messages import NO_ROUND, Evidence, EvidenceKind, Proposal, Vote, VoteKind
 from node.ledger.certificate import encode_evidence, encode_proposal, encode_vote, message_digest
-from node.wire import EVIDENCE, PROPOSAL, VOTE
+from node.wire import (
+    BLOCKS,
+    EVIDENCE,
+    GET_BLOCKS,
+    HEIGHT,
+    PROPOSAL,
+    VOTE,
+    encode_height,
+    encode_range,
+)
 from tests.node.network import Liar, Network, account_of, advance, liar, network, seed
 from vm.primitives.signatures import sign
 from vm.system.accounts import read_account
@@ -146,18 +155,21 @@ def test_under_pos_stake_is_slashed_and_the_others_go_on(tmp_path: Path) -> None
     asyncio.run(scenario())
 
 
-def test_whoever_connects_later_hears_of_what_waits(tmp_path: Path) -> None:
+def test_whoever_has_the_height_is_told_of_what_waits_and_nobody_before(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with network(tmp_path, "V0", "V1", followers=("F",), modules=POA) as net:
             await advance(net)
             await net.stop("V1")  # no quorum: what is found waits
             first, second = two_votes(net, "V1", 1)
-            net.nodes["V0"]._driver.add_evidence(
-                Evidence(EvidenceKind.DOUBLE_PRECOMMIT, first, second)
-            )
+            pair = Evidence(EvidenceKind.DOUBLE_PRECOMMIT, first, second)
+            net.nodes["V0"]._driver.add_evidence(pair)
             async with liar(net, "F", "V0") as peer:
-                await net.until(
-                    lambda: any(kind == EVIDENCE for _, kind, _ in peer.heard), what="the evidence"
-                )
+                heard = peer.heard
+                peer.send("V0", HEIGHT, encode_height(0))
+                peer.send("V0", GET_BLOCKS, encode_range(1, 1))
+                await net.until(lambda: any(kind == BLOCKS for _, kind, _ in heard))
+                assert not [kind for _, kind, _ in heard if kind == EVIDENCE]
+                peer.send("V0", HEIGHT, encode_height(1))
+                await net.until(lambda: any(kind == EVIDENCE for _, kind, _ in heard))
 
     asyncio.run(scenario())
