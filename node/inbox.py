@@ -163,7 +163,15 @@ class Inbox:
         self._sync.peer_height(peer.key, peer.height)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
         self._gossip.announce_to(peer.key)
+        self._tell_evidence(peer.key, peer.height)
         self.consider_release()
+
+    def _tell_evidence(self, peer: bytes, height: int) -> None:
+        """Tell a peer of what waits for a block; it takes what is of final heights of its own."""
+        waiting = self._driver.evidence.ripe(up_to=height)
+        if waiting and self._guard.may_ask(peer):
+            for data in waiting:
+                self._peers.send(peer, EVIDENCE, data)
 
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
@@ -309,6 +317,8 @@ class Inbox:
         height = evidence.first.height
         if height > self._chain.height or self._guard.was_checked(payload):
             return
+        if self._driver.evidence.holds(evidence):
+            return
         validators = self._chain.store.validators_at(height)
         if validators is None:
             return
@@ -316,10 +326,12 @@ class Inbox:
             if not verify_message(self._chain.genesis.digest, message, validators):
                 raise InvalidInput("a signature of the evidence is wrong")
         self._guard.note_checked(payload)
-        self._driver.add_evidence(payload, height)
+        self._driver.add_evidence(evidence)
 
     def _on_height(self, peer: bytes, payload: bytes) -> None:
-        self._sync.peer_height(peer, decode_height(payload))
+        height = decode_height(payload)
+        self._sync.peer_height(peer, height)
+        self._tell_evidence(peer, height)
         self.consider_release()
 
     def _concerns(self, message: Vote | Proposal) -> bool:

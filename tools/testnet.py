@@ -57,6 +57,8 @@ START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 NODE_COMMAND: Sequence[str] = (sys.executable, "-m", "tools.cli", "node", "run", "--config")
 OPERATOR_NAME: Final = "operator"
+FIRST_STAKE: Final = "100"
+"""Stake of each validator of a network with the engine pos, where the template names none."""
 
 Progress = Callable[[str], None]
 """Told what is being done, for people."""
@@ -145,6 +147,7 @@ def create_network(
     members = _completed_members(document.get("members"), validators)
     if engine is not None:
         document["engine"] = _engine_section(document.get("engine"), engine)
+    _complete_stakes(document, members)
     if not document.get("time_ms"):
         document["time_ms"] = time.time_ns() // 1_000_000
     try:
@@ -347,6 +350,25 @@ def _engine_section(found: object, name: str) -> dict[str, object]:
     if isinstance(found, dict) and found.get("name") == name:
         return found
     return {"name": name, "parameters": {}}
+
+
+def _complete_stakes(document: dict[str, object], members: Sequence[Json]) -> None:
+    """Give each validator of a network with the engine pos a stake, unless the template does.
+
+    The stakes come beside the members' balances, and blocks bring no rewards: so the same trades
+    end with the same figures under every engine.
+    """
+    engine, modules = document.get("engine"), document.get("modules", {})
+    if not isinstance(engine, dict) or engine.get("name") != "pos" or not isinstance(modules, dict):
+        return
+    section = modules.get("staking", {})
+    if isinstance(section, dict) and not section.get("stakes"):
+        names = [str(member["name"]) for member in members if "validator" in _roles(member)]
+        stakes = dict.fromkeys(names, FIRST_STAKE)
+        document["modules"] = {
+            **modules,
+            "staking": {"token": "money", **section, "stakes": stakes},
+        }
 
 
 def _write_configs(nodes: Sequence[LocalNode], identities: Sequence[NodeIdentity]) -> None:

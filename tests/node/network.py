@@ -59,6 +59,8 @@ def genesis_document(
     followers: Sequence[str] = (),
     parameters: dict[str, int] | None = None,
     engine: dict[str, int] | None = None,
+    engine_name: str = "poa",
+    modules: dict[str, object] | None = None,
     time_ms: int | None = None,
 ) -> bytes:
     """Return a genesis file: validators that are operators too, followers with a node, members."""
@@ -81,10 +83,11 @@ def genesis_document(
     document = {
         "chain": "test",
         "time_ms": time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        "engine": {"name": "poa", "parameters": {**QUICK_ENGINE, **(engine or {})}},
+        "engine": {"name": engine_name, "parameters": {**QUICK_ENGINE, **(engine or {})}},
         "parameters": {**QUICK_PARAMETERS, **(parameters or {})},
         "roles": list(ROLES),
         "members": entries,
+        "modules": modules or {},
     }
     return json.dumps(document).encode()
 
