@@ -5,7 +5,16 @@ from dataclasses import fields
 
 import pytest
 
-from node.ledger import block, certificate, execution, genesis, proofs, receipt, transaction
+from node.ledger import (
+    block,
+    certificate,
+    execution,
+    genesis,
+    proof_paths,
+    proofs,
+    receipt,
+    transaction,
+)
 from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
