@@ -91,6 +91,7 @@ def test_types() -> None:
         "parameters": parameters.PARAMETERS_TYPE,
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
+        "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
 
