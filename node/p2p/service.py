@@ -76,6 +76,7 @@ class PeerService:
         self._open: dict[bytes, Connection] = {}
         self._unannounced_ends: dict[bytes, Connection] = {}
         self._banned_until_s: dict[bytes, float] = {}
+        self._quiet: set[bytes] = set()
         self._counters: Counter[str] = Counter()
         self._refusal_log = TokenBucket(
             _REFUSALS_LOGGED_PER_S, _REFUSALS_LOGGED_AT_ONCE, self._clock()
@@ -165,16 +166,35 @@ class PeerService:
             return False
         return connection.send(frame, self._kinds.kind(kind).priority)
 
-    def broadcast(self, kind: int, payload: bytes, *, exclude: Iterable[bytes] = ()) -> int:
-        """Send a message to all peers but those in `exclude`; return how many it was queued for."""
+    def broadcast(
+        self,
+        kind: int,
+        payload: bytes,
+        *,
+        exclude: Iterable[bytes] = (),
+        also_quiet: bool = False,
+    ) -> int:
+        """Send a message to all peers but those in `exclude`; return how many it was queued for.
+
+        Quiet peers get it only with `also_quiet`.
+        """
         frame = self._kinds.encode(kind, payload)
         priority = self._kinds.kind(kind).priority
-        passed_over = frozenset(exclude)
+        passed_over = frozenset(exclude) if also_quiet else self._quiet.union(exclude)
         return sum(
             connection.send(frame, priority)
             for key, connection in list(self._open.items())
             if key not in passed_over
         )
+
+    def keep_quiet(self, key: bytes) -> None:
+        """Leave the connected peer `key` out of broadcasts until its connection ends."""
+        if key in self._open:
+            self._quiet.add(key)
+
+    def is_quiet(self, key: bytes) -> bool:
+        """Tell whether the peer `key` is left out of broadcasts."""
+        return key in self._quiet
 
     def drop(self, key: bytes, reason: str) -> None:
         """Close the connection to `key`, if there is one; it may come back."""
@@ -283,6 +303,7 @@ class PeerService:
             self._banned_until_s[key] = max(until_s, self._banned_until_s.get(key, 0.0))
         if self._open.get(key) is connection:
             del self._open[key]
+            self._quiet.discard(key)
             self._unannounced_ends[key] = connection
             self._loop.call_soon(self._announce_end, key)
         elif reason.code not in ("duplicate", "stopping"):
