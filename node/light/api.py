@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from market.records import decode_offer, offer_key
+from market.records import POLICY_NAMES, decode_market, decode_offer, market_key, offer_key
 from node.api.answers import ApiError, JsonObject
 from node.api.parameters import HASH, WHO, whole
 from node.api.render import Names, receipt_json, to_base64
@@ -66,6 +66,8 @@ class LightApi:
                 return self._peers()
             case ("GET", "params"):
                 return await self._parameters()
+            case ("GET", "markets"):
+                return await self._markets()
             case ("GET", "accounts", who):
                 return await self._account(who)
             case ("GET", "offers", number):
@@ -80,7 +82,8 @@ class LightApi:
             404,
             "unknown_path",
             "a light node has no such path",
-            expected="status, peers, params, accounts/WHO, offers/ID, state/KEY, transactions/ID",
+            expected="status, peers, params, markets, accounts/WHO, offers/ID, state/KEY, "
+            "transactions/ID",
             actual=f"{request.method} {request.path}"[:100],
             hint="For what cannot be proved, lists for example, ask a full node.",
         )
@@ -124,6 +127,28 @@ class LightApi:
             "parameters": {name: getattr(found, name) for name in names},
             "proved": _proved(proved.header),
         }
+
+    async def _markets(self) -> JsonObject:
+        markets: list[JsonObject] = []
+        for name in self._node.network.markets:
+            proved = await self._node.prove(market_key(name))
+            if proved.value is None:
+                continue
+            market = decode_market(proved.value)
+            markets.append(
+                {
+                    "number": market.number,
+                    "name": market.name,
+                    "policy": POLICY_NAMES[market.policy],
+                    "interval_minutes": market.interval_minutes,
+                    "gate_closure_minutes": market.gate_closure_minutes,
+                    "min_price_micro_per_kwh": market.min_price_micro_per_kwh,
+                    "max_price_micro_per_kwh": market.max_price_micro_per_kwh,
+                    "min_energy_milli_wh": market.min_energy_milli_wh,
+                    "proved": _proved(proved.header),
+                }
+            )
+        return {"markets": markets}
 
     async def _account(self, who: str) -> JsonObject:
         account = await self._resolve(who)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from node.light.checked_file import load_checked, save_checked
-from vm.primitives.codec import decode, encode_trusted
+from vm.primitives.codec import Value, decode, encode_trusted
 from vm.primitives.errors import BitenergyError, DecodeError
 
 FACTS_NAME: Final = "light.genesis"
@@ -39,6 +39,8 @@ class GenesisFacts:
     """Name of the consensus engine."""
     roles: tuple[str, ...]
     """All roles, in the order of their bits."""
+    markets: tuple[str, ...]
+    """Names of the markets."""
     validators: bytes
     """Hash of the set that decides block 1, 32 bytes."""
 
@@ -66,8 +68,8 @@ def load_facts(genesis: Path, folder: Path) -> GenesisFacts:
             actual=facts.engine,
             hint='Run a full node: mode = "full" in node.toml.',
         )
-    data = [facts.genesis, facts.chain, facts.engine, facts.roles, facts.validators]
-    save_checked(folder / FACTS_NAME, encode_trusted([FACTS_TYPE, VERSION, digest, *data]))
+    fields = [getattr(facts, name) for name in GenesisFacts.__dataclass_fields__]
+    save_checked(folder / FACTS_NAME, encode_trusted([FACTS_TYPE, VERSION, digest, *fields]))
     return facts
 
 
@@ -86,11 +88,15 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
             str(chain),
             str(engine),
             tuple(roles),
+            tuple(markets),
             bytes(validators),
         ) if known == digest:
-            names = tuple([role for role in roles if isinstance(role, str)])
-            return GenesisFacts(genesis, chain, engine, names, validators)
+            return GenesisFacts(genesis, chain, engine, _texts(roles), _texts(markets), validators)
     return None
+
+
+def _texts(values: tuple[Value, ...]) -> tuple[str, ...]:
+    return tuple([value for value in values if isinstance(value, str)])
 
 
 def _work_out(genesis: Path) -> GenesisFacts:
@@ -108,19 +114,21 @@ def _work_out(genesis: Path) -> GenesisFacts:
         found["chain"],
         found["engine"],
         tuple(found["roles"]),
+        tuple(found["markets"]),
         bytes.fromhex(found["validators"]),
     )
 
 
 def main(path: Path) -> None:
     """Print the facts of a genesis file, or what is wrong with it, as JSON."""
+    from market.views import list_markets
     from node.ledger.chain_rules import build_genesis
     from node.ledger.genesis import decode_genesis
     from node.modules import make_runtime
 
     try:
         genesis = decode_genesis(path.read_bytes())
-        first = build_genesis(make_runtime(genesis.roles), genesis).header
+        block = build_genesis(make_runtime(genesis.roles), genesis)
     except BitenergyError as error:
         sys.stdout.write(json.dumps({"error": str(error)}))
         return
@@ -129,7 +137,8 @@ def main(path: Path) -> None:
         "chain": genesis.chain,
         "engine": genesis.engine,
         "roles": list(genesis.roles),
-        "validators": first.next_validators.hex(),
+        "markets": [market.name for market in list_markets(block.executed.state)],
+        "validators": block.header.next_validators.hex(),
     }
     sys.stdout.write(json.dumps(facts))
 

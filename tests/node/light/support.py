@@ -29,7 +29,7 @@ def facts_of(net: Network) -> GenesisFacts:
     """Return what a light node knows of the network's genesis."""
     first = net.nodes["V0"].chain.store.head(1) or net.nodes["V0"].chain.store.head(0)
     assert first is not None
-    return GenesisFacts(net.genesis.digest, "test", "poa", ROLES, first.header.validators)
+    return GenesisFacts(net.genesis.digest, "test", "poa", ROLES, (), first.header.validators)
 
 
 @contextlib.asynccontextmanager
@@ -109,7 +109,7 @@ class FalseNode:
         self.address = PeerAddress(self.identity.node_key, "127.0.0.1", port)
 
     def give_headers(self, change: Callable[[list[Finality], int], list[Finality]]) -> None:
-        """Answer requests for headers with the true ones, changed; `change` gets the first height."""
+        """Answer with the true headers, changed; `change` gets them and the first height."""
 
         def answer(key: bytes, payload: bytes) -> None:
             first, count = decode_header_range(payload)
@@ -134,7 +134,9 @@ class FalseNode:
 
 
 @contextlib.asynccontextmanager
-async def false_node(net: Network, name: str = "F", *, height: int = 10**6) -> AsyncIterator[FalseNode]:
+async def false_node(
+    net: Network, name: str = "F", *, height: int = 10**6
+) -> AsyncIterator[FalseNode]:
     """Run a false node that light node L may dial."""
     found = FalseNode(net, name, height)
     await found.start("L")

@@ -1,4 +1,4 @@
-"""A light node follows headers and validators, proves what it answers, and goes on after a restart."""
+"""A light node follows headers and validators, proves its answers, goes on after a restart."""
 
 from __future__ import annotations
 
