@@ -154,7 +154,13 @@ class LightApi:
         account = await self._resolve(who)
         leaf = await self._node.prove(account_key(account))
         if leaf.value is None:
-            raise ApiError(404, "unknown_account", "there is no such account", actual=who)
+            raise ApiError(
+                404,
+                "unknown_account",
+                "there is no such account",
+                actual=encode_address(account),
+                hint="An account begins when an operator admits its key.",
+            )
         found = decode_account(leaf.value)
         registered = (await self._node.prove(MEMBER_SPACE + account)).value
         member = decode_member(registered) if registered else None
