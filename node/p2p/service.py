@@ -77,6 +77,7 @@ class PeerService:
         self._unannounced_ends: dict[bytes, Connection] = {}
         self._banned_until_s: dict[bytes, float] = {}
         self._quiet: set[bytes] = set()
+        self._unreachable: dict[bytes, str] = {}
         self._counters: Counter[str] = Counter()
         self._refusal_log = TokenBucket(
             _REFUSALS_LOGGED_PER_S, _REFUSALS_LOGGED_AT_ONCE, self._clock()
@@ -274,6 +275,7 @@ class PeerService:
             return
         self._announce_end(key)
         self._open[key] = connection
+        self._unreachable.pop(key, None)
         self._counters["connected"] += 1
         _log.info("peer connected", extra=_fields(connection))
         peer = Peer(key, connection.address, connection.direction, hello.height)
@@ -343,9 +345,13 @@ class PeerService:
         )
 
     def dial_failed(self, peer: PeerAddress, reason: Disconnect) -> None:
-        """Count an attempt that came to nothing, and log it, not too often."""
+        """Count an attempt that came to nothing, and log it once until the reason is another."""
         self._counters["dial_failed"] += 1
-        if reason.code not in ("duplicate", "stopping") and self._may_log():
+        if reason.code in ("duplicate", "stopping"):
+            return
+        known = self._unreachable.get(peer.node_key)
+        self._unreachable[peer.node_key] = reason.code
+        if reason.code != known and self._may_log():
             fields = {"peer": peer.node_key.hex(), "address": f"{peer.host}:{peer.port}"}
             _log.warning("cannot reach a configured peer: %s", reason, extra=fields)
 
