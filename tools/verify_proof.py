@@ -224,8 +224,8 @@ def verify_in_list(root: bytes, item: bytes, path: Value, what: str) -> None:
             current = tagged("node", sibling + current if index & 1 else current + sibling)
         index, width = index // 2, (width + 1) // 2
     require(at == len(joined), "siblings too many or too few")
-    top = count.to_bytes(8, "big") + current
-    require(tagged("root", top) == root, f"the {what} is not in the block")
+    current = tagged("root", count.to_bytes(8, "big") + current)
+    require(current == root, f"the {what} is not in the block")
 
 
 def verify(data: bytes, trust: Trust) -> dict[str, Value]:
@@ -272,11 +272,11 @@ def read_trust(text: str) -> Trust:
     if colon and height.isdecimal() and len(block_id) == 64:
         return Trust(b"", b"", int(height), bytes.fromhex(block_id))
     document = json.loads(Path(text).read_bytes())
-    entries = []
-    for member in document["members"]:
-        if "validator" in member["roles"]:
-            account = tagged("account", bytes.fromhex(member["key"]))[:20]
-            entries.append([bytes.fromhex(member["vote_key"]), 1, account])
+    staking = document.get("modules", {}).get("staking", {})
+    require(not staking.get("stakes"), "validators follow from stakes here: give HEIGHT:BLOCK_ID")
+    chosen = [member for member in document["members"] if "validator" in member["roles"]]
+    keys = [[bytes.fromhex(member[name]) for name in ("vote_key", "key")] for member in chosen]
+    entries = [[vote_key, 1, tagged("account", key)[:20]] for vote_key, key in keys]
     first = encode([5, 1, sorted(entries, key=lambda entry: entry[2])])
     return Trust(tagged("genesis", encode(document)), tagged("validators", first), 1)
 

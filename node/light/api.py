@@ -16,7 +16,7 @@ from node.api.answers import ApiError, JsonObject
 from node.api.parameters import HASH, WHO, whole
 from node.api.render import Names, receipt_json, to_base64
 from node.ledger.block import Header
-from node.light.http import Request
+from node.light.local_server import Request
 from node.light.node import LightNode, ProvedTransaction
 from vm.parameters import PARAMETERS_KEY, decode_parameters
 from vm.primitives.address import TEXT_LENGTH, decode_address, encode_address

@@ -14,7 +14,7 @@ from node.keyfile import load_key
 from node.ledger.proof_paths import Trust
 from node.light.api import LightApi
 from node.light.facts import load_facts
-from node.light.http import LocalServer
+from node.light.local_server import LocalServer
 from node.light.node import LightNode
 from node.light.state_file import load_state
 from node.log import start_log
@@ -55,6 +55,7 @@ async def _run(config: NodeConfig) -> int:
     server = LocalServer(LightApi(node).handle, hosts=config.api_hosts, origins=config.api_origins)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_loop_error)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     failing, stopping = node.failed, asyncio.ensure_future(stop.wait())
@@ -73,6 +74,13 @@ async def _run(config: NodeConfig) -> int:
         await server.stop()
         await node.stop()
         _log.info("stopped", extra={"height": node.headers.height})
+
+
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what no caller was there to catch."""
+    error = context.get("exception")
+    exc_info = error if isinstance(error, BaseException) else None
+    _log.error("unhandled: %s", context.get("message"), exc_info=exc_info)
 
 
 def _validate_loopback(config: NodeConfig) -> None:

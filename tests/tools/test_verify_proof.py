@@ -382,6 +382,9 @@ def test_alone_in_a_folder_it_says_yes_and_no(
     assert found.returncode == 1
     (tmp_path / "short").write_bytes(FollowedProof((), proofs()["account"].proof).encode())
     assert far_away(f"12:{block.block_id.hex()}", "short").returncode == 0
+    staked = DOCUMENT | {"modules": {"staking": {"token": "money", "stakes": {"V1": "5"}}}}
+    (tmp_path / "staked.json").write_text(json.dumps(staked))
+    assert "follow from stakes" in far_away("staked.json", "good").stdout
     for wrong in ((), ("genesis.json", "missing"), ("missing", "good"), ("good", "good")):
         assert far_away(*wrong).returncode in (1, 2)
         assert far_away(*wrong).stderr == ""

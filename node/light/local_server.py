@@ -6,7 +6,6 @@ The full node's server costs a light node a third of the memory that it may have
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,8 +13,6 @@ from typing import Final
 
 from node.api.answers import ApiError, encode_json, error_body, status_of
 from vm.primitives.errors import BitenergyError
-
-_log = logging.getLogger("bitenergy.api")
 
 MAX_HEAD_BYTES: Final = 8_192
 MAX_BODY_BYTES: Final = 1_048_576
@@ -87,23 +84,16 @@ class LocalServer:
         try:
             async with asyncio.timeout(REQUEST_S):
                 request = await self._read(reader)
-            status, content = 200, encode_json(await self._handler(request))  # type: ignore[arg-type]
+            answer = await self._handler(request)
+            await _send(writer, 200, encode_json(answer))  # type: ignore[arg-type]
         except BitenergyError as error:
-            status, content = status_of(error), error_body(error)
+            await _send(writer, status_of(error), error_body(error))
         except (OSError, asyncio.IncompleteReadError, TimeoutError):
             raise
         except Exception:
-            _log.exception("the API met a bug")
-            error = ApiError(500, "internal", "the node met a bug of its own", hint="See its log.")
-            status, content = 500, error_body(error)
-        head = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(content)}\r\nCache-Control: no-store\r\n"
-            "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
-        )
-        writer.write(head.encode("ascii") + content)
-        async with asyncio.timeout(WRITE_S):
-            await writer.drain()
+            bug = ApiError(500, "internal", "the node met a bug of its own", hint="See its log.")
+            await _send(writer, 500, error_body(bug))
+            raise
 
     async def _read(self, reader: asyncio.StreamReader) -> Request:
         """Return a request; raises ApiError on what is none, or not from here."""
@@ -150,6 +140,17 @@ class LocalServer:
                 actual=origin,
                 hint="Add the origin to `origins` under [api] in node.toml.",
             )
+
+
+async def _send(writer: asyncio.StreamWriter, status: int, content: bytes) -> None:
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(content)}\r\nCache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
+    writer.write(head.encode("ascii") + content)
+    async with asyncio.timeout(WRITE_S):
+        await writer.drain()
 
 
 def _body_size(method: str, headers: dict[str, str]) -> int:
