@@ -21,6 +21,7 @@ from node.ledger.genesis import decode_genesis
 from node.ledger.proof_paths import FollowedProof, TrustedBlock, decode_proof, verify_proof
 from node.ledger.proof_paths import Trust as NodeTrust
 from node.ledger.proofs import Finality
+from node.ledger.state_tree import key_hash, value_hash
 from tests.ledger.support import id_of, key_of
 from tests.tools.proving import DOCUMENT, ProvingChain
 from tools import verify_proof as alone
@@ -246,6 +247,22 @@ def test_exactly_two_thirds_are_not_enough() -> None:
         FollowedProof((*made.changes()[:1], finality, *proof.steps[1:]), proof.proof).encode()
     )
     assert not agreed(FollowedProof((*steps, *proof.steps[1:]), proof.proof).encode())
+
+
+def test_a_receipt_of_another_transaction_of_the_block_is_refused() -> None:
+    one, other = chain().transaction_proof(1, 0), chain().transaction_proof(1, 1)
+    mixed = replace(one, receipt=other.receipt, receipt_path=other.receipt_path)
+    assert agreed(FollowedProof((), one).encode())
+    assert not agreed(FollowedProof((), mixed).encode())
+
+
+def test_nobody_is_denied_by_its_own_leaf() -> None:
+    proof = proofs()["account"]
+    value = proof.proof.value
+    assert value is not None
+    own = key_hash(proof.proof.key) + value_hash(value)
+    denied = replace(proof.proof, value=None, state=replace(proof.proof.state, other_leaf=own))
+    assert not agreed(replace(proof, proof=denied).encode())
 
 
 def test_steps_that_skip_repeat_or_go_back_are_refused() -> None:
