@@ -15,6 +15,7 @@ from node.ledger.block import Header, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate, message_digest
 from node.ledger.proof_paths import TrustedBlock
 from node.ledger.proofs import Finality, decode_account_proof
+from node.ledger.receipt import decode_receipt
 from node.ledger.transaction import decode_transaction
 from node.light.peers import NobodyAnswered
 from node.light_wire import ANSWER, ASK, Reply, decode_question, encode_reply
@@ -214,7 +215,8 @@ def _answer_with(liar: FalseNode, chain: Chain, make: Callable[[bytes, Finality]
 
 
 @pytest.mark.parametrize(
-    "lie", ["value", "absence", "another key", "header", "junk", "nothing", "transaction"]
+    "lie",
+    ["value", "absence", "another key", "header", "junk", "nothing", "transaction", "receipt"],
 )
 def test_proofs_that_do_not_hold_are_refused(tmp_path: Path, lie: str) -> None:
     async def scenario(net: Network) -> None:
@@ -222,13 +224,17 @@ def test_proofs_that_do_not_hold_are_refused(tmp_path: Path, lie: str) -> None:
         key = account_key(account_of("m1"))
 
         def make(asked: bytes, finality: Finality) -> bytes:
-            if lie == "transaction":
+            if lie in ("transaction", "receipt"):
                 block = net.nodes["V0"].chain.store.find_transaction(first_id)
                 assert block is not None
                 stored = ChainReader(chain.store).block(block[0])
                 found = read_finality(chain.store, block[0])
                 assert found is not None
-                return prove_transaction(stored, found, block[1]).encode()
+                proved = prove_transaction(stored, found, block[1])
+                if lie == "receipt":
+                    receipt = replace(decode_receipt(proved.receipt), gas_used=1)
+                    proved = replace(proved, receipt=receipt.encode())
+                return proved.encode()
             if lie in ("junk", "nothing"):
                 return b"junk" if lie == "junk" else b""
             other = account_key(account_of("m2"))
@@ -255,6 +261,9 @@ def test_proofs_that_do_not_hold_are_refused(tmp_path: Path, lie: str) -> None:
                 while liar_key in node.full_nodes.connected():
                     if lie == "transaction":
                         assert await node.find_transaction(bytes(32)) is None
+                    elif lie == "receipt":
+                        final = await node.find_transaction(first_id)
+                        assert final is not None and final.receipt.gas_used > 1
                     else:
                         assert (await node.prove(key)).value == chain.store.get(key)
                     # It is asked as long as it is there: make it the first.
