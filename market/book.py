@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 
+from market.records import Offer, interval_prefix
 from vm.overlay import INDEX_SPACE
 from vm.primitives.errors import CallError, InvariantViolation
 
@@ -63,6 +64,9 @@ class IndexReader(Protocol):
 
 class IndexWriter(IndexReader, Protocol):
     """What changing a book needs: a call's context."""
+
+    def first(self, start: bytes, end: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first (key, value) in [start, end)."""
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""
@@ -123,6 +127,17 @@ def book_entry(price: int, sequence: int, offer_id: int, seller: bytes, bus: int
         + seller
         + bus.to_bytes(4, "big")
     )
+
+
+def offer_place(offer: Offer) -> BookPlace:
+    """Return where an offer stands."""
+    group = interval_prefix(offer.market.to_bytes(2, "big"), offer.interval)
+    return book_place(group, offer.bus, offer.seller)
+
+
+def offer_entry(offer: Offer, offer_id: int) -> bytes:
+    """Return an offer's entry, 48 bytes."""
+    return book_entry(offer.price_micro_per_kwh, offer.sequence, offer_id, offer.seller, offer.bus)
 
 
 def scan_book(ctx: IndexReader, group: bytes) -> Iterator[bytes]:
@@ -191,11 +206,10 @@ def remove_offer(ctx: IndexWriter, place: BookPlace, entry: bytes) -> None:
         _raise_seller(ctx, place, head, follower)
 
 
-def next_entry(ctx: IndexReader, prefix: bytes, after: bytes) -> bytes | None:
+def next_entry(ctx: IndexWriter, prefix: bytes, after: bytes) -> bytes | None:
     """Return the first entry of the list at `prefix` that is behind `after`; None if none is."""
-    for key, value in scan_after(ctx, prefix, after):
-        return key[-RANK_BYTES:] + value
-    return None
+    found = ctx.first(prefix + after[:RANK_BYTES], prefix + b"\xff")
+    return None if found is None else found[0][-RANK_BYTES:] + found[1]
 
 
 def scan_after(ctx: IndexReader, prefix: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:
