@@ -102,6 +102,7 @@ class HeaderChain:
                 "this is not the trusted block",
                 expected=f"{begin.height} {begin.block_id.hex()}",
                 actual=f"{header.height} {header.block_id().hex()}",
+                hint="If all peers say so, `trust` in node.toml is wrong.",
             )
         self._advance(header)
 

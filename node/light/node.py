@@ -163,7 +163,8 @@ class LightNode:
             first, before = self.headers.height + 1, self.headers.height
             entries = await self.full_nodes.get_headers(peer, first)
             if not entries:
-                raise InvalidProof("the peer has not got the headers that it claims", actual=first)
+                # Perhaps it keeps only the last ones: it is asked again, but after the others.
+                raise Withheld(f"the peer has no headers from height {first} on")
             try:
                 self.headers.extend(entries)
             finally:

@@ -188,6 +188,20 @@ def test_its_verdict_on_other_parts_is_the_nodes(data: bytes) -> None:
     agreed(data)
 
 
+def test_its_verdict_on_the_frozen_proofs_is_the_one_that_is_frozen() -> None:
+    path = Path(__file__).parents[1] / "vectors" / "proofs.json"
+    document = json.loads(path.read_text(encoding="ascii"))
+    for verdict, cases in ((True, document["accepted"]), (False, document["refused"])):
+        for case in (each["input"] for each in cases):
+            genesis, validators = (bytes.fromhex(case[name]) for name in ("genesis", "validators"))
+            trust = alone.Trust(genesis, validators, 1)
+            kind = 40 if case["form"] == "account" else 41
+            data = bytes.fromhex(case["bytes"])
+            if data[1:2] == bytes([kind]):  # each form has a command of its own there
+                assert says(data, trust) == verdict, case
+    assert len(document["refused"]) > len(document["accepted"]) > 0
+
+
 def with_certificate(change: Callable[[CommitCertificate], CommitCertificate]) -> FollowedProof:
     """Return the early transaction's proof with another certificate."""
     proof = proofs()["early transaction"]

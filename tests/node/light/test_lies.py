@@ -18,7 +18,7 @@ from node.ledger.proofs import Finality, decode_account_proof
 from node.ledger.receipt import decode_receipt
 from node.ledger.transaction import decode_transaction
 from node.light.peers import NobodyAnswered
-from node.light_wire import ANSWER, ASK, Reply, decode_question, encode_reply
+from node.light_wire import ANSWER, ASK, GET_HEADERS, Reply, decode_question, encode_reply
 from node.proving import prove_key, prove_transaction, read_finality
 from node.wire import HEIGHT, encode_height
 from tests.node.light.support import (
@@ -101,7 +101,6 @@ HEADER_LIES: dict[str, Callable[[Entries, int], Entries]] = {
     "another chain of headers": forged_chain,
     "a change that nobody signed": unproved_change,
     "no certificate": lambda entries, _: [*entries[:-1], Finality(entries[-1].header, b"", b"")],
-    "nothing": lambda entries, _: [],
     "other heights": lambda entries, _: entries[1:],
 }
 
@@ -164,13 +163,16 @@ def test_exactly_two_thirds_and_validators_of_the_last_epoch(tmp_path: Path) -> 
     in_network(tmp_path, scenario)
 
 
+@pytest.mark.parametrize("is_silent", [True, False])
 def test_one_that_withholds_headers_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_silent: bool
 ) -> None:
     monkeypatch.setattr("node.light.peers.ANSWER_DEADLINE_S", 0.5)
 
     async def scenario(net: Network) -> None:
         async with false_node(net) as silent:
+            if not is_silent:
+                silent.give_headers(lambda entries, first: [])
             peers = [silent.address, net.address_of("V0")]
             async with light_node(net, peers) as node:
                 await until_followed(net, node)
@@ -306,9 +308,10 @@ def test_a_claim_of_a_billion_blocks_costs_nothing(tmp_path: Path) -> None:
             liar.give_headers(lambda entries, first: entries)
             async with light_node(net, [liar.address, net.address_of("V0")]) as node:
                 await until_followed(net, node)
-                await net.until(lambda: liar.ended, what="the drop")
                 liar.service.broadcast(HEIGHT, encode_height(10**9))
                 await advance(net)
                 await until_followed(net, node)
+                # Asked for more than there is, it has nothing, and is passed over for a while.
+                assert liar.asked.count(GET_HEADERS) <= 3
 
     in_network(tmp_path, scenario)
