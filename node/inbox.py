@@ -25,6 +25,8 @@ from node.ledger.certificate import (
     verify_message,
 )
 from node.ledger.transaction import Transaction
+from node.light_service import LightService
+from node.light_wire import ASK, GET_HEADERS, LIGHT
 from node.mempool import Mempool
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer
@@ -95,13 +97,19 @@ class Inbox:
         self.refused = 0
 
     def connect(
-        self, peers: PeerService, driver: Driver, gossip: TransactionGossip, sync: BlockSync
+        self,
+        peers: PeerService,
+        driver: Driver,
+        gossip: TransactionGossip,
+        sync: BlockSync,
+        light: LightService,
     ) -> None:
         """Take the parts that need the inbox themselves."""
         self._peers = peers
         self._driver = driver
         self._gossip = gossip
         self._sync = sync
+        self._light = light
 
     # --- the driver's network ----------------------------------------------------------------
 
@@ -367,7 +375,8 @@ class Inbox:
     def _relay(self, kind: int, payload: bytes, source: bytes) -> None:
         """Hand on to those who are no validators' nodes: validators' nodes reach one another."""
         for peer in self._peers.peers():
-            if peer.key != source and peer.key not in self._directory.validator_nodes:
+            is_validator = peer.key in self._directory.validator_nodes
+            if peer.key != source and not is_validator and not self._peers.is_quiet(peer.key):
                 self._peers.send(peer.key, kind, payload)
 
 
@@ -385,4 +394,7 @@ _HANDLERS: Mapping[int, Callable[[Inbox, bytes, bytes], None]] = {
     BLOCKS: Inbox._on_blocks,
     EVIDENCE: Inbox._on_evidence,
     HEIGHT: Inbox._on_height,
+    LIGHT: lambda inbox, peer, payload: inbox._light.on_light(peer, payload),
+    GET_HEADERS: lambda inbox, peer, payload: inbox._light.on_get_headers(peer, payload),
+    ASK: lambda inbox, peer, payload: inbox._light.on_ask(peer, payload),
 }

@@ -20,7 +20,7 @@ from node.directory import Directory
 from node.doctor import diagnose
 from node.driver import Driver, system_clock_ms
 from node.engines import make_engine
-from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo, Submission
+from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo
 from node.followers import Follower, Followers
 from node.genesis_file import read_genesis_file
 from node.gossip import TransactionGossip
@@ -28,6 +28,8 @@ from node.inbox import Inbox
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
+from node.light_service import LightService
+from node.light_wire import LIGHT_KINDS
 from node.mempool import MAX_BYTES, Mempool
 from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
@@ -36,6 +38,7 @@ from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from node.signer import Signer
 from node.store import Store
+from node.submission import Submission
 from node.sync import BlockSync
 from node.verifier import Verifier
 from node.vote_guard import validate_signing_state
@@ -96,7 +99,7 @@ class Node:
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *LIGHT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
             random=Random(),
@@ -104,7 +107,8 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync)
+        light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
+        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, light)
         self._followers = Followers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = loop.create_future()
@@ -229,7 +233,7 @@ class Node:
     def _tell_height(self) -> None:
         self._telling = None
         self._height_told_s = asyncio.get_running_loop().time()
-        self._peers.broadcast(HEIGHT, encode_height(self.chain.height))
+        self._peers.broadcast(HEIGHT, encode_height(self.chain.height), also_quiet=True)
 
     # --- NodeFacade --------------------------------------------------------------------------
 

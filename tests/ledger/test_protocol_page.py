@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from node.ledger import block, certificate, execution, genesis, proofs, receipt, transaction
+from node.ledger import (
+    block,
+    certificate,
+    execution,
+    genesis,
+    proof_paths,
+    proofs,
+    receipt,
+    transaction,
+)
 from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
@@ -87,6 +96,7 @@ def test_types() -> None:
         "parameters": parameters.PARAMETERS_TYPE,
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
+        "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
 
