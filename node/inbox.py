@@ -30,6 +30,7 @@ from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.snapshot.service import Snapshots
 from node.store import StorageFailure
 from node.sync import BlockSync, read_range
 from node.vote_guard import is_chain_current
@@ -95,13 +96,19 @@ class Inbox:
         self.refused = 0
 
     def connect(
-        self, peers: PeerService, driver: Driver, gossip: TransactionGossip, sync: BlockSync
+        self,
+        peers: PeerService,
+        driver: Driver,
+        gossip: TransactionGossip,
+        sync: BlockSync,
+        snapshots: Snapshots,
     ) -> None:
         """Take the parts that need the inbox themselves."""
         self._peers = peers
         self._driver = driver
         self._gossip = gossip
         self._sync = sync
+        self._snapshots = snapshots
 
     # --- the driver's network ----------------------------------------------------------------
 
@@ -168,6 +175,7 @@ class Inbox:
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
         self._sync.peer_gone(key)
+        self._snapshots.peer_gone(key)
         self.consider_release()
 
     def consider_release(self) -> None:
@@ -186,6 +194,9 @@ class Inbox:
 
     def on_message(self, key: bytes, kind: int, payload: bytes) -> None:
         """Take a peer's message; raises BitenergyError on a bad one, which drops the peer."""
+        if self._snapshots.concerns(kind):
+            self._snapshots.on_message(key, kind, payload)
+            return
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise InvalidInput("an unknown kind of message", actual=kind)

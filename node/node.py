@@ -35,6 +35,8 @@ from node.p2p.peers import Direction
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from node.signer import Signer
+from node.snapshot.service import Snapshots
+from node.snapshot.wire import SNAPSHOT_KINDS
 from node.store import Store
 from node.sync import BlockSync
 from node.verifier import Verifier
@@ -93,10 +95,11 @@ class Node:
             on_fatal=self.on_fatal,
             clock_ms=clock_ms,
         )
+        self._tasks: set[asyncio.Task[None]] = set()
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *SNAPSHOT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
             random=Random(),
@@ -104,9 +107,17 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync)
+        self._snapshots = Snapshots(
+            config,
+            self.chain,
+            guard,
+            self._driver,
+            self._peers,
+            spawn=self.spawn,
+            on_moved=lambda: self._directory.update(self._peers),
+        )
+        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, self._snapshots)
         self._followers = Followers()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self._telling: asyncio.TimerHandle | None = None
         self._height_told_s = 0.0
@@ -165,11 +176,16 @@ class Node:
         self._driver.start()
         self._inbox.consider_release()
         self.spawn(self._driver.run())
-        self.spawn(self._sync.run())
+        self.spawn(self._follow())
+        self.spawn(self._snapshots.run())
         _log.info(
             "started",
             extra={"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name},
         )
+
+    async def _follow(self) -> None:
+        await self._snapshots.run_join()
+        await self._sync.run()
 
     async def wait_failed(self) -> None:
         """Return never; raise what stops the node."""
@@ -220,6 +236,7 @@ class Node:
         )
         self._followers.publish(FinalBlock(candidate, self._clock_ms()))
         self._directory.follow(candidate, self._peers)
+        self._snapshots.server.on_final(candidate.header.height)
         self._inbox.consider_release()
         if self._telling is None:
             loop = asyncio.get_running_loop()
@@ -248,7 +265,7 @@ class Node:
 
     def is_syncing(self) -> bool:
         """Tell whether the node catches up with others."""
-        return self._sync.is_syncing
+        return self._sync.is_syncing or self._snapshots.join.is_joining
 
     def peers(self) -> Sequence[PeerInfo]:
         """Return the connected peers."""
