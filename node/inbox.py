@@ -36,6 +36,7 @@ from node.sync import BlockSync, read_range
 from node.vote_guard import is_chain_current
 from node.wire import (
     ANNOUNCE,
+    BASE,
     BLOCK,
     BLOCKS,
     CERTIFICATE,
@@ -168,6 +169,7 @@ class Inbox:
     def on_connected(self, peer: Peer) -> None:
         """Tell a new peer where we stand."""
         self._sync.peer_height(peer.key, peer.height)
+        self.tell_base(peer.key)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
         self._gossip.announce_to(peer.key)
         self.consider_release()
@@ -186,7 +188,7 @@ class Inbox:
         nodes = self._directory.validator_nodes
         heights = {
             nodes[peer]: height
-            for peer, height in self._sync.told_heights().items()
+            for peer, height in self._sync.sources.told_heights().items()
             if peer in nodes
         }
         if is_chain_current(self._chain.validators, account, heights, self._chain.height):
@@ -333,6 +335,17 @@ class Inbox:
         self._sync.peer_height(peer, decode_height(payload))
         self.consider_release()
 
+    def _on_base(self, peer: bytes, payload: bytes) -> None:
+        self._sync.peer_base(peer, decode_height(payload))
+
+    def tell_base(self, peer: bytes | None = None) -> None:
+        """Tell a peer, or all, which blocks are not here any more."""
+        payload = encode_height(self._chain.store.base)
+        if peer is None:
+            self._peers.broadcast(BASE, payload)
+        else:
+            self._peers.send(peer, BASE, payload)
+
     def _concerns(self, message: Vote | Proposal) -> bool:
         if message.height > self._chain.height + 2:
             self._sync.look()
@@ -384,4 +397,5 @@ _HANDLERS: Mapping[int, Callable[[Inbox, bytes, bytes], None]] = {
     BLOCKS: Inbox._on_blocks,
     EVIDENCE: Inbox._on_evidence,
     HEIGHT: Inbox._on_height,
+    BASE: Inbox._on_base,
 }

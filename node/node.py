@@ -34,6 +34,7 @@ from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.pruning import Pruner
 from node.signer import Signer
 from node.snapshot.service import Snapshots
 from node.snapshot.wire import SNAPSHOT_KINDS
@@ -117,6 +118,7 @@ class Node:
             on_moved=lambda: self._directory.update(self._peers),
         )
         self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, self._snapshots)
+        self._pruner = self._make_pruner()
         self._followers = Followers()
         self._failed: asyncio.Future[None] = loop.create_future()
         self._telling: asyncio.TimerHandle | None = None
@@ -159,6 +161,17 @@ class Node:
             self._peers,
             verify_signatures=self._config.verify_synced_signatures,
             is_decided_by_certificate=True,
+            trusted=self._config.trust,
+        )
+
+    def _make_pruner(self) -> Pruner | None:
+        if self._config.mode == "archive":
+            return None
+        return Pruner(
+            self.store,
+            keep_blocks=self._config.keep_blocks,
+            spawn=self.spawn,
+            on_pruned=self._inbox.tell_base,
         )
 
     # --- life --------------------------------------------------------------------------------
@@ -237,6 +250,8 @@ class Node:
         self._followers.publish(FinalBlock(candidate, self._clock_ms()))
         self._directory.follow(candidate, self._peers)
         self._snapshots.server.on_final(candidate.header.height)
+        if self._pruner is not None:
+            self._pruner.on_final(candidate.header.height)
         self._inbox.consider_release()
         if self._telling is None:
             loop = asyncio.get_running_loop()
@@ -275,7 +290,7 @@ class Node:
                 self._directory.node_names.get(peer.key, ""),
                 peer.address,
                 "in" if peer.direction is Direction.INCOMING else "out",
-                self._sync.claimed_height(peer.key),
+                self._sync.sources.claimed_height(peer.key),
                 peer.bytes_in,
                 peer.bytes_out,
                 -1 if peer.rtt_ms is None else int(peer.rtt_ms),
@@ -312,7 +327,8 @@ class Node:
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
             own_account=self._driver.find_account(),
             height=self.chain.height,
-            best_height=self._sync.best_height(),
+            best_height=self._sync.sources.best_height(),
+            lowest_held=self._sync.sources.lowest_held(self.chain.height),
             head_age_ms=self._clock_ms() - self.chain.header.time_ms,
             heartbeat_ms=self.chain.parameters.heartbeat_ms,
             mempool=self.mempool(),
@@ -328,6 +344,7 @@ class Node:
             "transactions_failed_total": self._failed_transactions,
             "messages_refused_total": self._inbox.refused,
             "height": self.chain.height,
+            "base_height": self.store.base,
             "peers": len(self._peers.peers()),
             "mempool_transactions": len(self._mempool),
             "mempool_bytes": self._mempool.size_bytes,

@@ -119,7 +119,8 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
     pace = context.pace()
     if not number:
         height, number = height - 1, -1
-    lowest = max(0, height - MAX_BLOCKS_SEARCHED)
+    oldest = max(0, context.facade.store.base - 1)
+    lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
     while height > lowest:
         found = _trades_of(context, context.reader.block(height), market)
         if number >= 0:
@@ -132,7 +133,7 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
         height, number = height - 1, -1
         if not await pace.may_go_on():
             break
-    return Answer({"trades": trades, "next": str(height + 1) if height > 0 else None})
+    return Answer({"trades": trades, "next": str(height + 1) if height > oldest else None})
 
 
 def _trades_of(context: ApiContext, block: StoredBlock, market: str) -> list[JsonObject]:

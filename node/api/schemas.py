@@ -95,6 +95,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "engine": TEXT,
             "height": COUNT,
             "final_height": COUNT,
+            "base_height": COUNT,
             "block_id": HASH,
             "state_root": HASH,
             "time_ms": COUNT,

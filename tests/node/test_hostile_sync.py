@@ -32,7 +32,7 @@ def test_a_billion_blocks_claimed_and_none_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Threat 12: who claims most is not asked first for ever."""
-    monkeypatch.setattr("node.sync.ANSWER_DEADLINE_S", 1.0)
+    monkeypatch.setattr("node.sync_fetch.ANSWER_DEADLINE_S", 1.0)
 
     async def scenario() -> None:
         async with network(tmp_path, *FOUR, followers=("L",)) as net:
@@ -57,7 +57,7 @@ def test_a_billion_blocks_claimed_and_none_given(
                 await net.until(lambda: peer.is_known_to("V0"))
                 peer.send("V0", HEIGHT, encode_height(10**9))
                 await advance(net)
-                assert net.nodes["V0"]._sync._best_peer(ahead=1) is None
+                assert net.nodes["V0"]._sync._is_anybody_ahead(1) is False
 
     asyncio.run(scenario())
 
@@ -65,7 +65,7 @@ def test_a_billion_blocks_claimed_and_none_given(
 def test_silence_of_who_claims_most_delays_sync_but_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.sync.ANSWER_DEADLINE_S", 0.5)
+    monkeypatch.setattr("node.sync_fetch.ANSWER_DEADLINE_S", 0.5)
 
     async def scenario() -> None:
         async with network(tmp_path, *FOUR, followers=("L",)) as net:

@@ -176,7 +176,7 @@ def test_a_network_comes_up_cold_with_all_and_with_three_of_four(
 def test_one_who_claims_to_be_ahead_silences_nobody_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.sync.ANSWER_DEADLINE_S", 0.5)
+    monkeypatch.setattr("node.sync_fetch.ANSWER_DEADLINE_S", 0.5)
 
     async def scenario() -> None:
         async with network(tmp_path, *FOUR) as net:
