@@ -16,6 +16,7 @@ from consensus.interface import EngineView
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
+from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
 from node.doctor import diagnose
 from node.driver import Driver, system_clock_ms
@@ -108,15 +109,7 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        self._snapshots = Snapshots(
-            config,
-            self.chain,
-            guard,
-            self._driver,
-            self._peers,
-            spawn=self.spawn,
-            on_moved=lambda: self._directory.update(self._peers),
-        )
+        self._snapshots = self._make_snapshots(guard)
         self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, self._snapshots)
         self._pruner = self._make_pruner()
         self._followers = Followers()
@@ -162,6 +155,17 @@ class Node:
             verify_signatures=self._config.verify_synced_signatures,
             is_decided_by_certificate=True,
             trusted=self._config.trust,
+        )
+
+    def _make_snapshots(self, guard: PeerGuard) -> Snapshots:
+        return Snapshots(
+            self._config,
+            self.chain,
+            guard,
+            self._driver,
+            self._peers,
+            spawn=self.spawn,
+            on_moved=lambda: self._directory.update(self._peers),
         )
 
     def _make_pruner(self) -> Pruner | None:
@@ -360,7 +364,7 @@ def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> S
     if vote_seed is None:
         return None
     # Each vote key has a file of its own, so that keys can rotate.
-    name = f"signing-{public_key(vote_seed).hex()[:16]}"
+    name = f"{SIGNING_PREFIX}{public_key(vote_seed).hex()[:16]}"
     signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
     validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
     return signer

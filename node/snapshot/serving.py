@@ -19,7 +19,7 @@ from node.chain import Chain
 from node.data_folder import SNAPSHOT_FOLDER
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
-from node.snapshot.taking import HeldSnapshot, SnapshotTaking, load_snapshots
+from node.snapshot.taking import HeldSnapshot, SnapshotTaking, load_snapshots, remove_leftovers
 from node.snapshot.wire import (
     CHANGES,
     CHUNK,
@@ -74,6 +74,7 @@ class SnapshotServer:
         self._waiting: dict[bytes, deque[tuple[int, str]]] = {}
         self._taking: SnapshotTaking | None = None
         self._is_stopping = False
+        remove_leftovers(self._folder)
         self.held: list[HeldSnapshot] = load_snapshots(self._folder)
 
     # --- taking ------------------------------------------------------------------------------
@@ -82,21 +83,27 @@ class SnapshotServer:
         """Take a snapshot whenever somebody asks for one, until cancelled."""
         wanted = self._folder / REQUEST_NAME
         while True:
-            if self._taking is None and wanted.exists():
+            if wanted.exists() and self._taking is None:
+                if (taking := self._begin()) is not None:
+                    await self._take(taking)
                 wanted.unlink(missing_ok=True)
-                self.take()
             await asyncio.sleep(LOOK_INTERVAL_S)
 
     def on_final(self, height: int) -> None:
-        """Take a snapshot if one is due at this height and none is under way."""
-        if self._interval and height % self._interval == 0 and self._taking is None:
+        """Take a snapshot if one is due at this height."""
+        if self._interval and height % self._interval == 0:
             self.take()
 
     def take(self) -> None:
-        """Begin a snapshot of the state as it is now."""
-        if self._taking is None:
-            self._taking = SnapshotTaking(self._chain.store.frozen(), self._folder)
-            self._spawn(self._take(self._taking))
+        """Begin a snapshot of the state as it is now, unless one is under way or here."""
+        if self._taking is None and (taking := self._begin()) is not None:
+            self._spawn(self._take(taking))
+
+    def _begin(self) -> SnapshotTaking | None:
+        if any(item.height == self._chain.height for item in self.held):
+            return None
+        self._taking = SnapshotTaking(self._chain.store.frozen(), self._folder)
+        return self._taking
 
     async def _take(self, taking: SnapshotTaking) -> None:
         began_s = time.monotonic()

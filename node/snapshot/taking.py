@@ -73,17 +73,22 @@ class HeldSnapshot:
 
 
 def load_snapshots(base: Path) -> list[HeldSnapshot]:
-    """Return the whole snapshots below `base`, the newest first; what is not whole is removed."""
-    shutil.rmtree(base / UNFINISHED_NAME, ignore_errors=True)
+    """Return the whole snapshots below `base`, the newest first."""
     found: list[HeldSnapshot] = []
-    for folder in sorted(base.iterdir()) if base.exists() else ():
+    for path in base.glob(f"[0-9]*/{MANIFEST_NAME}"):
         try:
-            manifest = decode_manifest((folder / MANIFEST_NAME).read_bytes())
+            found.append(HeldSnapshot(path.parent, decode_manifest(path.read_bytes())))
         except (OSError, DecodeError):
-            shutil.rmtree(folder, ignore_errors=True)
             continue
-        found.append(HeldSnapshot(folder, manifest))
     return sorted(found, key=lambda snapshot: -snapshot.height)
+
+
+def remove_leftovers(base: Path, *, kept: int = KEPT) -> None:
+    """Remove what is not whole, and the oldest snapshots beyond those kept."""
+    whole = [snapshot.folder for snapshot in load_snapshots(base)[:kept]]
+    for folder in base.iterdir() if base.exists() else ():
+        if folder.is_dir() and folder not in whole:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class SnapshotTaking:
@@ -199,8 +204,7 @@ class SnapshotTaking:
         shutil.rmtree(folder, ignore_errors=True)
         self._folder.rename(folder)
         sync_folder(self._base)
-        for old in load_snapshots(self._base)[KEPT:]:
-            shutil.rmtree(old.folder, ignore_errors=True)
+        remove_leftovers(self._base)
         return HeldSnapshot(folder, manifest)
 
 

@@ -41,6 +41,25 @@ def config_option(command: Command) -> Command:
     )(command)
 
 
+def join_options(command: Command) -> Command:
+    """Add `--join` and `--trust`."""
+    command = click.option(
+        "--trust",
+        metavar="HEIGHT:ID",
+        default="",
+        help="A block known to be final, from somebody you trust; without it genesis is what the "
+        "node goes by.",
+    )(command)
+    return click.option(
+        "--join",
+        type=click.Choice(("blocks", "snapshot")),
+        default="blocks",
+        show_default=True,
+        help="How the node gets to the height of the others: over every block, or from a snapshot "
+        "that it proves.",
+    )(command)
+
+
 @click.command("init")
 @click.option(
     "--dir",
@@ -68,6 +87,14 @@ def config_option(command: Command) -> Command:
 )
 @click.option("--p2p", default="0.0.0.0:8646", show_default=True, help="Where peers connect.")
 @click.option("--api", default="127.0.0.1:8645", show_default=True, help="Where wallets connect.")
+@join_options
+@click.option(
+    "--mode",
+    type=click.Choice(("archive", "full")),
+    default="archive",
+    show_default=True,
+    help="Keep every block, or the state and the last blocks.",
+)
 @json_option
 @pass_session
 def init_command(
@@ -79,11 +106,16 @@ def init_command(
     peers: tuple[str, ...],
     p2p: str,
     api: str,
+    join: str,
+    trust: str,
+    mode: str,
 ) -> None:
     """Make the folder of one node: keys, configuration and a copy of the genesis file."""
-    from node.config import parse_peer
+    from node.config import parse_peer, parse_trust
     from node.ledger.genesis import decode_genesis
 
+    if trust:
+        parse_trust(trust)
     data = genesis.read_bytes()
     network = decode_genesis(data)
     known = tuple(parse_peer(peer) for peer in peers)
@@ -104,6 +136,9 @@ def init_command(
             api_listen=api,
             votes=validator,
             peers=known,
+            mode=mode,
+            join=join,
+            trust=trust,
         ),
     )
     if session.as_json:
@@ -134,6 +169,59 @@ def run(config: Path) -> int:
     from node.app import run as run_node
 
     return run_node(config)
+
+
+@node_command.command("resync")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="Folder of the node.",
+)
+@click.option(
+    "--join",
+    type=click.Choice(("blocks", "snapshot")),
+    help="Fetch every block, or a snapshot; by default as the configuration says.",
+)
+@click.option("--trust", metavar="HEIGHT:ID", help="A block known to be final.")
+@json_option
+@pass_session
+def resync(session: Session, folder: Path, join: str | None, trust: str | None) -> None:
+    """Remove the chain of a stopped node, so that it fetches it anew from its peers.
+
+    Keys stay, and the file of what a validator signed: no height is signed again.
+    """
+    from tools.resync import resync_node
+
+    removed = resync_node(folder, join=join, trust=trust)
+    if session.as_json:
+        print_json({"removed_bytes": removed, "config": str(folder / CONFIG_FILE)})
+        return
+    print_lines(
+        f"{folder}: {removed / 1e6:.1f} MB of the chain removed; keys and signing file stay"
+    )
+    note(f"Start it:  bitenergy node run --config {folder / CONFIG_FILE}")
+
+
+@node_command.command("snapshot")
+@config_option
+@click.option(
+    "--timeout", type=float, default=600.0, show_default=True, help="Seconds to wait for it."
+)
+@json_option
+@pass_session
+def snapshot(session: Session, config: Path, timeout: float) -> None:
+    """Have the running node take a snapshot for those who join, and wait until it is there."""
+    from tools.resync import request_snapshot
+
+    height, block_id = request_snapshot(config, timeout_s=timeout)
+    if session.as_json:
+        print_json({"height": height, "id": block_id.hex()})
+        return
+    print_lines(f"snapshot of block {height}")
+    note(f"Who joins by it may name it:  --trust {height}:{block_id.hex()}")
 
 
 @node_command.command("keys")
