@@ -165,7 +165,7 @@ class Node:
             self._driver,
             self._peers,
             spawn=self.spawn,
-            on_moved=lambda: self._directory.update(self._peers),
+            on_moved=self._on_moved,
         )
 
     def _make_pruner(self) -> Pruner | None:
@@ -262,8 +262,17 @@ class Node:
             wait_s = max(0.0, self._height_told_s + HEIGHT_INTERVAL_S - loop.time())
             self._telling = loop.call_later(wait_s, self._tell_height)
 
+    def _on_moved(self) -> None:
+        """Follow a head that came with its state."""
+        self._directory.update(self._peers)
+        self._inbox.tell_base()
+        self._inbox.consider_release()
+        self._tell_height()
+
     def _tell_height(self) -> None:
-        self._telling = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         self._height_told_s = asyncio.get_running_loop().time()
         self._peers.broadcast(HEIGHT, encode_height(self.chain.height))
 
