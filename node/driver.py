@@ -139,6 +139,15 @@ class Driver:
         """Whether it signs nothing as yet."""
         return self._is_held
 
+    @property
+    def vote_key(self) -> bytes | None:
+        """The public key with which this node votes, or None."""
+        return self._signer.vote_key if self._signer is not None else None
+
+    def knows(self, message: Proposal | Vote) -> bool:
+        """Tell whether our signing file accounts for a message that our key signed."""
+        return self._signer is None or self._signer.knows(message)
+
     def release(self) -> None:
         """Vote from now on: validators told that this chain is not behind theirs."""
         if self._is_held:

@@ -35,6 +35,8 @@ BLOCKS: Final = 26
 EVIDENCE: Final = 27
 HEIGHT: Final = 28
 BASE: Final = 48
+GET_VOTES: Final = 49
+VOTES: Final = 50
 
 KINDS: Final = (
     MessageKind(VOTE, "vote", 256, Priority.URGENT),
@@ -51,6 +53,8 @@ KINDS: Final = (
     MessageKind(EVIDENCE, "evidence", 1_024),
     MessageKind(HEIGHT, "height", 64),
     MessageKind(BASE, "base", 64),
+    MessageKind(GET_VOTES, "get_votes", 64),
+    MessageKind(VOTES, "votes", 4_096),
 )
 
 BLOCK_TYPE: Final = 22

@@ -135,6 +135,9 @@ class SnapshotServer:
 
     def on_message(self, peer: bytes, kind: int, payload: bytes) -> None:
         """Answer a request; raises BitenergyError on a bad one."""
+        if kind == GET_SNAPSHOTS and payload:
+            raise InvalidInput("a request for snapshots says nothing more", actual=len(payload))
+        number = decode_number(payload) if kind in (GET_CHANGES, GET_HEADER) else 0
         if kind == GET_CHUNK:
             self._on_get_chunk(peer, *decode_part_request(payload))
         elif not self._guard.may_ask(peer):
@@ -143,10 +146,10 @@ class SnapshotServer:
             offers = [snapshot.manifest.encode() for snapshot in self.held[:MAX_OFFERED]]
             self._answer(peer, SNAPSHOTS, encode_offers(offers))
         elif kind == GET_CHANGES:
-            changes = read_changes(self._chain, decode_number(payload))
+            changes = read_changes(self._chain, number)
             self._answer(peer, CHANGES, encode_changes(changes))
         elif kind == GET_HEADER:
-            found = self._chain.store.head_bytes(decode_number(payload))
+            found = self._chain.store.head_bytes(number)
             self._answer(peer, HEADER, found[0] if found else b"")
 
     def _answer(self, peer: bytes, kind: int, payload: bytes) -> None:

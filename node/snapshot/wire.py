@@ -29,7 +29,7 @@ MAX_CHANGES_BYTES: Final = 1_048_576
 _PART_BYTES: Final = max(MAX_CHUNK_BYTES, MAX_OUTLINE_BYTES)
 
 SNAPSHOT_KINDS: Final = (
-    MessageKind(GET_SNAPSHOTS, "get_snapshots", 16),
+    MessageKind(GET_SNAPSHOTS, "get_snapshots", 64),
     MessageKind(SNAPSHOTS, "snapshots", MAX_OFFERED * (MAX_MANIFEST_BYTES + 8) + 16),
     MessageKind(GET_CHANGES, "get_changes", 64),
     MessageKind(CHANGES, "changes", 2 * MAX_CHANGES_BYTES),
