@@ -39,7 +39,7 @@ from node.pruning import Pruner
 from node.signer import Signer
 from node.snapshot.service import Snapshots
 from node.snapshot.wire import SNAPSHOT_KINDS
-from node.store import Store
+from node.store import RESYNC_HINT, StorageFailure, Store
 from node.sync import BlockSync
 from node.verifier import Verifier
 from node.vote_guard import validate_signing_state
@@ -82,6 +82,7 @@ class Node:
         self.runtime = make_runtime(genesis.roles)
         self.store = Store(config.data)
         self.chain = Chain(self.store, self.runtime, genesis)
+        _validate_trust(config, self.store)
         self._signer = _open_signer(config, keys.vote_seed, self.chain)
         self._mempool = Mempool(self.store)
         self._verifier = Verifier(config.workers)
@@ -377,6 +378,16 @@ def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> S
     signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
     validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
     return signer
+
+
+def _validate_trust(config: NodeConfig, store: Store) -> None:
+    """Raise StorageFailure where the chain here is not the one that the owner trusts."""
+    found = store.head(config.trust.height) if config.trust is not None else None
+    if found is not None and config.trust and found.header.block_id() != config.trust.block_id:
+        raise StorageFailure(
+            f"block {config.trust.height} here is {found.header.block_id().hex()}, the trusted one "
+            f"is {config.trust.block_id.hex()}. Check node.trust. {RESYNC_HINT}"
+        )
 
 
 def anonymous_bytes(process: str = "self") -> int:

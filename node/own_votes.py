@@ -21,7 +21,7 @@ from vm.system.validators import MAX_VALIDATORS
 MAX_KEPT: Final = 8
 """Messages remembered of one vote key: those of the last rounds."""
 MAX_VOTES_BYTES: Final = MAX_KEPT * (MAX_VOTE_BYTES + 8) + 16
-VOTES_TYPE: Final = 48
+VOTES_TYPE: Final = 57
 VERSION: Final = 1
 
 _Entry = tuple[int, int, int, bytes]
@@ -62,7 +62,7 @@ def decode_votes(payload: bytes) -> Sequence[Vote | Proposal]:
     """Return the messages of a payload, their signatures unchecked; raises DecodeError."""
     found: list[Vote | Proposal] = []
     match decode(payload, max_bytes=MAX_VOTES_BYTES, max_items=64, max_depth=3):
-        case (48, 1, tuple(entries)):
+        case (57, 1, tuple(entries)):
             for entry in entries:
                 match entry:
                     case (int(kind), bytes(data)) if kind in (VOTE, PROPOSAL):

@@ -30,9 +30,9 @@ from vm.primitives.codec import decode, encode_trusted
 from vm.primitives.errors import DecodeError, InvalidProof
 from vm.primitives.hashing import EMPTY_HASH, HASH_BYTES
 
-MANIFEST_TYPE: Final = 40
-OUTLINE_TYPE: Final = 41
-CHUNK_TYPE: Final = 42
+MANIFEST_TYPE: Final = 50
+OUTLINE_TYPE: Final = 51
+CHUNK_TYPE: Final = 52
 VERSION: Final = 1
 MAX_DEPTH: Final = 5
 MAX_CHUNK_BYTES: Final = 8_388_608
@@ -63,7 +63,7 @@ class Manifest:
 def decode_manifest(data: bytes) -> Manifest:
     """Return the manifest of canonical bytes; raises DecodeError."""
     match decode(data, max_bytes=MAX_MANIFEST_BYTES, max_items=8, max_depth=1):
-        case (40, 1, bytes(header), bytes(certificate), int(depth)) if 1 <= depth <= MAX_DEPTH:
+        case (50, 1, bytes(header), bytes(certificate), int(depth)) if 1 <= depth <= MAX_DEPTH:
             return Manifest(decode_header(header), certificate, depth)
     raise DecodeError("not a manifest of a snapshot of this version")
 
@@ -181,7 +181,7 @@ def _decode_outline(data: bytes) -> dict[str, bytes]:
     value = decode(data, max_bytes=MAX_OUTLINE_BYTES, max_items=1_048_576, max_depth=3)
     pages: dict[str, bytes] = {}
     match value:
-        case (41, 1, tuple(entries)):
+        case (51, 1, tuple(entries)):
             for entry in entries:
                 match entry:
                     case (str(path), bytes(page)) if len(path) < MAX_DEPTH and path not in pages:
@@ -216,7 +216,7 @@ def _leaf_path(below: str, slot: bytes, depth: int) -> str:
 def _decode_leaves(data: bytes) -> dict[bytes, bytes]:
     value = decode(data, max_bytes=MAX_CHUNK_BYTES, max_items=2 * MAX_CHUNK_LEAVES + 4, max_depth=2)
     match value:
-        case (42, 1, tuple(items)) if items and len(items) % 2 == 0:
+        case (52, 1, tuple(items)) if items and len(items) % 2 == 0:
             if any(type(item) is not bytes for item in items):
                 raise DecodeError("a chunk holds bytes alone")
             keys, values = items[::2], items[1::2]

@@ -39,10 +39,10 @@ SNAPSHOT_KINDS: Final = (
     MessageKind(HEADER, "header", MAX_HEADER_BYTES),
 )
 
-OFFERS_TYPE: Final = 43
-PART_REQUEST_TYPE: Final = 44
-PART_TYPE: Final = 45
-CHANGES_TYPE: Final = 46
+OFFERS_TYPE: Final = 53
+PART_REQUEST_TYPE: Final = 54
+PART_TYPE: Final = 55
+CHANGES_TYPE: Final = 56
 VERSION: Final = 1
 OUTLINE_PATH: Final = ""
 """Asks for the outline instead of a chunk."""
@@ -68,7 +68,7 @@ def encode_offers(manifests: Sequence[bytes]) -> bytes:
 def decode_offers(payload: bytes) -> tuple[bytes, ...]:
     """Return the manifests of an offer; raises DecodeError."""
     match decode(payload, max_bytes=len(payload), max_items=MAX_OFFERED + 8, max_depth=2):
-        case (43, 1, tuple(entries)):
+        case (53, 1, tuple(entries)):
             found = tuple([entry for entry in entries if isinstance(entry, bytes)])
             if len(found) == len(entries):
                 return found
@@ -83,7 +83,7 @@ def encode_part_request(height: int, path: str) -> bytes:
 def decode_part_request(payload: bytes) -> tuple[int, str]:
     """Return (height, path) of a request; raises DecodeError."""
     match decode(payload, max_bytes=64, max_items=8, max_depth=1):
-        case (44, 1, int(height), str(path)) if 0 < height <= MAX_AMOUNT and is_path(path):
+        case (54, 1, int(height), str(path)) if 0 < height <= MAX_AMOUNT and is_path(path):
             return height, path
     raise DecodeError("not a request for a part of a snapshot of this version")
 
@@ -96,7 +96,7 @@ def encode_part(height: int, path: str, data: bytes) -> bytes:
 def decode_part(payload: bytes) -> tuple[int, str, bytes]:
     """Return (height, path, bytes) of a part; raises DecodeError."""
     match decode(payload, max_bytes=len(payload), max_items=8, max_depth=1):
-        case (45, 1, int(height), str(path), bytes(data)) if is_path(path):
+        case (55, 1, int(height), str(path), bytes(data)) if is_path(path):
             return height, path, data
     raise DecodeError("not a part of a snapshot of this version")
 
@@ -112,7 +112,7 @@ def decode_changes(payload: bytes) -> tuple[ValidatorChange, ...]:
     value = decode(payload, max_bytes=len(payload), max_items=16_384, max_depth=3)
     changes: list[ValidatorChange] = []
     match value:
-        case (46, 1, tuple(entries)):
+        case (56, 1, tuple(entries)):
             for entry in entries:
                 match entry:
                     case (bytes(header), bytes(certificate), bytes(validators)) if (

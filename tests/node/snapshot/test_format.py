@@ -98,7 +98,7 @@ def test_one_chunk_has_one_form() -> None:
     backwards = [item for pair in reversed(pairs) for item in pair]
     for bad in (backwards, items + items[-2:], items[:-1], [], [1, *items[1:]], [b"", b""]):
         with pytest.raises(BitenergyError):
-            read_chunk(encode_trusted([42, 1, bad]), path, expected)
+            read_chunk(encode_trusted([52, 1, bad]), path, expected)
 
 
 @pytest.mark.parametrize("damage", ["page", "surplus", "missing", "leaf", "root", "shape"])
