@@ -215,6 +215,7 @@ class Node:
     async def stop(self) -> None:
         """Stop everything in order and close the store."""
         self._gossip.stop()
+        self._snapshots.server.stop()
         self._followers.end()
         await self._peers.stop()
         while tasks := list(self._tasks):

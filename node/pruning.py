@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from node.block_index import (
@@ -23,6 +24,7 @@ from node.block_index import (
 )
 from node.ledger.transaction import decode_transaction
 from node.store import Store
+from node.threads import run_to_end
 
 _log = logging.getLogger("bitenergy.pruning")
 
@@ -60,7 +62,6 @@ class Pruner:
         return self._keep + max(self._keep // MOST_OVER_PARTS, 1)
 
     async def _prune(self, base: int) -> None:
-        loop = asyncio.get_running_loop()
         before = self._store.base
         try:
             for first in range(before, base, BATCH_BLOCKS):
@@ -71,11 +72,11 @@ class Pruner:
                     await asyncio.sleep(0)
                 # Readers first: nobody is to look for what is about to go.
                 self._store.base = last
-                await loop.run_in_executor(None, self._store.drop, keys, last)
+                await run_to_end(partial(self._store.drop, keys, last))
             self._on_pruned()
             self._store.show_base(base)
             for prefix in _COMPACTED:
-                await loop.run_in_executor(None, self._store.compact, prefix)
+                await run_to_end(partial(self._store.compact, prefix))
             _log.info("pruned", extra={"from_height": before, "base": base})
         finally:
             self._is_pruning = False

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,7 @@ from node.snapshot.wire import (
     encode_number,
     encode_part_request,
 )
+from node.threads import run_to_end
 from vm.primitives.errors import BitenergyError, InvalidProof
 
 _log = logging.getLogger("bitenergy.snapshot")
@@ -142,7 +144,7 @@ class SnapshotJoin:
         """Return the best snapshot offered, and one who offers it; None if nobody does."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + PATIENCE_S
-        begun = Staging.load_manifest(self._data)
+        begun = await run_to_end(partial(Staging.load_manifest, self._data))
         while loop.time() < end_s:
             self._ask_offers()
             await asyncio.sleep(OFFER_WAIT_S)
@@ -190,7 +192,7 @@ class SnapshotJoin:
             chunks = read_outline(data, manifest.header.state_root, manifest.depth)
         except BitenergyError as error:
             raise _Unreliable(peer, f"its outline does not hold: {error}") from error
-        staging = await asyncio.to_thread(Staging, self._data, manifest)
+        staging = await run_to_end(partial(Staging, self._data, manifest))
         try:
             todo = sorted(chunks.keys() - staging.slots.keys())
             _log.info(
@@ -202,8 +204,9 @@ class SnapshotJoin:
             genesis = self._chain.store.head_bytes(0)
             if genesis is None:
                 raise InvalidProof("block 0 is missing")
-            await asyncio.to_thread(
-                staging.finish, self._chain.runtime, genesis, self._chain.validators, path.changes
+            validators = self._chain.validators
+            await run_to_end(
+                partial(staging.finish, self._chain.runtime, genesis, validators, path.changes)
             )
         except BaseException:
             staging.close()
@@ -284,7 +287,7 @@ class SnapshotJoin:
                 except BitenergyError as error:
                     raise _Unreliable(peer, f"a chunk does not hold: {error}") from error
                 async with self._writing:
-                    await asyncio.to_thread(download.staging.add, path, chunk)
+                    await run_to_end(partial(download.staging.add, path, chunk))
             except BaseException:
                 download.todo.append(path)
                 raise

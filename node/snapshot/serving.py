@@ -39,6 +39,7 @@ from node.snapshot.wire import (
     encode_part,
 )
 from node.store import StorageFailure
+from node.threads import run_to_end
 from vm.primitives.errors import InvalidInput
 from vm.system.validators import encode_validators
 
@@ -79,6 +80,10 @@ class SnapshotServer:
 
     # --- taking ------------------------------------------------------------------------------
 
+    def stop(self) -> None:
+        """Give up the snapshot that is being taken."""
+        self._is_stopping = True
+
     async def run(self) -> None:
         """Take a snapshot whenever somebody asks for one, until cancelled."""
         wanted = self._folder / REQUEST_NAME
@@ -107,13 +112,8 @@ class SnapshotServer:
 
     async def _take(self, taking: SnapshotTaking) -> None:
         began_s = time.monotonic()
-        work = asyncio.get_running_loop().run_in_executor(None, partial(self._work, taking))
         try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self._is_stopping = True
-            await asyncio.wait({work})
-            raise
+            await run_to_end(partial(self._work, taking))
         except OSError as error:
             _log.warning("no snapshot could be taken", extra={"reason": str(error)})
         finally:
@@ -169,7 +169,6 @@ class SnapshotServer:
     async def _serve(self, peer: bytes) -> None:
         """Answer a peer's requests for parts one after the other, within its allowance."""
         waiting = self._waiting[peer]
-        loop = asyncio.get_running_loop()
         try:
             while waiting:
                 height, path = waiting.popleft()
@@ -177,7 +176,7 @@ class SnapshotServer:
                 found = next((item for item in self.held if item.height == height), None)
                 data = b""
                 if found is not None:
-                    data = await loop.run_in_executor(None, found.read, path)
+                    data = await asyncio.to_thread(found.read, path)
                 self._guard.may_ask(peer)  # takes what a request costs
                 self._answer(peer, CHUNK, encode_part(height, path, data))
         finally:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -62,12 +63,26 @@ class Staging:
         self.manifest = manifest
         self.slots: dict[str, bytes] = {}
         try:
-            self._db = self._open()
-            if self._db.get(MANIFEST_KEY) != manifest.encode():
-                self._begin()
-            self.slots = dict(self._read_slots())
-        except (plyvel.Error, OSError):
-            self._begin()
+            self._open_db()
+            if not self._go_on():
+                self._db.close()
+                shutil.rmtree(self._path)
+                self._open_db()
+                self._db.put(MANIFEST_KEY, manifest.encode())
+        except (plyvel.Error, OSError) as error:
+            raise StorageFailure(f"{self._path} cannot be written: {error}") from error
+
+    def _go_on(self) -> bool:
+        """Take up what is here; tell whether it is of this snapshot, and whole."""
+        try:
+            if self._db.get(MANIFEST_KEY, verify_checksums=True) != self.manifest.encode():
+                return False
+            for key, slot in self._db.iterator(prefix=SLOT, verify_checksums=True):
+                self.slots[key[len(SLOT) :].decode("ascii")] = slot
+        except plyvel.Error:
+            self.slots.clear()
+            return False
+        return True
 
     @classmethod
     def load_manifest(cls, directory: Path) -> Manifest | None:
@@ -83,8 +98,9 @@ class Staging:
         except (plyvel.Error, OSError, DecodeError):
             return None
 
-    def _open(self) -> plyvel.DB:
-        return plyvel.DB(
+    def _open_db(self) -> None:
+        open_db = partial(
+            plyvel.DB,
             str(self._path),
             create_if_missing=True,
             paranoid_checks=True,
@@ -92,21 +108,11 @@ class Staging:
             write_buffer_size=8 * 1024 * 1024,
             max_open_files=128,
         )
-
-    def _begin(self) -> None:
-        """Begin anew: what is there is of another snapshot, or damaged."""
         try:
-            if hasattr(self, "_db"):
-                self._db.close()
-            shutil.rmtree(self._path, ignore_errors=True)
-            self._db = self._open()
-            self._db.put(MANIFEST_KEY, self.manifest.encode())
-        except (plyvel.Error, OSError) as error:
-            raise StorageFailure(f"{self._path} cannot be written: {error}") from error
-
-    def _read_slots(self) -> Iterator[tuple[str, bytes]]:
-        for key, slot in self._db.iterator(prefix=SLOT, verify_checksums=True):
-            yield key[len(SLOT) :].decode("ascii"), slot
+            self._db = open_db()
+        except plyvel.CorruptionError:
+            shutil.rmtree(self._path)
+            self._db = open_db()
 
     def add(self, path: str, chunk: ProvedChunk) -> None:
         """Write a chunk, in any thread; raises StorageFailure."""
