@@ -89,6 +89,28 @@ def test_any_other_pairs_are_refused(data: st.DataObject) -> None:
         read_chunk(encode_chunk(leaves.items()), path, cut.hashes()[path])
 
 
+def test_an_index_entry_is_no_part_of_a_chunk() -> None:
+    """No root proves it: it must not come in where its hash fits the path."""
+    cut = Cut(make_state(50), 1)
+    path, leaves = next(iter(cut.chunks.items()))
+    number = next(at for at in range(1_000) if key_hash(b"i%d" % at).hex().startswith(path))
+    with pytest.raises(BitenergyError):
+        read_chunk(
+            encode_chunk((leaves | {b"i%d" % number: b""}).items()), path, cut.hashes()[path]
+        )
+
+
+def test_a_leaf_high_up_cannot_name_another_chunk() -> None:
+    """Else an honest peer would be asked for a chunk that it cannot have."""
+    cut = Cut(make_state(4), 3)
+    slots = unpack_page(cut.outline[""])
+    place = next(at for at, slot in enumerate(slots) if len(slot) == 96)
+    other = bytes([slots[place][32] ^ 1]) + slots[place][33:64]
+    slots[place] = slots[place][:32] + other + slots[place][64:]
+    with pytest.raises(BitenergyError):
+        read_outline(encode_outline({"": pack_page(slots)}), cut.root, 3)
+
+
 def test_one_chunk_has_one_form() -> None:
     cut = Cut(make_state(50), 1)
     path, leaves = next(iter(cut.chunks.items()))

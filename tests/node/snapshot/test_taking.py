@@ -74,6 +74,7 @@ def test_the_last_two_are_kept_and_nothing_that_is_not_whole(tmp_path: Path) -> 
     for _ in range(3):
         grow(chain, 1)
         take(chain, base)
+    assert [held.height for held in load_snapshots(base)] == [3, 2]
     steps = SnapshotTaking(chain.store.frozen(), base).steps()
     next(steps)
     (base / "9").mkdir()
