@@ -56,6 +56,7 @@ class Chain:
         self.parameters: ChainParameters = read_parameters(store)
         self.validators: tuple[Validator, ...] = read_validators(store)
         self.next_due_ms = read_next_due_ms(store)
+        self._next_context = self._make_context()
 
     @property
     def height(self) -> int:
@@ -67,7 +68,10 @@ class Chain:
         return Parent(self.header, self.block_id, self.store)
 
     def next_context(self) -> BlockContext:
-        """Return the next block's context, as admission to the mempool sees it."""
+        """Return the next block's context, as admission to the mempool sees it: one per height."""
+        return self._next_context
+
+    def _make_context(self) -> BlockContext:
         return BlockContext(
             self.genesis.digest, self.height + 1, self.header.time_ms + 1, self.parameters
         )
@@ -130,6 +134,7 @@ class Chain:
         self.parameters = read_parameters(self.store)
         self.validators = read_validators(self.store)
         self.next_due_ms = read_next_due_ms(self.store)
+        self._next_context = self._make_context()
 
     def _validate_last_commit(self, body: Body) -> None:
         own = self.last_commit()

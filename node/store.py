@@ -41,7 +41,7 @@ from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
 from node.ledger.receipt import Receipt, decode_receipt
 from node.ledger.state_tree import tree_root
-from node.store_caches import OrderedKeys, RecentEntries
+from node.store_caches import MISSING, OrderedKeys, RecentEntries
 from vm.overlay import ORDERED_SPACES
 from vm.primitives.codec import decode, encode_trusted
 from vm.primitives.errors import BitenergyError, InvariantViolation
@@ -104,6 +104,7 @@ class Store:
                 paranoid_checks=True,
                 lru_cache_size=4 * 1024 * 1024,
                 write_buffer_size=4 * 1024 * 1024,
+                compression=None,
                 max_open_files=256,
             )
         except plyvel.IOError as error:
@@ -200,8 +201,8 @@ class Store:
         """Return the value of a state key after the last final block."""
         if key[0] in ORDERED_SPACES:
             return self._ordered.get(key)
-        found, value = self._values.get(key)
-        if not found:
+        value = self._values.get(key)
+        if value is MISSING:
             value = self._get(STATE + key)
             self._values.put(key, value)
         return value
@@ -219,8 +220,8 @@ class Store:
     def page(self, path: str) -> bytes | None:
         """Return a page of the final state tree."""
         key = path.encode("ascii")
-        found, value = self._pages.get(key)
-        if not found:
+        value = self._pages.get(key)
+        if value is MISSING:
             value = self._get(PAGE + key)
             self._pages.put(key, value)
         return value

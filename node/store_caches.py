@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from vm.overlay import ORDERED_SPACES
+
+MISSING: Final = object()
+"""Says that a cache does not hold a key."""
 
 
 class RecentEntries:
@@ -18,15 +22,14 @@ class RecentEntries:
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
 
-    def get(self, key: bytes) -> tuple[bool, bytes | None]:
-        young = self._young
-        if key in young:
-            return True, young[key]
-        if key in self._old:
-            value = self._old[key]
-            self.put(key, value)
-            return True, value
-        return False, None
+    def get(self, key: bytes) -> object:
+        """Return the entry of a key, None for one that is known to be nowhere, else MISSING."""
+        value = self._young.get(key, MISSING)
+        if value is MISSING:
+            value = self._old.get(key, MISSING)
+            if value is not MISSING:
+                self.put(key, value)  # type: ignore[arg-type]
+        return value
 
     def put(self, key: bytes, value: bytes | None) -> None:
         young = self._young

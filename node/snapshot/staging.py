@@ -106,6 +106,7 @@ class Staging:
             paranoid_checks=True,
             lru_cache_size=4 * 1024 * 1024,
             write_buffer_size=8 * 1024 * 1024,
+            compression=None,
             max_open_files=128,
         )
         try:
