@@ -39,6 +39,11 @@ def finish_swap(directory: Path) -> None:
     sync_folder(directory)
 
 
+def remove_joining(directory: Path) -> None:
+    """Remove what was fetched of a snapshot."""
+    shutil.rmtree(directory / JOINING_FOLDER, ignore_errors=True)
+
+
 def remove_chain(directory: Path) -> None:
     """Remove all that comes from other nodes; what the node signed stays."""
     for name in (CHAIN_FOLDER, JOINING_FOLDER, JOINED_FOLDER, SNAPSHOT_FOLDER):

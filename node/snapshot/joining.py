@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from node.chain import Chain
+from node.data_folder import remove_joining
 from node.ledger.block import Header, decode_header
 from node.p2p.service import PeerService
 from node.snapshot.format import Manifest, decode_manifest, read_chunk, read_outline
@@ -128,7 +129,8 @@ class SnapshotJoin:
             while self._chain.height == 0:
                 found = await self._find()
                 if found is None:
-                    _log.warning("nobody offers a snapshot: joining block by block")
+                    if self._chain.height == 0:
+                        _log.warning("nobody offers a snapshot: joining block by block")
                     return
                 try:
                     await self._join(*found)
@@ -137,6 +139,8 @@ class SnapshotJoin:
         finally:
             self.is_joining = False
             self._offers.clear()
+        # What is left of it is of no use to a chain that goes on.
+        await run_to_end(partial(remove_joining, self._data))
 
     # --- choosing ----------------------------------------------------------------------------
 
@@ -145,7 +149,7 @@ class SnapshotJoin:
         loop = asyncio.get_running_loop()
         end_s = loop.time() + PATIENCE_S
         begun = await run_to_end(partial(Staging.load_manifest, self._data))
-        while loop.time() < end_s:
+        while loop.time() < end_s and self._chain.height == 0:
             self._ask_offers()
             await asyncio.sleep(OFFER_WAIT_S)
             offers = {
@@ -155,7 +159,7 @@ class SnapshotJoin:
             }
             if begun is not None:
                 for peer, manifests in offers.items():
-                    if begun in manifests:
+                    if any(self._is_same(begun, item) for item in manifests):
                         return begun, peer
             every = [(item.header.height, peer, item) for peer in offers for item in offers[peer]]
             if every:
@@ -212,7 +216,8 @@ class SnapshotJoin:
             staging.close()
             raise
         await self._move_in()
-        _log.info("joined", extra={"height": self._chain.height, "block": self._chain.block_id})
+        if self._chain.block_id == manifest.header.block_id():
+            _log.info("joined", extra={"height": self._chain.height, "block": self._chain.block_id})
 
     async def _prove_head(self, manifest: Manifest, peer: bytes) -> ValidatorPath:
         """Return the validators' path to a snapshot's header, which is final by it."""

@@ -58,7 +58,7 @@ class Snapshots:
 
     async def run_join(self) -> None:
         """Join by snapshot where the configuration asks for it and the chain is empty."""
-        if self._wants_join:
+        if self._wants_join and self._chain.height == 0:
             await self.join.run()
 
     def concerns(self, kind: int) -> bool:
@@ -82,6 +82,8 @@ class Snapshots:
         return done
 
     def _move(self) -> None:
+        if self._chain.height:
+            return  # consensus was faster: the network had just begun
         self._chain.store.adopt_joined()
         self._chain.reload()
         self._on_moved()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from random import Random
 
 import pytest
@@ -166,3 +167,14 @@ def test_a_leaf_told_as_a_page_does_not_make_an_honest_chunk_look_false() -> Non
             for place, leaves in cut.chunks.items()
         }
         assert join_slots(slots_by_path, 2) == (cut.root, cut.outline)
+
+
+def test_the_bytes_are_frozen() -> None:
+    """Nodes of different versions exchange these: a change needs a new version of the format."""
+    cut = Cut(make_state(40), 1)
+    path = min(cut.chunks)
+    parts = encode_outline(cut.outline) + encode_chunk(cut.chunks[path].items())
+    assert (
+        sha256(parts).hexdigest()
+        == "a4f33a984eae4df49334325dd56df06ef687850463dd024566c1d4fedaee7381"
+    )

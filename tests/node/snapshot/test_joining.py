@@ -6,11 +6,13 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from node.block_index import PAGE, STATE
 from node.data_folder import JOINING_FOLDER
+from node.driver_inputs import SyncedInput
 from node.node import Node
 from node.snapshot.format import encode_chunk, encode_outline
 from node.snapshot.proof import TrustedHeader
@@ -31,6 +33,7 @@ from node.snapshot.wire import (
     encode_part,
 )
 from node.store import Store
+from node.sync import read_range
 from tests.node.network import Liar, Network, advance, liar, network, until
 
 pytestmark = pytest.mark.network
@@ -111,6 +114,35 @@ def test_who_finds_no_snapshot_joins_block_by_block(
             node = await net.start("F", votes=False, join="snapshot")
             await net.until(lambda: node.chain.height == net.nodes["V0"].chain.height)
             assert node.store.base == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_network_that_begins_meanwhile_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block becomes final here while the last chunk is under way."""
+    monkeypatch.setattr("node.snapshot.joining.OFFER_WAIT_S", 0.2)
+
+    async def scenario() -> None:
+        async with network(tmp_path, *THREE, followers=("F",)) as net:
+            height = await grown(net)
+            node = await net.start("F", votes=False, peers=[], join="snapshot")
+            real = Staging.finish
+
+            def finish(staging: Staging, *arguments: Any) -> None:
+                real(staging, *arguments)
+                first = read_range(net.nodes["V0"].chain, 1, 1)[0]
+                block, certificate = node._sync._decode(first, 1)
+                done: asyncio.Future[None] = loop.create_future()
+                loop.call_soon_threadsafe(node._driver.feed, SyncedInput(block, certificate, done))
+
+            loop = asyncio.get_running_loop()
+            monkeypatch.setattr(Staging, "finish", finish)
+            node._peers.configure_peers([net.address_of("V0")])
+            await net.until(lambda: node.chain.height == height)
+            assert node.store.base == 0
+            assert not (tmp_path / "F" / JOINING_FOLDER).exists()
 
     asyncio.run(scenario())
 
