@@ -50,7 +50,8 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
         height -= 1
         if not await pace.may_go_on():
             break
-    return Answer({"blocks": blocks, "next": height + 1 if height >= lowest else None})
+    following = height + 1 if height >= lowest else None
+    return Answer({"blocks": blocks, "next": following, "base_height": lowest})
 
 
 async def show_block(context: ApiContext, arguments: Arguments) -> Answer:

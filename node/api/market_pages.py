@@ -119,7 +119,8 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
     pace = context.pace()
     if not number:
         height, number = height - 1, -1
-    oldest = max(0, context.facade.store.base - 1)
+    base = context.facade.store.base
+    oldest = max(0, base - 1)
     lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
     while height > lowest:
         found = _trades_of(context, context.reader.block(height), market)
@@ -128,12 +129,14 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
         room = limit - len(trades)
         if len(found) > room:
             trades += reversed(found[len(found) - room :])
-            return Answer({"trades": trades, "next": f"{height}.{len(found) - room}"})
+            following = f"{height}.{len(found) - room}"
+            return Answer({"trades": trades, "next": following, "base_height": base})
         trades += reversed(found)
         height, number = height - 1, -1
         if not await pace.may_go_on():
             break
-    return Answer({"trades": trades, "next": str(height + 1) if height > oldest else None})
+    last = str(height + 1) if height > oldest else None
+    return Answer({"trades": trades, "next": last, "base_height": base})
 
 
 def _trades_of(context: ApiContext, block: StoredBlock, market: str) -> list[JsonObject]:

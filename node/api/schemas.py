@@ -246,6 +246,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": nullable(COUNT),
+            "base_height": COUNT,
         }
     ),
     "Block": record(
@@ -366,6 +367,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": NAME_OR_NULL,
+            "base_height": COUNT,
         }
     ),
     "AccountProof": record(

@@ -98,7 +98,11 @@ async def test_blocks_are_listed_from_the_newest(api: Api) -> None:
     assert [block["height"] for block in rest["blocks"]] == list(range(head - 2, -1, -1))
     assert rest["next"] is None
     assert rest["blocks"][-2]["transactions"] == 1
-    assert (await api.get("/blocks?before=0")).json == {"blocks": [], "next": None}
+    assert (await api.get("/blocks?before=0")).json == {
+        "blocks": [],
+        "next": None,
+        "base_height": 0,
+    }
 
 
 async def test_a_block_by_height_by_id_and_the_latest(api: Api) -> None:
@@ -374,5 +378,5 @@ async def test_what_was_pruned_is_said_to_be_pruned(fresh_node: FakeNode) -> Non
         assert "Pruned below height 2" in missing.json["error"]["hint"]
         shown = (await api.get("/blocks")).json
         assert [block["height"] for block in shown["blocks"]] == [4, 3, 2]
-        assert shown["next"] is None
+        assert (shown["next"], shown["base_height"]) == (None, 2)
         assert (await api.get("/blocks/2")).json["height"] == 2
