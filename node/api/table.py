@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.api import chain_pages, market_pages, member_pages, node_pages, submission
+from node.api import (
+    chain_pages,
+    market_pages,
+    member_pages,
+    node_pages,
+    stake_pages,
+    submission,
+)
 from node.api.events import TOPICS
 from node.api.metrics import METRICS_TYPE
 from node.api.openapi import show_openapi
@@ -34,6 +41,8 @@ _ID = Parameter("id", HASH, "Id of the transaction.")
 _CURSOR = Parameter("before", CURSOR, "Only what came before this place.")
 _MARKET = Parameter("market", NAME, "The market.")
 _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the open one.")
+_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
+_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block, or not final yet."
 _UNKNOWN_MARKET = "No such market."
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
@@ -154,7 +163,7 @@ CHAIN_ROUTES: Final = (
             _LIMIT,
             Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
         ),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
         searches=True,
     ),
@@ -167,7 +176,7 @@ CHAIN_ROUTES: Final = (
         ref("SignedHeader"),
         chain_pages.show_header,
         (_BLOCK,),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
     ),
     Route(
@@ -334,5 +343,34 @@ MARKET_ROUTES: Final = (
     ),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CHAIN_ROUTES, *MEMBER_ROUTES, *MARKET_ROUTES)
+STAKE_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/staking",
+        "staking",
+        "The terms of staking and of faults, and every validator that staked, strongest first.",
+        ref("Staking"),
+        stake_pages.show_staking,
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/stakes/{{who}}",
+        "stakes",
+        "What an account staked with whom, what that earned, and what is on its way out.",
+        ref("Stakes"),
+        stake_pages.show_stakes,
+        (_ACCOUNT,),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
+)
+
+ROUTES: Final = (
+    *NODE_ROUTES,
+    *CHAIN_ROUTES,
+    *MEMBER_ROUTES,
+    *STAKE_ROUTES,
+    *MARKET_ROUTES,
+)
 """All routes, in the order in which they are described."""

@@ -45,9 +45,13 @@ from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
 from vm.system.members import MembersModule
+from vm.system.staking import answers_for_faults
+from vm.system.staking_terms import NO_TOKEN, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 
 GENESIS_GAS: Final = 10**15
+STAKING_ENGINE: Final = "pos"
+"""The engine that needs the module 'staking' to say who has which power."""
 SLICE_GAS: Final = 500_000
 """Gas after which a slice of work ends: some 20 ms."""
 
@@ -141,12 +145,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
             money_micro=sum(entry.account.money_micro for entry in genesis.members),
             energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
         )
-        unknown = [name for name in genesis.modules if name not in runtime.modules]
-        if unknown:
-            raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
-        for name, module in runtime.modules.items():
-            ctx.module = name
-            module.init_genesis(ctx, genesis.modules.get(name, {}))
+        _init_modules(runtime, genesis, ctx)
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
     overlay.forget_journal()
@@ -184,6 +183,22 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
         b"",
     )
     return Candidate(header, header.block_id(), body, (), executed)
+
+
+def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
+    """Let each module write what its section of genesis says."""
+    unknown = [name for name in genesis.modules if name not in runtime.modules]
+    if unknown:
+        raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
+    for name, module in runtime.modules.items():
+        ctx.module = name
+        module.init_genesis(ctx, genesis.modules.get(name, {}))
+    if genesis.engine == STAKING_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
+        raise InvalidGenesis(
+            "the engine pos weighs votes by stake, and the file has none",
+            expected="modules.staking with `token` and `stakes`",
+            hint="genesis/README.md explains them.",
+        )
 
 
 class BlockBuilding:
@@ -434,6 +449,8 @@ def read_equivocation(
         if not verify_message(block.genesis, message, validators):
             raise InvalidBlock("a signature of the evidence is wrong", actual=height)
     account = validators[evidence.first.validator_index].account
+    if not answers_for_faults(state, account):
+        raise InvalidBlock("there is nothing left to lose for this validator", actual=account)
     # Once per validator and height: rounds are without end, a height's fault is one.
     identity = tagged_hash(TAG_EVIDENCE, encode([account, height]))
     if state.get(EVIDENCE_SPACE + identity) is not None:

@@ -158,6 +158,7 @@ class SimulatedPeers:
         self._configured: set[bytes] = set()
         self._joining = False
         self._banned_until_s: dict[bytes, float] = {}
+        self._quiet: set[bytes] = set()
         self.life: Life | None = LIFE.get()
 
     # --- PeerService ---------------------------------------------------------------------------
@@ -188,13 +189,27 @@ class SimulatedPeers:
         self.transmit(connection, key, kind, payload)
         return True
 
-    def broadcast(self, kind: int, payload: bytes, *, exclude: Iterable[bytes] = ()) -> int:
+    def broadcast(
+        self,
+        kind: int,
+        payload: bytes,
+        *,
+        exclude: Iterable[bytes] = (),
+        also_quiet: bool = False,
+    ) -> int:
         self._kinds.encode(kind, payload)
-        passed_over = tuple(exclude)
+        passed_over = frozenset(exclude) if also_quiet else self._quiet.union(exclude)
         targets = [item for item in self.open.items() if item[0] not in passed_over]
         for key, connection in targets:
             self.transmit(connection, key, kind, payload)
         return len(targets)
+
+    def keep_quiet(self, key: bytes) -> None:
+        if key in self.open:
+            self._quiet.add(key)
+
+    def is_quiet(self, key: bytes) -> bool:
+        return key in self._quiet
 
     def drop(self, key: bytes, reason: str) -> None:
         if key in self.open:
@@ -260,6 +275,7 @@ class SimulatedPeers:
             self.network.on_bug(error)
 
     def announce_end(self, key: bytes, reason: Disconnect) -> None:
+        self._quiet.discard(key)
         self.run(lambda: self.handler.on_disconnected(key, reason))
 
     def hang_up(self, reason: Disconnect) -> None:

@@ -57,6 +57,12 @@ def test_all_promises_hold_for_every_seed(part: int) -> None:
     assert looked == set(checks.CHECKS), "a checker looked at nothing"
 
 
+def test_all_promises_hold_where_stakes_give_power() -> None:
+    outcomes = [simulate(seed, "pos") for seed in (0, 2, 11)]
+    assert all(outcome.heights >= HEIGHTS for outcome in outcomes)
+    assert sum(outcome.evidence for outcome in outcomes) > 0
+
+
 def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
     drawn = [scenario.draw(seed) for seed in range(60)]
     kinds = [fault.kind for network in drawn for fault in network.faults]
