@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -476,8 +475,3 @@ class Driver:
         self, block_id: bytes, parent: bytes, height: int, time_ms: int
     ) -> engine_io.BlockArrived:
         return engine_io.BlockArrived(block_id, parent, height, time_ms, self._clock_ms())
-
-
-def system_clock_ms() -> int:
-    """Return the machine's time, milliseconds UTC."""
-    return time.time_ns() // 1_000_000

@@ -7,7 +7,6 @@ checks and compares the root. A directory that once had blocks is never begun an
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,8 @@ from node.block_index import (
     height_bytes,
     involved_accounts,
 )
-from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined, sync_folder
+from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined
+from node.disk import Disk
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
@@ -76,12 +76,13 @@ class StoredHead:
 class Store:
     """The final chain on disk; it is also the final state as code reads it (a StateView)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, disk: Disk | None = None) -> None:
         """Open the database, or begin one in an empty directory.
 
         Raises AlreadyOpen, or StorageFailure where blocks were but the database is gone.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        self._disk = disk or Disk()
+        self._disk.make_folder(directory)
         finish_swap(directory)
         self._directory = directory
         self.syncs = 0
@@ -90,15 +91,18 @@ class Store:
     def _connect(self) -> None:
         path = self._directory / CHAIN_FOLDER
         marker = self._directory / MARKER_NAME
-        fresh = not (path / "CURRENT").exists()
-        if fresh and (marker.exists() or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
+        fresh = not self._disk.exists(path / "CURRENT")
+        is_known = self._disk.exists(marker) or any(
+            self._disk.has_any(path, pattern) for pattern in ("*.ldb", "*.log")
+        )
+        if fresh and is_known:
             raise StorageFailure(
                 f"{path} had blocks and its database is gone. Restore it, or fetch the chain anew "
                 "from the node's peers: bitenergy node resync"
             )
         try:
-            self._db = plyvel.DB(
-                str(path),
+            self._db = self._disk.open_database(
+                path,
                 create_if_missing=fresh,
                 error_if_exists=False,
                 paranoid_checks=True,
@@ -146,7 +150,7 @@ class Store:
         self.height = int.from_bytes(self._get(HEIGHT_KEY) or b"", "big")
         self.base = int.from_bytes(self._get(BASE_KEY) or b"", "big")
         self.is_empty = stored is None
-        if not self.is_empty and not self._marker.exists():
+        if not self.is_empty and not self._disk.exists(self._marker):
             self._mark()
 
     def close(self) -> None:
@@ -442,7 +446,7 @@ class Store:
 
     def _mark(self) -> None:
         try:
-            _touch_synced(self._marker)
+            self._disk.touch(self._marker)
         except OSError as error:
             self._failed = True
             raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error
@@ -481,10 +485,3 @@ def _words(error: Exception) -> str:
     """Return what LevelDB says, which comes as bytes."""
     found = error.args[0] if error.args else b""
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)
-
-
-def _touch_synced(path: Path) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    os.fsync(handle)
-    os.close(handle)
-    sync_folder(path.parent)
