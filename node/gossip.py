@@ -103,6 +103,8 @@ class TransactionGossip:
                     continue
                 if len(self._in_check) >= MAX_IN_CHECK:
                     raise InvalidTransaction("the node is busy", code="busy", hint="Wait a bit.")
+                if not source:
+                    self._chain.validate_proposal(transaction)
                 if not self._is_requested(transaction_id):
                     self._mempool.validate(transaction, context)
             except BitenergyError as error:

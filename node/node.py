@@ -7,12 +7,11 @@ import logging
 import resource
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from consensus.interface import EngineView
+from consensus.interface import Engine, EngineView
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
@@ -29,7 +28,6 @@ from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
 from node.mempool import MAX_BYTES, Mempool
-from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.p2p.service import PeerService
@@ -37,11 +35,13 @@ from node.peer_guard import PeerGuard
 from node.signer import Signer
 from node.store import Store
 from node.sync import BlockSync
+from node.upgrades import SUPPORT, Support
 from node.verifier import Verifier
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
 from vm.parameters import ChainParameters
 from vm.primitives.signatures import public_key
+from vm.runtime import Runtime
 
 _log = logging.getLogger("bitenergy.node")
 
@@ -68,16 +68,20 @@ class Node:
         keys: NodeKeys,
         *,
         clock_ms: Callable[[], int] = system_clock_ms,
+        support: Support = SUPPORT,
     ) -> None:
-        """Open the store and compose the parts, inside a running event loop."""
+        """Open the store and compose the parts, inside a running event loop.
+
+        Raises UpgradeNeeded where the chain needs more than the software's `support`.
+        """
         loop = asyncio.get_running_loop()
         self.genesis = genesis
         self.name = config.name
         self._config = config
         self._clock_ms = clock_ms
-        self.runtime = make_runtime(genesis.roles)
+        self._support = support
         self.store = Store(config.data)
-        self.chain = Chain(self.store, self.runtime, genesis)
+        self.chain = self._open_chain()
         self._signer = _open_signer(config, keys.vote_seed, self.chain)
         self._mempool = Mempool(self.store)
         self._verifier = Verifier(config.workers)
@@ -115,9 +119,23 @@ class Node:
         self._failed_transactions = 0
         self.p2p_address = ("", 0)
 
+    def _open_chain(self) -> Chain:
+        try:
+            first = self._support.runtime(self.genesis.roles, {})
+            chain = Chain(self.store, first, self.genesis, support=self._support)
+            chain.validate_supported()
+        except BaseException:
+            self.store.close()
+            raise
+        return chain
+
+    def _make_engine(self, parameters: ChainParameters, account: bytes | None) -> Engine:
+        genesis = self.chain.engine_genesis()
+        return make_engine(genesis, parameters, account, self._support.engines)
+
     def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
         return Driver(
-            partial(make_engine, self.genesis),
+            self._make_engine,
             self.chain,
             self._pool,
             self._mempool,
@@ -277,6 +295,11 @@ class Node:
     def next_nonce(self, account: bytes) -> int:
         """Return the nonce after the account's final and waiting transactions."""
         return self._mempool.next_nonce(account)
+
+    @property
+    def runtime(self) -> Runtime:
+        """The chain's modules, in the versions in force, and its roles."""
+        return self.chain.runtime
 
     async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
         """Check transactions and take them in."""

@@ -44,8 +44,11 @@ from vm.primitives.hashing import EMPTY_HASH, TAG_CERTIFICATE, TAG_EVIDENCE, tag
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
+from vm.system.governance import GovernanceModule
+from vm.system.governance_records import SETTINGS_KEY
 from vm.system.members import MembersModule
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
+from vm.system.voters import read_settings
 
 GENESIS_GAS: Final = 10**15
 SLICE_GAS: Final = 500_000
@@ -133,6 +136,9 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     if not isinstance(members, MembersModule):
         raise InvariantViolation("a chain has the module 'members'")
     try:
+        section = genesis.modules.get(GovernanceModule.name)
+        if section is not None:  # who votes is counted as members enter
+            overlay.put(SETTINGS_KEY, read_settings(section, genesis.roles).encode())
         ctx.module = members.name
         for entry in genesis.members:
             members.enter(ctx, entry.account, entry.member)
