@@ -435,7 +435,7 @@ class Driver:
         basis = self._find_basis()
         resume: SigningState | None = None
         if basis != self._basis:
-            # Who votes here changed, the pace, or the engine: a new one, that knows what was signed.
+            # Who votes here changed, the pace, or the choice: one that knows what was signed.
             if basis[2] != self._basis[2]:
                 self._forget_messages()
             self._basis = basis

@@ -29,6 +29,7 @@ from vm.system.governance_records import (
     EXPIRED,
     FAILED,
     MODULE,
+    OPEN_KEY,
     PARAMETERS,
     PASSED,
     VOID,
@@ -61,8 +62,6 @@ MAX_CHANGE_BYTES: Final = 256
 MAX_ABOUT_BYTES: Final = 96
 MAX_VALUES: Final = 12
 PROPOSAL_COUNTER: Final = "proposal"
-OPEN_KEY: Final = b"yo"
-"""`[[number, proposer]…]` of the proposals that are voted on or counted."""
 
 
 def _are_values(value: Value) -> bool:

@@ -7,6 +7,7 @@ Keys, numbers big-endian:
     yv number(8) place(8)     a vote: account and choice, in the order of first votes
     yw number(8) account(20)  place of an account's vote
     yh height(8)     numbers of the proposals that change something from this height on
+    yo               number and proposer of each proposal that is voted on or counted
     ye               engine in force, once one was voted for
     ym               versions of the modules that are not 1
 
@@ -28,6 +29,7 @@ PROPOSAL_SPACE: Final = b"yp"
 VOTE_SPACE: Final = b"yv"
 VOTER_SPACE: Final = b"yw"
 HEIGHT_SPACE: Final = b"yh"
+OPEN_KEY: Final = b"yo"
 ENGINE_KEY: Final = b"ye"
 VERSIONS_KEY: Final = b"ym"
 
