@@ -435,9 +435,7 @@ class Driver:
         basis = self._find_basis()
         resume: SigningState | None = None
         if basis != self._basis:
-            # Who votes here changed, the pace, or the choice: one that knows what was signed.
-            if basis[2] != self._basis[2]:
-                self._forget_messages()
+            # Who votes here, the pace or the kind changed: a new one, that knows what was signed.
             self._basis = basis
             self.engine = self._make_engine(*basis[:2])
             resume = self._signer.state if self._signer else None

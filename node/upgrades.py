@@ -8,7 +8,7 @@ where a vote decided it anyway, it stops before the height from which on it woul
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.engines import ENGINES, Engines, make_engine
@@ -37,9 +37,9 @@ class UpgradeNeeded(BitenergyError):
 class Support:
     """The module versions and engines of one software."""
 
-    modules: Catalogue = MODULES
+    modules: Catalogue = field(default_factory=lambda: MODULES)
     """Makers of modules by name and version."""
-    engines: Engines = ENGINES
+    engines: Engines = field(default_factory=lambda: ENGINES)
     """Engines by name."""
 
     def runtime(self, roles: tuple[str, ...], versions: Mapping[str, int]) -> Runtime:

@@ -8,6 +8,7 @@ from typing import Final
 
 from node.api.answers import Answer, JsonObject, encode_json
 from node.api.context import ApiContext
+from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
 from node.api.routes import WEBSOCKET, Route
@@ -48,7 +49,9 @@ def describe(routes: Iterable[Route]) -> bytes:
         "openapi": "3.1.0",
         "info": {"title": "bitenergy node", "version": program_version(), "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": {**SCHEMAS, **MARKET_SCHEMAS}},  # type: ignore[dict-item]
+        "components": {
+            "schemas": {**SCHEMAS, **MARKET_SCHEMAS, **GOVERNANCE_SCHEMAS}  # type: ignore[dict-item]
+        },
     }
     return encode_json(document)
 

@@ -20,6 +20,7 @@ from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
+from node.upgrades import SUPPORT, Support
 from node.wire import KINDS
 from vm.primitives.address import account_id
 from vm.primitives.signatures import public_key
@@ -60,6 +61,7 @@ def genesis_document(
     parameters: dict[str, int] | None = None,
     engine: dict[str, int] | None = None,
     time_ms: int | None = None,
+    modules: dict[str, object] | None = None,
 ) -> bytes:
     """Return a genesis file: validators that are operators too, followers with a node, members."""
     entries: list[dict[str, object]] = []
@@ -85,6 +87,7 @@ def genesis_document(
         "parameters": {**QUICK_PARAMETERS, **(parameters or {})},
         "roles": list(ROLES),
         "members": entries,
+        "modules": modules or {},
     }
     return json.dumps(document).encode()
 
@@ -150,6 +153,7 @@ class Network:
         verify_signatures: bool = True,
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
+        support: Support = SUPPORT,
     ) -> Node:
         """Start a member's node; it dials the `peers`, else all that run."""
         targets = list(self.nodes) if peers is None else peers
@@ -171,16 +175,16 @@ class Network:
         secret = (vote_seed or seed(f"vote {name}")) if votes else None
         keys = NodeKeys(node_identity(name), secret)
         clock = {} if clock_ms is None else {"clock_ms": clock_ms}
-        node = Node(config, self.genesis, keys, **clock)
+        node = Node(config, self.genesis, keys, **clock, support=support)
         await node.start()
         self.nodes[name] = node
         self._watchers[name] = asyncio.ensure_future(self._watch(name, node))
         return node
 
-    async def start_all(self, *names: str) -> None:
+    async def start_all(self, *names: str, **options: Any) -> None:
         """Start validators, each dialing those before it, and wait until all are connected."""
         for name in names:
-            await self.start(name)
+            await self.start(name, **options)
         await self.until_connected(*names)
 
     async def until_connected(self, *names: str) -> None:

@@ -60,32 +60,30 @@ class Model:
                 motion.status, self.price = "applied", motion.price
 
 
-steps = st.lists(
-    st.one_of(
-        st.tuples(
-            st.just("propose"), st.sampled_from(NAMES), st.integers(1, 9), st.integers(0, 40)
-        ),
-        st.tuples(
-            st.just("vote"),
-            st.sampled_from(NAMES),
-            st.integers(0, 3),
-            st.sampled_from(("yes", "no", "abstain")),
-        ),
-        st.tuples(st.just("away"), st.sampled_from(NAMES[1:])),
-        st.tuples(st.just("back"), st.sampled_from(NAMES[1:])),
-        st.tuples(st.just("wait"), st.integers(1, 12)),
-    ),
-    max_size=25,
-)
+CHOICE = st.sampled_from(("yes", "yes", "no", "abstain"))
 
 
-@settings(max_examples=40, deadline=None)
-@given(steps)
+@st.composite
+def plans(draw: st.DrawFn) -> list[tuple]:
+    """Draw up to three proposals, each with votes, comings and goings in any order."""
+    plan: list[tuple] = []
+    for number in range(draw(st.integers(1, 3))):
+        ahead = draw(st.one_of(st.integers(0, 30), st.integers(18, 28)))
+        plan.append(("propose", draw(st.sampled_from(NAMES)), draw(st.integers(1, 9)), ahead))
+        voting = st.tuples(st.just("vote"), st.sampled_from(NAMES), st.just(number), CHOICE)
+        leaving = st.tuples(st.sampled_from(("away", "back")), st.sampled_from(NAMES[1:]))
+        plan += draw(st.lists(st.one_of(voting, voting, voting, leaving), min_size=1, max_size=7))
+        plan.append(("wait", draw(st.integers(0, 12))))
+    return plan
+
+
+@settings(max_examples=25, deadline=None)
+@given(plans())
 def test_random_votes_end_as_the_model_says(plan: list[tuple]) -> None:
     section = {"voting_period_ms": PERIOD_MS, "notice_blocks": NOTICE}
     chain, model = council(section, parameters={"max_expiry_blocks": 10_000}), Model()
     # What follows the last step brings every vote to its end and every change to its height.
-    for step in [*plan, ("wait", 70)]:
+    for step in [*plan, ("wait", 45)]:
         if step[0] == "wait":
             for _ in range(step[1]):
                 grow(chain, model, "", ())

@@ -32,6 +32,7 @@ from vm.system.governance_records import (
     OPEN_KEY,
     PARAMETERS,
     PASSED,
+    STATUS_NAMES,
     VOID,
     VOTING,
     YES,
@@ -196,7 +197,8 @@ class GovernanceModule(Module):
         self._conclude(ctx, proposal)
         _save_open(ctx, [entry for entry in _load_open(ctx) if entry[0] != number])
         ctx.put(proposal_key(number), proposal.encode())
-        ctx.emit("outcome", number, proposal.status, *proposal.tally, proposal.eligible)
+        status = STATUS_NAMES[proposal.status]
+        ctx.emit("outcome", number, status, *proposal.tally, proposal.eligible)
 
     def end_block(self, ctx: CallContext) -> None:
         """Carry out what holds from the next height on."""
