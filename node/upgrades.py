@@ -18,6 +18,7 @@ from node.modules import MODULES, Catalogue, make_runtime
 from vm.parameters import ChainParameters
 from vm.primitives.errors import BitenergyError, InvalidGenesis, InvalidTransaction
 from vm.runtime import Call, Runtime
+from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.governance import GovernanceModule
 from vm.system.governance_records import EngineChoice
 
@@ -48,13 +49,15 @@ class Support:
 
     def validate_engine(self, genesis: Genesis, parameters: ChainParameters) -> None:
         """Raise InvalidGenesis unless a chain can go over to the engine that `genesis` names."""
-        make_engine(genesis, parameters, None, self.engines)
-        if not self.engines[genesis.engine].is_final_at_once:
+        kind = self.engines.get(genesis.engine)
+        by_depth = kind is not None and not kind.is_final_at_once
+        if by_depth or genesis.engine in ENGINES_BY_DEPTH:
             raise InvalidGenesis(
                 "a running chain does not go over to or from an engine with finality by depth",
                 actual=genesis.engine,
                 hint="Begin a network of its own with it.",
             )
+        make_engine(genesis, parameters, None, self.engines)
 
     def validate_proposal(
         self, transaction: Transaction, genesis: Genesis, parameters: ChainParameters
@@ -79,9 +82,7 @@ class Support:
             case (_, "propose_engine", (str(name), tuple(numbers), *_)):
                 if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in numbers):
                     return  # the chain itself refuses what is not well formed
-                kind = self.engines.get(genesis.engine)
-                if kind is not None and not kind.is_final_at_once:
-                    self.validate_engine(genesis, parameters)
+                self.validate_engine(genesis, parameters)
                 wanted = EngineChoice(name, numbers)  # type: ignore[arg-type]
                 self.validate_engine(with_engine(genesis, wanted), parameters)
 

@@ -136,17 +136,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     if not isinstance(members, MembersModule):
         raise InvariantViolation("a chain has the module 'members'")
     try:
-        section = genesis.modules.get(GovernanceModule.name)
-        if section is not None:  # who votes is counted as members enter
-            overlay.put(SETTINGS_KEY, read_settings(section, genesis.roles).encode())
-        ctx.module = members.name
-        for entry in genesis.members:
-            members.enter(ctx, entry.account, entry.member)
-        change_supply(
-            ctx,
-            money_micro=sum(entry.account.money_micro for entry in genesis.members),
-            energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
-        )
+        _enter_members(ctx, members, genesis)
         unknown = [name for name in genesis.modules if name not in runtime.modules]
         if unknown:
             raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
@@ -190,6 +180,20 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
         b"",
     )
     return Candidate(header, header.block_id(), body, (), executed)
+
+
+def _enter_members(ctx: CallContext, members: MembersModule, genesis: Genesis) -> None:
+    section = genesis.modules.get(GovernanceModule.name)
+    if section is not None:  # who votes is counted as members enter
+        ctx.put(SETTINGS_KEY, read_settings(section, genesis.roles).encode())
+    ctx.module = members.name
+    for entry in genesis.members:
+        members.enter(ctx, entry.account, entry.member)
+    change_supply(
+        ctx,
+        money_micro=sum(entry.account.money_micro for entry in genesis.members),
+        energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
+    )
 
 
 class BlockBuilding:

@@ -1,6 +1,8 @@
 """Votes come into force on real nodes: those that can, switch; those that cannot, stop in time."""
 
 import asyncio
+import json
+import logging
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -9,13 +11,15 @@ from typing import Any
 
 import pytest
 
+from node import app
 from node.engines import ENGINES, EngineKind
+from node.keyfile import save_plain_key
 from node.ledger.certificate import validate_certificate
 from node.modules import MODULES
 from node.node import Node
 from node.upgrades import SUPPORT, Support, UpgradeNeeded
 from tests.consensus.conformance import StickyEngine
-from tests.node.network import Network, account_of, genesis_document, next_block, until
+from tests.node.network import Network, account_of, genesis_document, next_block, seed, until
 from vm.arguments import ACCOUNT, Argument
 from vm.context import CallContext
 from vm.module import method
@@ -121,7 +125,7 @@ def validate_history(node: Node) -> None:
 async def test_the_engine_is_replaced_at_its_height_under_load(tmp_path: Path) -> None:
     async with council(tmp_path, follower=True) as net:
         height = await decide(net, "propose_engine", "sticky", (("vote_timeout_ms", 250),))
-        load = [net.next("m3") for _ in range(400)]
+        load = [net.next(f"m{3 + number % 10}") for number in range(400)]
         sent = asyncio.ensure_future(_send(net, load))
         await drive(net, height - 2, *VALIDATORS)
         await drive(net, height + 4, *VALIDATORS)
@@ -216,6 +220,34 @@ def _receipt(node: Node, transaction_id: bytes) -> Any:
         for receipt in node.store.receipts(found[0])
         if receipt.transaction_id == transaction_id
     )
+
+
+async def test_the_process_ends_with_a_status_of_its_own_and_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with council(tmp_path) as net:
+        height = await decide(net, "propose_module", "accounts", 2)
+        await drive(net, height + 1, *VALIDATORS)
+    (tmp_path / "genesis.json").write_bytes(net.document)
+    for name, secret in (("node", seed("node V0")), ("vote", seed("vote V0"))):
+        save_plain_key(tmp_path / f"{name}.key", secret, purpose=name)
+    config = tmp_path / "node.toml"
+    config.write_text(
+        '[node]\nname = "V0"\ngenesis = "genesis.json"\ndata = "V0"\n'
+        '[keys]\nnode = "node.key"\nvote = "vote.key"\n'
+        '[p2p]\nlisten = "127.0.0.1:0"\n[api]\nlisten = "127.0.0.1:0"\n'
+    )
+    monkeypatch.setattr("node.vote_guard.LOCK_FOLDER", (str(tmp_path / "locks"),))
+    for name in ("handlers", "propagate", "level"):  # as they were, when this is over
+        value = getattr(logging.getLogger("bitenergy"), name)
+        monkeypatch.setattr(logging.getLogger("bitenergy"), name, value)
+    monkeypatch.setattr(logging.getLogger("bitenergy"), "handlers", [])
+    status_ = await asyncio.to_thread(app.run, config)
+    assert status_ == app.EXIT_UPGRADE == 78
+    last = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert last["level"] == "critical"
+    assert f"before height {height + 2}" in last["reason"]
+    assert "Install a bitenergy" in last["reason"]
 
 
 async def test_the_pace_follows_the_parameters(tmp_path: Path) -> None:
