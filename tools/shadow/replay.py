@@ -134,8 +134,12 @@ class ShadowReplay:
         self.chain = Chain(Store(folder), runtime, genesis, support=support)
         self._live = live
         # Until the first block is kept, the changed rules are a layer above the copied state.
-        self._fork: CandidateState | None = self._apply(changes)
-        self.chain.runtime = support.runtime(genesis.roles, read_versions(self._fork))
+        try:
+            self._fork: CandidateState | None = self._apply(changes)
+            self.chain.runtime = support.runtime(genesis.roles, read_versions(self._fork))
+        except BitenergyError:
+            self.close()
+            raise
 
     def take(self, block: Candidate) -> Done:
         """Execute what a live block holds; any error but a BitenergyError is a finding."""
