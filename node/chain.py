@@ -21,6 +21,7 @@ from node.ledger.transaction import Transaction
 from node.store import StorageFailure, Store
 from node.upgrades import SUPPORT, Support, UpgradeNeeded, upgrade_needed, with_engine
 from vm.context import BlockContext
+from vm.overlay import StateReader
 from vm.parameters import ChainParameters
 from vm.primitives.errors import (
     BitenergyError,
@@ -89,6 +90,16 @@ class Chain:
         """Return genesis as if it named the engine that decides the next block."""
         return with_engine(self.genesis, self.engine)
 
+    def runtime_at(self, state: StateReader) -> Runtime:
+        """Return the modules in the versions in force after a block; raises UpgradeNeeded."""
+        versions = read_versions(state)
+        if versions == self._versions:
+            return self.runtime
+        try:
+            return self._support.runtime(self.genesis.roles, versions)
+        except InvalidGenesis as error:
+            raise upgrade_needed(self.height + 1, error) from error
+
     def validate_supported(self) -> None:
         """Raise UpgradeNeeded where this software lacks what the next height needs."""
         if self._upgrade_needed is not None:
@@ -103,9 +114,10 @@ class Chain:
     ) -> BlockBuilding:
         """Return the next block in the making."""
         self.validate_supported()
+        parent = self.parent()
         return BlockBuilding(
-            self.runtime,
-            self.parent(),
+            self.runtime_at(parent.state),
+            parent,
             time_ms=time_ms,
             proposer=proposer,
             last_commit=self.last_commit(),
@@ -121,9 +133,10 @@ class Chain:
         self._validate_last_commit(body)
         if all(validator.account != header.proposer for validator in self.validators):
             raise InvalidBlock("the proposer is no validator", actual=header.proposer)
+        parent = self.parent()
         return BlockChecking(
-            self.runtime,
-            self.parent(),
+            self.runtime_at(parent.state),
+            parent,
             header=header,
             body=body,
             transactions=transactions,
