@@ -13,6 +13,7 @@ from node.ledger.chain_rules import (
     Candidate,
     Parent,
     build_genesis,
+    engine_of,
     read_equivocation,
 )
 from node.ledger.execution import read_next_due_ms, read_parameters
@@ -30,6 +31,7 @@ from vm.primitives.errors import (
     InvariantViolation,
 )
 from vm.runtime import Runtime
+from vm.system.governance import GovernanceModule
 from vm.system.governance_records import EngineChoice, read_engine, read_versions
 from vm.system.validators import Validator, read_validators
 
@@ -107,7 +109,12 @@ class Chain:
 
     def validate_proposal(self, transaction: Transaction) -> None:
         """Raise InvalidTransaction where it proposes what this software does not have."""
-        self._support.validate_proposal(transaction, self.engine_genesis(), self.parameters)
+        if any(call[0] == GovernanceModule.name for call in transaction.calls):
+            self._support.validate_proposal(transaction, self.engine_genesis(), self.parameters)
+
+    def coming_upgrades(self) -> list[UpgradeNeeded]:
+        """Return what was voted for, is still to come, and is not in this software."""
+        return self._support.missing(self.store, self.engine_genesis(), self.parameters)
 
     def building(
         self, *, time_ms: int, proposer: bytes, evidence: Sequence[bytes]
@@ -176,6 +183,8 @@ class Chain:
     def _follow_votes(self) -> None:
         """Take up the module versions and the engine in force from the next height on."""
         versions, engine = read_versions(self.store), read_engine(self.store)
+        if engine is not None and engine == engine_of(self.genesis):
+            engine = None
         try:
             if versions != self._versions:
                 self.runtime = self._support.runtime(self.genesis.roles, versions)

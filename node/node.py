@@ -312,7 +312,7 @@ class Node:
     def doctor(self) -> Sequence[Finding]:
         """Return in words why the network does or does not advance."""
         nodes = self._directory.validator_nodes
-        return diagnose(
+        findings = diagnose(
             view=self._driver.engine.view(),
             validators=self._directory.named_validators(),
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
@@ -324,6 +324,8 @@ class Node:
             mempool=self.mempool(),
             data=self._config.data,
         )
+        coming = [Finding("problem", "upgrade", str(why)) for why in self.chain.coming_upgrades()]
+        return [*coming, *findings]
 
     def metrics(self) -> Mapping[str, int]:
         """Return counters and gauges by name."""

@@ -15,17 +15,24 @@ from node.engines import ENGINES, Engines, make_engine
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction
 from node.modules import MODULES, Catalogue, make_runtime
+from vm.context import read_last_number
+from vm.overlay import StateReader
 from vm.parameters import ChainParameters
+from vm.primitives.codec import Value
 from vm.primitives.errors import BitenergyError, InvalidGenesis, InvalidTransaction
 from vm.runtime import Call, Runtime
 from vm.system.changes import ENGINES_BY_DEPTH
-from vm.system.governance import GovernanceModule
-from vm.system.governance_records import EngineChoice
+from vm.system.governance import PROPOSAL_COUNTER, GovernanceModule
+from vm.system.governance_records import ENGINE, MODULE, PASSED, EngineChoice, read_proposal
 
 HINT: Final = (
-    "Nothing of that height was signed. Install a bitenergy that has it and start the node again; "
+    "It signs nothing of that height. Install a bitenergy that has it and start the node again; "
     "its data stay as they are."
 )
+
+
+MAX_LOOKED_AT: Final = 256
+"""How many of the newest proposals are looked at for what is to come."""
 
 
 class UpgradeNeeded(BitenergyError):
@@ -75,16 +82,40 @@ class Support:
                         f"this node cannot do what is proposed: {error}", code="unsupported"
                     ) from error
 
+    def missing(
+        self, state: StateReader, genesis: Genesis, parameters: ChainParameters
+    ) -> list[UpgradeNeeded]:
+        """Return why this software cannot follow what was voted for and is still to come."""
+        found: list[UpgradeNeeded] = []
+        newest = read_last_number(state, PROPOSAL_COUNTER)
+        for number in range(max(1, newest - MAX_LOOKED_AT + 1), newest + 1):
+            proposal = read_proposal(state, number)
+            if proposal is None or proposal.status != PASSED:
+                continue
+            change = proposal.change
+            try:
+                if change.kind == MODULE:
+                    self._validate_version(change.name, dict(change.values)["version"], genesis)
+                elif change.kind == ENGINE:
+                    wanted = EngineChoice(change.name, change.values)  # type: ignore[arg-type]
+                    self.validate_engine(with_engine(genesis, wanted), parameters)
+            except InvalidGenesis as error:
+                found.append(upgrade_needed(proposal.height, error))
+        return found
+
     def _validate_call(self, call: Call, genesis: Genesis, parameters: ChainParameters) -> None:
         match call:
             case (_, "propose_module", (str(name), int(version), *_)):
-                self.runtime(genesis.roles, {name: version})
+                self._validate_version(name, version, genesis)
             case (_, "propose_engine", (str(name), tuple(numbers), *_)):
                 if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in numbers):
                     return  # the chain itself refuses what is not well formed
                 self.validate_engine(genesis, parameters)
                 wanted = EngineChoice(name, numbers)  # type: ignore[arg-type]
                 self.validate_engine(with_engine(genesis, wanted), parameters)
+
+    def _validate_version(self, name: str, version: Value, genesis: Genesis) -> None:
+        self.runtime(genesis.roles, {name: version if isinstance(version, int) else 0})
 
 
 SUPPORT: Final = Support()

@@ -8,7 +8,7 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
 from node.api.render import named, plain, to_base64
-from vm.context import COUNTER_PREFIX
+from vm.context import read_last_number
 from vm.primitives.address import encode_address
 from vm.system.accounts import read_account
 from vm.system.governance import PROPOSAL_COUNTER
@@ -34,7 +34,7 @@ MAX_BALLOTS: Final = 1_000
 async def list_proposals(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /proposals: the newest first, with who votes and what is in force."""
     store = context.facade.store
-    newest = int.from_bytes(store.get(COUNTER_PREFIX + PROPOSAL_COUNTER.encode()) or b"", "big")
+    newest = read_last_number(store, PROPOSAL_COUNTER)
     first = min(newest, (arguments.optional_number("before") or newest + 1) - 1)
     last = max(0, first - arguments.number("limit"))
     proposals: list[JsonObject] = []

@@ -44,8 +44,9 @@ from vm.primitives.hashing import EMPTY_HASH, TAG_CERTIFICATE, TAG_EVIDENCE, tag
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
+from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.governance import GovernanceModule
-from vm.system.governance_records import SETTINGS_KEY
+from vm.system.governance_records import ENGINE_KEY, SETTINGS_KEY, EngineChoice
 from vm.system.members import MembersModule
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 from vm.system.voters import read_settings
@@ -182,10 +183,17 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     return Candidate(header, header.block_id(), body, (), executed)
 
 
+def engine_of(genesis: Genesis) -> EngineChoice:
+    """Return the engine that a network begins with."""
+    return EngineChoice(genesis.engine, tuple(sorted(genesis.engine_parameters.items())))
+
+
 def _enter_members(ctx: CallContext, members: MembersModule, genesis: Genesis) -> None:
     section = genesis.modules.get(GovernanceModule.name)
     if section is not None:  # who votes is counted as members enter
         ctx.put(SETTINGS_KEY, read_settings(section, genesis.roles).encode())
+    if genesis.engine in ENGINES_BY_DEPTH:  # from which no vote leads away
+        ctx.put(ENGINE_KEY, engine_of(genesis).encode())
     ctx.module = members.name
     for entry in genesis.members:
         members.enter(ctx, entry.account, entry.member)

@@ -164,6 +164,8 @@ def test_governance() -> None:
         assert f"`{name}` ≥ {least:,}" in words or f"{least:,} ≤ `{name}`" in words
     for name, most in changes._MOST.items():
         assert f"`{name}` ≤ {most:,}" in words
+    for name, (_, most) in changes._ENGINE_RANGES.items():
+        assert f"`{name}`" in words and f"{most:,}" in words
     assert all(f"`{name}`" in words for name in GOVERNED)
     assert [name for name in STATUS_NAMES if f" {name}" not in words] == []
 

@@ -157,6 +157,10 @@ async def test_a_validator_without_the_engine_stops_before_it_signs_and_goes_on_
 ) -> None:
     async with council(tmp_path, "V3") as net:
         height = await decide(net, "propose_engine", "sticky", ())
+        await net.until(lambda: status(net.nodes["V3"]) == "passed", what="the count")
+        warned = {name: upgrade_findings(net.nodes[name]) for name in ("V0", "V3")}
+        assert warned["V0"] == []
+        assert f"before height {height}" in warned["V3"][0] and "sticky" in warned["V3"][0]
         await drive(net, height + 3, "V0", "V1", "V2")
         await until(lambda: "V3" in net.failures)
         error = net.failures.pop("V3")
@@ -174,6 +178,11 @@ async def test_a_validator_without_the_engine_stops_before_it_signs_and_goes_on_
         await net.until_equal()
         assert type(back._driver.engine) is StickyEngine
         await net.until(lambda: _signed(back) > height, what="its vote")
+
+
+def upgrade_findings(node: Node) -> list[str]:
+    """Return what the doctor says of changes that the node cannot follow."""
+    return [finding.message for finding in node.doctor() if finding.topic == "upgrade"]
 
 
 def _signed(node: Node) -> int:

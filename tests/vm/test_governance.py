@@ -323,8 +323,9 @@ def test_modules_go_from_version_to_version_and_engines_by_depth_are_refused() -
     refused = engine("pow")
     assert refused.code == "unknown_engine"
     assert "finality by depth" in str(refused.values[0])
-    assert engine("pos", ("resend_ms", -1)).code == "invalid_parameters"
-    numbers = [number_of(upgrade("market", 2)), number_of(engine("pos", ("resend_ms", 5)))]
+    for number in (-1, 0, 2**40, None):
+        assert engine("pos", ("resend_ms", number)).code == "invalid_parameters"
+    numbers = [number_of(upgrade("market", 2)), number_of(engine("pos", ("resend_ms", 500)))]
     assert (read_versions(chain.state), read_engine(chain.state)) == ({}, None), "only a trial"
     for number in numbers:
         vote(chain, number, Op="yes", Op2="yes")
@@ -333,8 +334,18 @@ def test_modules_go_from_version_to_version_and_engines_by_depth_are_refused() -
     assert read_versions(chain.state) == {"market": 2}
     choice = read_engine(chain.state)
     assert choice is not None
-    assert (choice.name, choice.parameters) == ("pos", (("resend_ms", 5),))
+    assert (choice.name, choice.parameters) == ("pos", (("resend_ms", 500),))
     assert upgrade("market", 2).code == "unknown_version"
+
+
+def test_no_vote_leads_away_from_an_engine_with_finality_by_depth() -> None:
+    chain = council(engine={"name": "pow", "parameters": {"resend_ms": 700}})
+    choice = read_engine(chain.state)
+    assert choice is not None and choice.name == "pow"
+    call = ("governance", "propose_engine", ("poa", (), chain.height + 10, ""))
+    refused = chain.run("Op", call)
+    assert refused.code == "unknown_engine"
+    assert "finality by depth" in str(refused.values[0])
 
 
 def test_open_proposals_are_bounded_for_a_member() -> None:

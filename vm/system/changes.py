@@ -25,6 +25,7 @@ from vm.system.governance_records import (
     VERSIONS_KEY,
     Change,
     EngineChoice,
+    decode_engine,
     decode_versions,
     encode_versions,
 )
@@ -53,6 +54,20 @@ _MOST: Final = {
     "max_drift_ms": 600_000,
     "block_interval_ms": 60_000,
     "heartbeat_ms": 86_400_000,
+}
+# With these an engine would stand still, or keep votes for ever.
+_ENGINE_RANGES: Final = {
+    "min_block_interval_ms": (0, 60_000),
+    "heartbeat_ms": (100, 86_400_000),
+    "propose_timeout_ms": (100, 600_000),
+    "vote_timeout_ms": (50, 600_000),
+    "timeout_step_ms": (1, 600_000),
+    "timeout_cap_ms": (200, 600_000),
+    "resend_ms": (50, 600_000),
+    "max_drift_ms": (100, 600_000),
+    "rounds_ahead": (1, 16),
+    "rounds_kept": (4, 1_024),
+    "blocks_kept": (16, 4_096),
 }
 
 
@@ -134,22 +149,25 @@ def _change_version(ctx: CallContext, modules: Mapping[str, Module], change: Cha
 def _change_engine(ctx: CallContext, change: Change) -> None:
     if not check_name(change.name):
         raise CallError("unknown_engine", "an engine has a name", actual=change.name)
-    if change.name in ENGINES_BY_DEPTH:
+    data = ctx.get(ENGINE_KEY)
+    before = "" if data is None else decode_engine(data).name
+    if change.name in ENGINES_BY_DEPTH or before in ENGINES_BY_DEPTH:
         raise CallError(
             "unknown_engine",
-            "a running chain does not go over to an engine with finality by depth: blocks that "
-            "are final would not be final any more",
-            expected="an engine with instant finality",
-            actual=change.name,
+            "a running chain does not go over to or from an engine with finality by depth: blocks "
+            "that are final would not be final any more, or none would be at the height",
+            expected="instant finality before and after",
+            actual=f"from {before} to {change.name}" if before else change.name,
             hint="Begin a network of its own with it.",
         )
     numbers: list[tuple[str, int]] = []
     for name, value in change.values:
-        if type(value) is not int or not 0 <= value <= MAX_NUMBER:
+        least, most = _ENGINE_RANGES.get(name, (0, MAX_NUMBER))
+        if type(value) is not int or not least <= value <= most:
             raise CallError(
                 "invalid_parameters",
-                f"engine parameter {name!r} is a whole number",
-                expected=f"0 to {MAX_NUMBER}",
+                f"engine parameter {name!r} is out of range",
+                expected=f"{least} to {most}",
                 actual=value,
             )
         numbers.append((name, value))

@@ -8,7 +8,7 @@ Keys, numbers big-endian:
     yw number(8) account(20)  place of an account's vote
     yh height(8)     numbers of the proposals that change something from this height on
     yo               number and proposer of each proposal that is voted on or counted
-    ye               engine in force, once one was voted for
+    ye               engine in force, once one was voted for; from genesis on under pow
     ym               versions of the modules that are not 1
 
 Votes are deleted as they are counted; a proposal stays with its tally as a record.
@@ -245,8 +245,11 @@ def decode_numbers(data: bytes | None) -> tuple[int, ...]:
 def read_engine(state: StateReader) -> EngineChoice | None:
     """Return the engine that decides the next block; None for the one that genesis names."""
     data = state.get(ENGINE_KEY)
-    if data is None:
-        return None
+    return None if data is None else decode_engine(data)
+
+
+def decode_engine(data: bytes) -> EngineChoice:
+    """Return the engine of a leaf's bytes."""
     name, parameters = _fields(data, ENGINE_TYPE, 2)
     return EngineChoice(name, parameters)  # type: ignore[arg-type]
 
