@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tools.amounts import parse_energy, parse_price
+from tools.amounts import format_kwh, format_price, parse_energy, parse_price
 from vm.primitives.codec import Value
 from vm.primitives.errors import InvalidInput
 from vm.runtime import Call
@@ -46,6 +46,14 @@ _MARKET: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "default_pair_limit_kwh": ("default_pair_limit_milli_wh", _energy_kwh),
     "max_offers_per_member": ("max_offers_per_member", _number),
 }
+_FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
+    parse_price: format_price,
+    _energy_kwh: format_kwh,
+}
+_SHOWN: Final[dict[str, tuple[str, Callable[..., str]]]] = {
+    field: (name, _FORMATS.get(read, str)) for name, (field, read) in _MARKET.items()
+}
+"""The names and forms of people, by the names of the chain."""
 
 
 def parse_changes(texts: Sequence[str]) -> tuple[Change, ...]:
@@ -94,13 +102,18 @@ def vote_call(proposal: int, choice: str) -> Call:
 
 
 def change_words(kind: str, name: str, subject: str, values: dict[str, object]) -> str:
-    """Return a change on one line, for people."""
+    """Return a change as people would write it."""
     if kind == MODULE:
-        return f"module {name} in version {values.get('version')}"
-    listed = " ".join(f"{key}={value}" for key, value in values.items())
+        return f"module.{name}={values.get('version')}"
     if kind == ENGINE:
-        return f"engine {name} {listed}".strip()
-    return f"{name}{'.' if subject else ''}{subject} {listed}"
+        numbers = [f"engine.{key}={value}" for key, value in values.items()]
+        return " ".join([f"engine={name}", *numbers])
+    where = f"{name}.{subject}" if subject else name
+    words: list[str] = []
+    for key, value in values.items():
+        shown, show = _SHOWN.get(key, (key, str)) if name == "market" else (key, str)
+        words.append(f"{where}.{shown}={NOTHING if value is None else show(value)}")
+    return " ".join(words)
 
 
 def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:

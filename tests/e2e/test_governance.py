@@ -186,7 +186,7 @@ def test_members_propose_look_vote_and_live_with_it(town: tuple[Commands, Nodes]
         commands.ask("governance", "vote", number, choice, "--from", name)
     shown = commands.ask("governance", "show", number)
     assert shown["tally"] == {"yes": 3, "no": 1, "abstain": 1}
-    assert "0.4" not in commands.run("governance", "show", number).out, "micro-tokens as they are"
+    assert f"{MARKET}.penalty_price=0.40" in commands.run("governance", "show", number).out
     assert "voting" in commands.run("governance", "list").out
     until(
         lambda: commands.ask("governance", "show", number)["status"] == "passed",

@@ -12,7 +12,7 @@ from node.modules import MODULES
 from node.upgrades import Support
 from tests.ledger.support import id_of
 from tests.node.api.support import KWH, TOKEN, FakeNode
-from tools.rule_changes import parse_changes, proposal_call
+from tools.rule_changes import change_words, parse_changes, proposal_call
 from tools.shadow.drawing import draw_bills
 from tools.shadow.replay import LiveReplay, ShadowReplay
 from tools.shadow.report import Comparison, Stores, report_json
@@ -178,6 +178,8 @@ def test_changes_as_people_write_them(texts: list[str], change: Change) -> None:
     assert parse_changes(texts) == (change,)
     module, _, arguments = proposal_call(change, 9, "why")
     assert module == "governance" and arguments[-2:] == (9, "why")
+    written = change_words(change.kind, change.name, change.subject, dict(change.values)).split()
+    assert parse_changes(written) == (change,), "what is shown can be typed"
 
 
 @pytest.mark.parametrize(
