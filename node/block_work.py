@@ -63,6 +63,7 @@ class BlockWork:
         self._to_build: _Order | None = None
         self._to_check: deque[bytes] = deque()
         self._task: asyncio.Task[None] | None = None
+        self.executed = 0
 
     def build(
         self, height: int, round_: int, proposer: bytes | None, evidence: Sequence[bytes]
@@ -89,6 +90,7 @@ class BlockWork:
     async def execute(self, block: CompleteBlock) -> Candidate:
         """Return a complete block as executed on the head; raises InvalidBlock."""
         checking = self._chain.checking(block.header, block.body, block.transactions)
+        self.executed += len(block.transactions)
         for _ in checking.steps(slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
         if checking.candidate is None:
@@ -119,7 +121,7 @@ class BlockWork:
             time_ms=self._clock_ms(), proposer=order.proposer, evidence=order.evidence
         )
         budget_s = max(BUILD_BUDGET_S / (order.round + 1), LEAST_BUILD_BUDGET_S)
-        waiting = _within(self._mempool.ready(), budget_s)
+        waiting = self._within(budget_s)
         for _ in building.steps(waiting, slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
             if self._to_build is not None:
@@ -146,15 +148,15 @@ class BlockWork:
                 _log.warning("invalid block", extra={"block": block_id, "reason": str(error)})
         self._answer(BlockChecked(block_id, valid))
 
+    def _within(self, budget_s: float) -> Iterator[Transaction]:
+        """Yield what waits until the time is used up, but always the first.
 
-def _within(waiting: Iterator[Transaction], budget_s: float) -> Iterator[Transaction]:
-    """Yield what waits until the time is used up, but always the first.
-
-    Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the clock,
-    and so a block that took too long is smaller in the next round.
-    """
-    end_s = time.monotonic() + budget_s
-    for transaction in waiting:
-        yield transaction
-        if time.monotonic() >= end_s:
-            return
+        Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the
+        clock, and so a block that took too long is smaller in the next round.
+        """
+        end_s = time.monotonic() + budget_s
+        for transaction in self._mempool.ready():
+            self.executed += 1
+            yield transaction
+            if time.monotonic() >= end_s:
+                return

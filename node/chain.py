@@ -67,6 +67,7 @@ class Chain:
         self.parameters: ChainParameters = read_parameters(store)
         self.validators: tuple[Validator, ...] = read_validators(store)
         self.next_due_ms = read_next_due_ms(store)
+        self._next_context = self._make_context()
         self.engine: EngineChoice | None = None
         """Engine that decides the next block; None for the one that genesis names."""
         self._versions: dict[str, int] = {}
@@ -83,7 +84,10 @@ class Chain:
         return Parent(self.header, self.block_id, self.store)
 
     def next_context(self) -> BlockContext:
-        """Return the next block's context, as admission to the mempool sees it."""
+        """Return the next block's context, as admission to the mempool sees it: one per height."""
+        return self._next_context
+
+    def _make_context(self) -> BlockContext:
         return BlockContext(
             self.genesis.digest, self.height + 1, self.header.time_ms + 1, self.parameters
         )
@@ -178,6 +182,7 @@ class Chain:
         self.parameters = read_parameters(self.store)
         self.validators = read_validators(self.store)
         self.next_due_ms = read_next_due_ms(self.store)
+        self._next_context = self._make_context()
         self._follow_votes()
 
     def _follow_votes(self) -> None:

@@ -154,6 +154,11 @@ class Driver:
         )
 
     @property
+    def executed(self) -> int:
+        """How many transactions were executed, also for blocks that were not taken."""
+        return self._work.executed
+
+    @property
     def account(self) -> bytes | None:
         """The validator's account that this node votes for at present, or None."""
         return self._basis[1]
