@@ -13,11 +13,10 @@ from node.ledger.chain_rules import (
     Candidate,
     Parent,
     build_genesis,
-    engine_of,
     read_equivocation,
 )
 from node.ledger.execution import read_next_due_ms, read_parameters
-from node.ledger.genesis import Genesis
+from node.ledger.genesis import Genesis, engine_of
 from node.ledger.transaction import Transaction
 from node.store import StorageFailure, Store
 from node.upgrades import SUPPORT, Support, UpgradeNeeded, upgrade_needed, with_engine
@@ -52,10 +51,15 @@ class Chain:
         self._support = support
         if store.is_empty:
             store.commit(build_genesis(runtime, genesis), None)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the head from the store; raises StorageFailure unless its state is whole."""
+        store, genesis = self.store, self.genesis
         store.verify_root()
         found = store.head(store.height)
         if found is None:
-            raise StorageFailure("the last final block is missing: resync this node")
+            raise StorageFailure("the last final block is missing: bitenergy node resync")
         if found.header.genesis != genesis.digest:
             raise StorageFailure(
                 f"the data directory belongs to network {found.header.genesis.hex()}, the genesis "

@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from consensus import interface as engine_io
 from consensus.interface import Engine, Output
 from consensus.messages import (
     CommitCertificate,
+    Evidence,
     Message,
     Proposal,
     SigningState,
@@ -29,9 +30,10 @@ from consensus.validator_set import ValidatorSet
 from node.block_pool import BlockPool, CompleteBlock
 from node.block_work import BlockWork
 from node.chain import Chain
+from node.driver_inputs import MoveHead, ReleaseVote, RestartEngine, SyncedInput
+from node.evidence_pool import EvidencePool
 from node.ledger.certificate import (
     encode_certificate,
-    encode_evidence,
     encode_proposal,
     encode_vote,
 )
@@ -41,6 +43,7 @@ from node.signer import Signer
 from node.wire import (
     BLOCK,
     CERTIFICATE,
+    EVIDENCE,
     PROPOSAL,
     STATUS,
     VOTE,
@@ -50,10 +53,9 @@ from node.wire import (
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidBlock, InvariantViolation
 from vm.system.governance_records import EngineChoice
+from vm.system.validators import signers_of
 
 _log = logging.getLogger("bitenergy.driver")
-
-MAX_EVIDENCE_KEPT: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,31 +85,7 @@ class Network(Protocol):
         """Have block sync look whether others are ahead."""
 
 
-class SyncedInput:
-    """A block from block sync, its certificate and signatures checked, for the driver to apply."""
-
-    __slots__ = ("block", "certificate", "done")
-
-    def __init__(
-        self,
-        block: CompleteBlock,
-        certificate: CommitCertificate | None,
-        done: asyncio.Future[None],
-    ) -> None:
-        self.block = block
-        self.certificate = certificate
-        self.done = done
-
-
-class RestartEngine:
-    """Asks for a `Started` after block sync moved the head."""
-
-
-class ReleaseVote:
-    """Lets a validator vote that held back since the process started."""
-
-
-QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote
+QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote | MoveHead
 
 
 class Driver:
@@ -142,7 +120,7 @@ class Driver:
         self._timers: dict[engine_io.Timer, asyncio.TimerHandle] = {}
         self._due: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._evidence: dict[bytes, int] = {}
+        self.evidence = EvidencePool(chain)
         self._saved_pending: set[bytes] = set()
         self._syncing = False
         self._is_held = is_held
@@ -167,6 +145,15 @@ class Driver:
     def is_held(self) -> bool:
         """Whether it signs nothing as yet."""
         return self._is_held
+
+    @property
+    def vote_key(self) -> bytes | None:
+        """The public key with which this node votes, or None."""
+        return self._signer.vote_key if self._signer is not None else None
+
+    def knows(self, message: Proposal | Vote) -> bool:
+        """Tell whether our signing file accounts for a message that our key signed."""
+        return self._signer is None or self._signer.knows(message)
 
     def release(self) -> None:
         """Vote from now on: validators told that this chain is not behind theirs."""
@@ -198,14 +185,11 @@ class Driver:
         """Tell the engine that there is something to put into a block."""
         self.feed(engine_io.WorkAvailable(self._clock_ms()))
 
-    def add_evidence(self, data: bytes, height: int) -> None:
-        """Keep evidence from `height` for a block of ours, unless it counted or expired."""
-        if data in self._evidence or len(self._evidence) >= MAX_EVIDENCE_KEPT:
-            return
-        if height > self._chain.height:
-            self._evidence[data] = height
-        elif self._chain.has_place_for(data):
-            self._evidence[data] = height
+    def add_evidence(self, evidence: Evidence) -> None:
+        """Keep evidence for a block of ours and tell peers of it, unless it counted or expired."""
+        data = self.evidence.add(evidence)
+        if data is not None:
+            self._network.broadcast(EVIDENCE, data)
             self.work_available()
 
     async def run(self) -> None:
@@ -223,6 +207,8 @@ class Driver:
                     self._cancel_timers()
                     self._work.cancel()
                     await self._begin_height()
+            elif isinstance(item, MoveHead):
+                await self._move_head(item)
             elif not self._syncing:
                 await self._handle(item)
 
@@ -274,15 +260,16 @@ class Driver:
             case engine_io.ScheduleTimeout():
                 self._schedule(output)
             case engine_io.BuildBlock(height, round_):
-                self._work.build(height, round_, self.account, list(self._evidence))
+                self._work.build(height, round_, self.account, self.evidence.ripe())
             case engine_io.CheckBlock(block_id):
                 self._work.check(block_id)
             case engine_io.Finalised():
                 await self._finalise(output)
             case engine_io.ReportEvidence(evidence):
-                height = evidence.first.height
-                self.add_evidence(encode_evidence(evidence), height)
-                _log.warning("a validator contradicted itself", extra={"height": height})
+                self.add_evidence(evidence)
+                _log.warning(
+                    "a validator contradicted itself", extra={"height": evidence.first.height}
+                )
             case engine_io.FetchBlock(block_id, sources):
                 self._network.fetch_block(block_id, sources)
             case engine_io.PeerBehind():
@@ -362,8 +349,7 @@ class Driver:
             self._due.cancel()
             self._due = None
         due_ms = self._chain.next_due_ms
-        height = self._chain.height
-        if self._mempool.has_ready() or any(at <= height for at in self._evidence.values()):
+        if self._mempool.has_ready() or self.evidence.ripe():
             self.work_available()
         elif due_ms is not None:
             delay_ms = max(0, due_ms - self._clock_ms())
@@ -409,24 +395,30 @@ class Driver:
         if not item.done.done():
             item.done.set_result(None)
 
+    async def _move_head(self, item: MoveHead) -> None:
+        self._cancel_timers()
+        self._work.cancel()
+        item.move()
+        self._forget_messages()
+        self._pool.forget(self._chain.height)
+        if not item.done.done():
+            item.done.set_result(None)
+        await self._begin_height()
+
     async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
         self._cancel_timers()
         self._work.cancel()
-        validators = self._chain.validators
+        signers = signers_of(self._chain.validators)
         await self._in_thread(partial(self._chain.write, candidate, certificate))
         self._chain.advance(candidate, certificate)
-        if self._chain.validators != validators:
+        if signers_of(self._chain.validators) != signers:
             self._forget_messages()
         context = self._chain.next_context()
         self._mempool.remove(candidate.transactions)
         senders = dict.fromkeys(transaction.sender for transaction in candidate.transactions)
         self._mempool.prune(list(senders), context)
         self._mempool.prune_some(context)
-        self._evidence = {
-            data: height
-            for data, height in self._evidence.items()
-            if height > self._chain.height or self._chain.has_place_for(data)
-        }
+        self.evidence.prune()
         self._pool.forget(candidate.header.height)
         self._saved_pending.clear()
         self._on_final(candidate)

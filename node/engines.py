@@ -8,6 +8,7 @@ from typing import Final
 
 from consensus.interface import Engine, EngineConfig
 from consensus.poa import PoaEngine
+from consensus.pos import PosEngine
 from node.ledger.genesis import Genesis
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidGenesis
@@ -26,7 +27,10 @@ class EngineKind:
 Engines = Mapping[str, EngineKind]
 """Engines by name."""
 
-ENGINES: Final[Engines] = {"poa": EngineKind(PoaEngine)}
+ENGINES: Final[Engines] = {
+    "poa": EngineKind(PoaEngine),
+    "pos": EngineKind(PosEngine),
+}
 """What this software has."""
 
 

@@ -5,6 +5,7 @@ It is also how the driver reaches the network, because what it asks for comes ba
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -21,20 +22,26 @@ from node.ledger.certificate import (
     decode_evidence,
     decode_proposal,
     decode_vote,
+    message_digest,
     validate_certificate,
     verify_message,
 )
 from node.ledger.transaction import Transaction
+from node.light_service import LightService
+from node.light_wire import ASK, GET_HEADERS, LIGHT
 from node.mempool import Mempool
+from node.own_votes import HeardVotes, decode_votes
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.snapshot.service import Snapshots
 from node.store import StorageFailure
 from node.sync import BlockSync, read_range
 from node.vote_guard import is_chain_current
 from node.wire import (
     ANNOUNCE,
+    BASE,
     BLOCK,
     BLOCKS,
     CERTIFICATE,
@@ -42,12 +49,14 @@ from node.wire import (
     GET_BLOCK,
     GET_BLOCKS,
     GET_TRANSACTIONS,
+    GET_VOTES,
     HEIGHT,
     MAX_TRANSACTIONS_PER_MESSAGE,
     PROPOSAL,
     STATUS,
     TRANSACTIONS,
     VOTE,
+    VOTES,
     decode_compact_block,
     decode_height,
     decode_range,
@@ -60,10 +69,14 @@ from node.wire import (
 )
 from vm.primitives.errors import InvalidInput
 from vm.primitives.hashing import HASH_BYTES
+from vm.primitives.signatures import verify_signature
+
+_log = logging.getLogger("bitenergy.inbox")
 
 MAX_ANSWER_BYTES: Final = 4_000_000
 MAX_MISSES: Final = 2_048
 """After so many transactions that are not here the rest of a request is not looked for."""
+VOTE_KEY_BYTES: Final = 32
 MAX_PROPOSED: Final = 256
 """How many blocks are remembered as a validator's."""
 
@@ -92,16 +105,27 @@ class Inbox:
         self._clock_ms = clock_ms
         self._fetches = 0
         self._proposed: dict[bytes, None] = {}
+        self._heard = HeardVotes()
+        self._answered: set[bytes] = set()
+        self._signed_height = 0
         self.refused = 0
 
     def connect(
-        self, peers: PeerService, driver: Driver, gossip: TransactionGossip, sync: BlockSync
+        self,
+        peers: PeerService,
+        driver: Driver,
+        gossip: TransactionGossip,
+        sync: BlockSync,
+        light: LightService,
+        snapshots: Snapshots,
     ) -> None:
         """Take the parts that need the inbox themselves."""
         self._peers = peers
         self._driver = driver
         self._gossip = gossip
         self._sync = sync
+        self._light = light
+        self._snapshots = snapshots
 
     # --- the driver's network ----------------------------------------------------------------
 
@@ -161,13 +185,25 @@ class Inbox:
     def on_connected(self, peer: Peer) -> None:
         """Tell a new peer where we stand."""
         self._sync.peer_height(peer.key, peer.height)
+        self.tell_base(peer.key)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
+        if self._driver.is_held and self._driver.vote_key:
+            self._peers.send(peer.key, GET_VOTES, self._driver.vote_key)
         self._gossip.announce_to(peer.key)
+        self._tell_evidence(peer.key, peer.height)
         self.consider_release()
+
+    def _tell_evidence(self, peer: bytes, height: int) -> None:
+        """Tell a peer of what waits for a block; it takes what is of final heights of its own."""
+        waiting = self._driver.evidence.ripe(up_to=height)
+        if waiting and self._guard.may_ask(peer):
+            for data in waiting:
+                self._peers.send(peer, EVIDENCE, data)
 
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
         self._sync.peer_gone(key)
+        self._snapshots.peer_gone(key)
         self.consider_release()
 
     def consider_release(self) -> None:
@@ -175,17 +211,27 @@ class Inbox:
         account = self._driver.find_account()
         if not self._driver.is_held or account is None:
             return
+        if self._chain.height < self._signed_height:
+            return
         nodes = self._directory.validator_nodes
-        heights = {
+        told = self._sync.sources.told_heights()
+        heights = {nodes[peer]: height for peer, height in told.items() if peer in nodes}
+        answered = {
             nodes[peer]: height
-            for peer, height in self._sync.told_heights().items()
-            if peer in nodes
+            for peer, height in told.items()
+            if peer in nodes and peer in self._answered
         }
-        if is_chain_current(self._chain.validators, account, heights, self._chain.height):
+        validators, height = self._chain.validators, self._chain.height
+        if all(
+            is_chain_current(validators, account, known, height) for known in (heights, answered)
+        ):
             self._driver.release()
 
     def on_message(self, key: bytes, kind: int, payload: bytes) -> None:
         """Take a peer's message; raises BitenergyError on a bad one, which drops the peer."""
+        if self._snapshots.concerns(kind):
+            self._snapshots.on_message(key, kind, payload)
+            return
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise InvalidInput("an unknown kind of message", actual=kind)
@@ -304,10 +350,38 @@ class Inbox:
     def _on_blocks(self, peer: bytes, payload: bytes) -> None:
         self._sync.on_blocks(peer, payload)
 
+    def _on_get_votes(self, peer: bytes, payload: bytes) -> None:
+        if len(payload) != VOTE_KEY_BYTES:
+            raise InvalidInput("a vote key has 32 bytes", actual=len(payload))
+        if self._guard.may_tell_status(peer):
+            self._heard.forget(self._chain.height)
+            self._answer(peer, VOTES, self._heard.encode(payload))
+
+    def _on_votes(self, peer: bytes, payload: bytes) -> None:
+        """Take what a peer heard of our vote key before this process started."""
+        key, messages = self._driver.vote_key, decode_votes(payload)
+        if key is None or not self._driver.is_held:
+            return
+        for message in messages:
+            digest = message_digest(self._chain.genesis.digest, message)
+            if not verify_signature(key, digest, message.signature):
+                raise InvalidInput("a message told as ours is not signed by us")
+            if not self._driver.knows(message) and message.height > self._signed_height:
+                self._signed_height = message.height
+                _log.error(
+                    "this directory was set back: its vote key signed what the signing file does "
+                    "not know of; nothing is signed until that height is final",
+                    extra={"height": message.height, "round": message.round},
+                )
+        self._answered.add(peer)
+        self.consider_release()
+
     def _on_evidence(self, peer: bytes, payload: bytes) -> None:
         evidence = decode_evidence(payload)
         height = evidence.first.height
         if height > self._chain.height or self._guard.was_checked(payload):
+            return
+        if self._driver.evidence.holds(evidence):
             return
         validators = self._chain.store.validators_at(height)
         if validators is None:
@@ -316,11 +390,24 @@ class Inbox:
             if not verify_message(self._chain.genesis.digest, message, validators):
                 raise InvalidInput("a signature of the evidence is wrong")
         self._guard.note_checked(payload)
-        self._driver.add_evidence(payload, height)
+        self._driver.add_evidence(evidence)
 
     def _on_height(self, peer: bytes, payload: bytes) -> None:
-        self._sync.peer_height(peer, decode_height(payload))
+        height = decode_height(payload)
+        self._sync.peer_height(peer, height)
+        self._tell_evidence(peer, height)
         self.consider_release()
+
+    def _on_base(self, peer: bytes, payload: bytes) -> None:
+        self._sync.peer_base(peer, decode_height(payload))
+
+    def tell_base(self, peer: bytes | None = None) -> None:
+        """Tell a peer, or all, which blocks are not here any more."""
+        payload = encode_height(self._chain.store.base)
+        if peer is None:
+            self._peers.broadcast(BASE, payload)
+        else:
+            self._peers.send(peer, BASE, payload)
 
     def _concerns(self, message: Vote | Proposal) -> bool:
         if message.height > self._chain.height + 2:
@@ -333,6 +420,8 @@ class Inbox:
             return True
         if verify_message(self._chain.genesis.digest, message, self._chain.validators):
             self._guard.note_checked(payload)
+            validator = self._chain.validators[message.validator_index]
+            self._heard.note(validator.vote_key, message, payload)
             if isinstance(message, Proposal):
                 self._note_proposed(message.block_id, peer)
             self._relay(kind, payload, peer)
@@ -355,7 +444,8 @@ class Inbox:
     def _relay(self, kind: int, payload: bytes, source: bytes) -> None:
         """Hand on to those who are no validators' nodes: validators' nodes reach one another."""
         for peer in self._peers.peers():
-            if peer.key != source and peer.key not in self._directory.validator_nodes:
+            is_validator = peer.key in self._directory.validator_nodes
+            if peer.key != source and not is_validator and not self._peers.is_quiet(peer.key):
                 self._peers.send(peer.key, kind, payload)
 
 
@@ -373,4 +463,10 @@ _HANDLERS: Mapping[int, Callable[[Inbox, bytes, bytes], None]] = {
     BLOCKS: Inbox._on_blocks,
     EVIDENCE: Inbox._on_evidence,
     HEIGHT: Inbox._on_height,
+    LIGHT: lambda inbox, peer, payload: inbox._light.on_light(peer, payload),
+    GET_HEADERS: lambda inbox, peer, payload: inbox._light.on_get_headers(peer, payload),
+    ASK: lambda inbox, peer, payload: inbox._light.on_ask(peer, payload),
+    BASE: Inbox._on_base,
+    GET_VOTES: Inbox._on_get_votes,
+    VOTES: Inbox._on_votes,
 }

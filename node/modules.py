@@ -11,7 +11,9 @@ from vm.primitives.errors import InvalidGenesis
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
 from vm.system.governance import GovernanceModule
+from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
+from vm.system.staking import StakingModule
 
 Maker = Callable[[tuple[str, ...]], Module]
 """Makes a module for a chain with these roles."""
@@ -21,6 +23,8 @@ Catalogue = Mapping[str, Mapping[int, Maker]]
 MODULES: Final[Catalogue] = {
     "accounts": {1: lambda roles: AccountsModule()},
     "members": {1: MembersModule},
+    "incentives": {1: lambda roles: IncentivesModule()},
+    "staking": {1: StakingModule},
     "market": {1: lambda roles: MarketModule()},
 }
 """What this software has, without governance, which knows all others and comes last."""

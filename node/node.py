@@ -15,11 +15,12 @@ from consensus.interface import Engine, EngineView
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
+from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
 from node.doctor import diagnose
 from node.driver import Driver, system_clock_ms
 from node.engines import make_engine
-from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo, Submission
+from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo
 from node.followers import Follower, Followers
 from node.genesis_file import read_genesis_file
 from node.gossip import TransactionGossip
@@ -27,13 +28,19 @@ from node.inbox import Inbox
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
+from node.light_service import LightService
+from node.light_wire import LIGHT_KINDS
 from node.mempool import MAX_BYTES, Mempool
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.pruning import Pruner
 from node.signer import Signer
-from node.store import Store
+from node.snapshot.service import Snapshots
+from node.snapshot.wire import SNAPSHOT_KINDS
+from node.store import RESYNC_HINT, StorageFailure, Store
+from node.submission import Submission
 from node.sync import BlockSync
 from node.upgrades import SUPPORT, Support
 from node.verifier import Verifier
@@ -82,6 +89,7 @@ class Node:
         self._support = support
         self.store = Store(config.data)
         self.chain = self._open_chain()
+        _validate_trust(config, self.store)
         self._signer = _open_signer(config, keys.vote_seed, self.chain)
         self._mempool = Mempool(self.store)
         self._verifier = Verifier(config.workers)
@@ -97,10 +105,11 @@ class Node:
             on_fatal=self.on_fatal,
             clock_ms=clock_ms,
         )
+        self._tasks: set[asyncio.Task[None]] = set()
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *LIGHT_KINDS, *SNAPSHOT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
             random=Random(),
@@ -108,9 +117,13 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync)
+        light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
+        self._snapshots = self._make_snapshots(guard)
+        self._inbox.connect(
+            self._peers, self._driver, self._gossip, self._sync, light, self._snapshots
+        )
+        self._pruner = self._make_pruner()
         self._followers = Followers()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self._telling: asyncio.TimerHandle | None = None
         self._height_told_s = 0.0
@@ -166,6 +179,28 @@ class Node:
             self._peers,
             verify_signatures=self._config.verify_synced_signatures,
             is_decided_by_certificate=True,
+            trusted=self._config.trust,
+        )
+
+    def _make_snapshots(self, guard: PeerGuard) -> Snapshots:
+        return Snapshots(
+            self._config,
+            self.chain,
+            guard,
+            self._driver,
+            self._peers,
+            spawn=self.spawn,
+            on_moved=self._on_moved,
+        )
+
+    def _make_pruner(self) -> Pruner | None:
+        if self._config.mode == "archive":
+            return None
+        return Pruner(
+            self.store,
+            keep_blocks=self._config.keep_blocks,
+            spawn=self.spawn,
+            on_pruned=self._inbox.tell_base,
         )
 
     # --- life --------------------------------------------------------------------------------
@@ -183,11 +218,16 @@ class Node:
         self._driver.start()
         self._inbox.consider_release()
         self.spawn(self._driver.run())
-        self.spawn(self._sync.run())
+        self.spawn(self._follow())
+        self.spawn(self._snapshots.run())
         _log.info(
             "started",
             extra={"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name},
         )
+
+    async def _follow(self) -> None:
+        await self._snapshots.run_join()
+        await self._sync.run()
 
     async def wait_failed(self) -> None:
         """Return never; raise what stops the node."""
@@ -199,6 +239,7 @@ class Node:
     async def stop(self) -> None:
         """Stop everything in order and close the store."""
         self._gossip.stop()
+        self._snapshots.server.stop()
         self._followers.end()
         await self._peers.stop()
         while tasks := list(self._tasks):
@@ -238,16 +279,28 @@ class Node:
         )
         self._followers.publish(FinalBlock(candidate, self._clock_ms()))
         self._directory.follow(candidate, self._peers)
+        self._snapshots.server.on_final(candidate.header.height)
+        if self._pruner is not None:
+            self._pruner.on_final(candidate.header.height)
         self._inbox.consider_release()
         if self._telling is None:
             loop = asyncio.get_running_loop()
             wait_s = max(0.0, self._height_told_s + HEIGHT_INTERVAL_S - loop.time())
             self._telling = loop.call_later(wait_s, self._tell_height)
 
+    def _on_moved(self) -> None:
+        """Follow a head that came with its state."""
+        self._directory.update(self._peers)
+        self._inbox.tell_base()
+        self._inbox.consider_release()
+        self._tell_height()
+
     def _tell_height(self) -> None:
-        self._telling = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         self._height_told_s = asyncio.get_running_loop().time()
-        self._peers.broadcast(HEIGHT, encode_height(self.chain.height))
+        self._peers.broadcast(HEIGHT, encode_height(self.chain.height), also_quiet=True)
 
     # --- NodeFacade --------------------------------------------------------------------------
 
@@ -266,7 +319,7 @@ class Node:
 
     def is_syncing(self) -> bool:
         """Tell whether the node catches up with others."""
-        return self._sync.is_syncing
+        return self._sync.is_syncing or self._snapshots.join.is_joining
 
     def peers(self) -> Sequence[PeerInfo]:
         """Return the connected peers."""
@@ -276,7 +329,7 @@ class Node:
                 self._directory.node_names.get(peer.key, ""),
                 peer.address,
                 "in" if peer.direction is Direction.INCOMING else "out",
-                self._sync.claimed_height(peer.key),
+                self._sync.sources.claimed_height(peer.key),
                 peer.bytes_in,
                 peer.bytes_out,
                 -1 if peer.rtt_ms is None else int(peer.rtt_ms),
@@ -318,7 +371,8 @@ class Node:
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
             own_account=self._driver.find_account(),
             height=self.chain.height,
-            best_height=self._sync.best_height(),
+            best_height=self._sync.sources.best_height(),
+            lowest_held=self._sync.sources.lowest_held(self.chain.height),
             head_age_ms=self._clock_ms() - self.chain.header.time_ms,
             heartbeat_ms=self.chain.parameters.heartbeat_ms,
             mempool=self.mempool(),
@@ -337,6 +391,7 @@ class Node:
             "transactions_executed_total": self._driver.executed,
             "messages_refused_total": self._inbox.refused,
             "height": self.chain.height,
+            "base_height": self.store.base,
             "peers": len(self._peers.peers()),
             "mempool_transactions": len(self._mempool),
             "mempool_bytes": self._mempool.size_bytes,
@@ -352,10 +407,20 @@ def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> S
     if vote_seed is None:
         return None
     # Each vote key has a file of its own, so that keys can rotate.
-    name = f"signing-{public_key(vote_seed).hex()[:16]}"
+    name = f"{SIGNING_PREFIX}{public_key(vote_seed).hex()[:16]}"
     signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
     validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
     return signer
+
+
+def _validate_trust(config: NodeConfig, store: Store) -> None:
+    """Raise StorageFailure where the chain here is not the one that the owner trusts."""
+    found = store.head(config.trust.height) if config.trust is not None else None
+    if found is not None and config.trust and found.header.block_id() != config.trust.block_id:
+        raise StorageFailure(
+            f"block {config.trust.height} here is {found.header.block_id().hex()}, the trusted one "
+            f"is {config.trust.block_id.hex()}. Check node.trust. {RESYNC_HINT}"
+        )
 
 
 def anonymous_bytes(process: str = "self") -> int:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from tools.amounts import format_kwh, format_price, parse_energy, parse_price
+from tools.amounts import format_kwh, format_tokens, parse_energy, parse_price
 from vm.primitives.codec import Value
 from vm.primitives.errors import InvalidInput
 from vm.runtime import Call
@@ -47,7 +47,7 @@ _MARKET: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "max_offers_per_member": ("max_offers_per_member", _number),
 }
 _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
-    parse_price: format_price,
+    parse_price: format_tokens,
     _energy_kwh: format_kwh,
 }
 _SHOWN: Final[dict[str, tuple[str, Callable[..., str]]]] = {

@@ -78,5 +78,8 @@ class Module:
         """Set parameters of the module, or of its `subject`, as voted for; raises CallError."""
         raise CallError("no_parameters", "this module has no parameters", actual=self.name)
 
+    def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
+        """Act on the proof that a validator contradicted itself at a past height."""
+
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write again the index entries (key space `i`) that follow from one authenticated leaf."""

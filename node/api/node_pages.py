@@ -38,6 +38,7 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
             "engine": engine.name if engine else facade.genesis.engine,
             "height": height,
             "final_height": height,
+            "base_height": facade.store.base,
             "block_id": header.block_id().hex(),
             "state_root": header.state_root.hex(),
             "time_ms": header.time_ms,

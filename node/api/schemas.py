@@ -95,6 +95,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "engine": TEXT,
             "height": COUNT,
             "final_height": COUNT,
+            "base_height": COUNT,
             "block_id": HASH,
             "state_root": HASH,
             "time_ms": COUNT,
@@ -245,6 +246,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": nullable(COUNT),
+            "base_height": COUNT,
         }
     ),
     "Block": record(
@@ -365,6 +367,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": NAME_OR_NULL,
+            "base_height": COUNT,
         }
     ),
     "AccountProof": record(

@@ -11,7 +11,7 @@ from node.api.answers import Answer, ApiError, JsonObject, encode_json
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
 from node.api.render import receipt_json, transaction_json
-from node.facade import Submission
+from node.submission import Submission
 from vm.primitives.errors import InvariantViolation
 
 _SHAPE = '{"transactions": ["<base64>", …]}'
@@ -113,7 +113,8 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
             "unknown_transaction",
             "this node knows no such transaction",
             actual=transaction_id,
-            hint="It may have expired, or not have reached this node yet.",
+            hint=context.reader.pruned_hint()
+            or "It may have expired, or not have reached this node yet.",
         )
     return Answer(
         {

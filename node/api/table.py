@@ -10,6 +10,7 @@ from node.api import (
     market_pages,
     member_pages,
     node_pages,
+    stake_pages,
     submission,
 )
 from node.api.events import TOPICS
@@ -41,6 +42,8 @@ _ID = Parameter("id", HASH, "Id of the transaction.")
 _CURSOR = Parameter("before", CURSOR, "Only what came before this place.")
 _MARKET = Parameter("market", NAME, "The market.")
 _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the open one.")
+_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
+_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block, or not final yet."
 _UNKNOWN_MARKET = "No such market."
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
@@ -161,7 +164,7 @@ CHAIN_ROUTES: Final = (
             _LIMIT,
             Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
         ),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
         searches=True,
     ),
@@ -174,7 +177,7 @@ CHAIN_ROUTES: Final = (
         ref("SignedHeader"),
         chain_pages.show_header,
         (_BLOCK,),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
     ),
     Route(
@@ -341,6 +344,29 @@ MARKET_ROUTES: Final = (
     ),
 )
 
+STAKE_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/staking",
+        "staking",
+        "The terms of staking and of faults, and every validator that staked, strongest first.",
+        ref("Staking"),
+        stake_pages.show_staking,
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/stakes/{{who}}",
+        "stakes",
+        "What an account staked with whom, what that earned, and what is on its way out.",
+        ref("Stakes"),
+        stake_pages.show_stakes,
+        (_ACCOUNT,),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
+)
+
 GOVERNANCE_ROUTES: Final = (
     Route(
         "GET",
@@ -381,6 +407,7 @@ ROUTES: Final = (
     *NODE_ROUTES,
     *CHAIN_ROUTES,
     *MEMBER_ROUTES,
+    *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
 )

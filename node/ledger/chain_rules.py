@@ -24,7 +24,7 @@ from node.ledger.execution import (
     StateView,
     read_parameters,
 )
-from node.ledger.genesis import Genesis
+from node.ledger.genesis import Genesis, engine_of
 from node.ledger.receipt import Receipt
 from node.ledger.state_tree import update_tree
 from node.ledger.transaction import Transaction
@@ -46,12 +46,16 @@ from vm.runtime import Runtime
 from vm.system.accounts import change_supply
 from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.governance import GovernanceModule
-from vm.system.governance_records import ENGINE_KEY, SETTINGS_KEY, EngineChoice
+from vm.system.governance_records import ENGINE_KEY, SETTINGS_KEY
 from vm.system.members import MembersModule
+from vm.system.staking import answers_for_faults
+from vm.system.staking_terms import NO_TOKEN, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 from vm.system.voters import read_settings
 
 GENESIS_GAS: Final = 10**15
+STAKING_ENGINE: Final = "pos"
+"""The engine that needs the module 'staking' to say who has which power."""
 SLICE_GAS: Final = 500_000
 """Gas after which a slice of work ends: some 20 ms."""
 
@@ -138,12 +142,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
         raise InvariantViolation("a chain has the module 'members'")
     try:
         _enter_members(ctx, members, genesis)
-        unknown = [name for name in genesis.modules if name not in runtime.modules]
-        if unknown:
-            raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
-        for name, module in runtime.modules.items():
-            ctx.module = name
-            module.init_genesis(ctx, genesis.modules.get(name, {}))
+        _init_modules(runtime, genesis, ctx)
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
     overlay.forget_journal()
@@ -183,11 +182,6 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     return Candidate(header, header.block_id(), body, (), executed)
 
 
-def engine_of(genesis: Genesis) -> EngineChoice:
-    """Return the engine that a network begins with."""
-    return EngineChoice(genesis.engine, tuple(sorted(genesis.engine_parameters.items())))
-
-
 def _enter_members(ctx: CallContext, members: MembersModule, genesis: Genesis) -> None:
     section = genesis.modules.get(GovernanceModule.name)
     if section is not None:  # who votes is counted as members enter
@@ -202,6 +196,22 @@ def _enter_members(ctx: CallContext, members: MembersModule, genesis: Genesis) -
         money_micro=sum(entry.account.money_micro for entry in genesis.members),
         energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
     )
+
+
+def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
+    """Let each module write what its section of genesis says."""
+    unknown = [name for name in genesis.modules if name not in runtime.modules]
+    if unknown:
+        raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
+    for name, module in runtime.modules.items():
+        ctx.module = name
+        module.init_genesis(ctx, genesis.modules.get(name, {}))
+    if genesis.engine == STAKING_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
+        raise InvalidGenesis(
+            "the engine pos weighs votes by stake, and the file has none",
+            expected="modules.staking with `token` and `stakes`",
+            hint="genesis/README.md explains them.",
+        )
 
 
 class BlockBuilding:
@@ -229,16 +239,16 @@ class BlockBuilding:
         self._proposer = proposer
         self._last_commit = last_commit
         self._evidence: list[bytes] = []
-        equivocations: list[Equivocation] = []
+        equivocations: dict[bytes, Equivocation] = {}
         for data in evidence:
             try:
                 found = read_equivocation(data, self._context, parent.state, validators_at)
             except BitenergyError:
                 continue
-            if len(equivocations) < MAX_EVIDENCE and found not in equivocations:
-                equivocations.append(found)
+            if len(equivocations) < MAX_EVIDENCE and found.identity not in equivocations:
+                equivocations[found.identity] = found
                 self._evidence.append(data)
-        self._equivocations = equivocations
+        self._equivocations = list(equivocations.values())
         self.dropped: list[tuple[Transaction, InvalidTransaction]] = []
         self.candidate: Candidate | None = None
 
@@ -452,6 +462,8 @@ def read_equivocation(
         if not verify_message(block.genesis, message, validators):
             raise InvalidBlock("a signature of the evidence is wrong", actual=height)
     account = validators[evidence.first.validator_index].account
+    if not answers_for_faults(state, account):
+        raise InvalidBlock("there is nothing left to lose for this validator", actual=account)
     # Once per validator and height: rounds are without end, a height's fault is one.
     identity = tagged_hash(TAG_EVIDENCE, encode([account, height]))
     if state.get(EVIDENCE_SPACE + identity) is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from consensus.interface import EngineConfig
 from consensus.poa import PoaEngine
+from consensus.pos import PosEngine
 from consensus.tendermint import TendermintEngine
 from consensus.validator_set import ValidatorSet
 from tests.sim.node import EngineFactory
@@ -36,4 +37,8 @@ class EngineCase:
     """Whether finality comes with a commit certificate (not by depth)."""
 
 
-CASES = [EngineCase("poa", PoaEngine), EngineCase("sticky (example)", StickyEngine)]
+CASES = [
+    EngineCase("poa", PoaEngine),
+    EngineCase("pos", PosEngine),
+    EngineCase("sticky (example)", StickyEngine),
+]

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from node.config import Address, NodeConfig
-from node.facade import FinalBlock, Submission
+from node.facade import FinalBlock
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
 from node.node import Node, NodeKeys
@@ -20,6 +20,8 @@ from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
+from node.snapshot.wire import SNAPSHOT_KINDS
+from node.submission import Submission
 from node.upgrades import SUPPORT, Support
 from node.wire import KINDS
 from vm.primitives.address import account_id
@@ -60,6 +62,7 @@ def genesis_document(
     followers: Sequence[str] = (),
     parameters: dict[str, int] | None = None,
     engine: dict[str, int] | None = None,
+    engine_name: str = "poa",
     time_ms: int | None = None,
     modules: dict[str, object] | None = None,
 ) -> bytes:
@@ -83,7 +86,7 @@ def genesis_document(
     document = {
         "chain": "test",
         "time_ms": time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        "engine": {"name": "poa", "parameters": {**QUICK_ENGINE, **(engine or {})}},
+        "engine": {"name": engine_name, "parameters": {**QUICK_ENGINE, **(engine or {})}},
         "parameters": {**QUICK_PARAMETERS, **(parameters or {})},
         "roles": list(ROLES),
         "members": entries,
@@ -154,8 +157,9 @@ class Network:
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
         support: Support = SUPPORT,
+        **settings: Any,
     ) -> Node:
-        """Start a member's node; it dials the `peers`, else all that run."""
+        """Start a member's node with more `settings`; it dials the `peers`, else all that run."""
         targets = list(self.nodes) if peers is None else peers
         config = NodeConfig(
             name=name,
@@ -171,6 +175,7 @@ class Network:
             api_origins=(),
             workers=1,
             verify_synced_signatures=verify_signatures,
+            **settings,
         )
         secret = (vote_seed or seed(f"vote {name}")) if votes else None
         keys = NodeKeys(node_identity(name), secret)
@@ -337,7 +342,7 @@ class Liar:
         service = PeerService(
             identity=self.identity,
             genesis=self.net.genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *SNAPSHOT_KINDS),
             handler=self,
             height=lambda: self.claims,
             random=Random(1),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from node.store import Store
-from tools.amounts import format_kwh, format_price, format_tokens
+from tools.amounts import format_kwh, format_tokens
 from tools.output import print_lines, print_table
 from tools.rule_changes import change_words
 from tools.shadow.tally import MarketSums, MemberSums, Tally, check_conservation
@@ -170,7 +170,7 @@ def _market_rows(entry: dict) -> list[list[object]]:
     for words, name, show in (
         ("trades", "trades", str),
         ("kWh", "energy_milli_wh", format_kwh),
-        ("price per kWh", "mean_price_micro_per_kwh", format_price),
+        ("price per kWh", "mean_price_micro_per_kwh", format_tokens),
         ("paid", "amount_micro", format_tokens),
         ("penalties to owners", "penalty_micro", format_tokens),
     ):

@@ -33,10 +33,10 @@ OPEN_KEY: Final = b"yo"
 ENGINE_KEY: Final = b"ye"
 VERSIONS_KEY: Final = b"ym"
 
-SETTINGS_TYPE: Final = 50
-PROPOSAL_TYPE: Final = 51
-ENGINE_TYPE: Final = 52
-VERSIONS_TYPE: Final = 53
+SETTINGS_TYPE: Final = 70
+PROPOSAL_TYPE: Final = 71
+ENGINE_TYPE: Final = 72
+VERSIONS_TYPE: Final = 73
 VERSION: Final = 1
 
 VOTING: Final = 0
