@@ -8,8 +8,6 @@ from pathlib import Path
 
 import plyvel
 
-from node.data_folder import finish_swap, sync_folder
-
 
 class Disk:
     """The machine's own file system."""
@@ -26,10 +24,6 @@ class Disk:
         """Tell whether a folder has a file whose name matches."""
         return any(folder.glob(pattern))
 
-    def finish_swap(self, folder: Path) -> None:
-        """Put a database that was fetched whole in the place of the one there, if there is one."""
-        finish_swap(folder)
-
     def open_database(self, path: Path, **options: int) -> plyvel.DB:
         """Open a LevelDB database; raises plyvel.Error."""
         return plyvel.DB(str(path), **options)
@@ -39,7 +33,7 @@ class Disk:
         handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         os.fsync(handle)
         os.close(handle)
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
 
     def create(self, path: Path, data: bytes) -> None:
         """Make a file that only its owner reads, whole or not at all, synced."""
@@ -52,7 +46,7 @@ class Disk:
         finally:
             os.close(handle)
         draft.rename(path)
-        sync_folder(path.parent)
+        _sync_folder(path.parent)
 
     def open(self, path: Path) -> int:
         """Open a file for reading and writing."""
@@ -77,3 +71,9 @@ class Disk:
     def close(self, file: int) -> None:
         """Close a file and give up its lock."""
         os.close(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

@@ -1,9 +1,9 @@
-"""The consensus engines that genesis can name."""
+"""The consensus engines that genesis, or a vote of the members, can name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 from consensus.interface import Engine, EngineConfig
@@ -13,21 +13,41 @@ from node.ledger.genesis import Genesis
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidGenesis
 
-ENGINES: Final[Mapping[str, Callable[[EngineConfig, bytes | None], Engine]]] = {
-    "poa": PoaEngine,
-    "pos": PosEngine,
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine that this software has."""
+
+    make: Callable[[EngineConfig, bytes | None], Engine]
+    """Makes it for the account that votes with it, or None."""
+    is_final_at_once: bool = True
+    """Whether a block is final when it is decided; a chain goes over only between such engines."""
+
+
+Engines = Mapping[str, EngineKind]
+"""Engines by name."""
+
+ENGINES: Final[Engines] = {
+    "poa": EngineKind(PoaEngine),
+    "pos": EngineKind(PosEngine),
 }
+"""What this software has."""
 
 
-def make_engine(genesis: Genesis, parameters: ChainParameters, account: bytes | None) -> Engine:
+def make_engine(
+    genesis: Genesis,
+    parameters: ChainParameters,
+    account: bytes | None,
+    engines: Engines = ENGINES,
+) -> Engine:
     """Return the engine that genesis names; raises InvalidGenesis."""
     known = [field.name for field in fields(EngineConfig)]
     unknown = [name for name in genesis.engine_parameters if name not in known]
-    chosen = ENGINES.get(genesis.engine)
-    if chosen is None or unknown:
+    kind = engines.get(genesis.engine)
+    if kind is None or unknown:
         raise InvalidGenesis(
             "an engine or engine parameter that this version does not have",
-            expected=f"engine {' or '.join(ENGINES)}",
+            expected=f"engine {' or '.join(engines)}",
             actual=[genesis.engine, *unknown],
         )
     timing = {
@@ -36,4 +56,4 @@ def make_engine(genesis: Genesis, parameters: ChainParameters, account: bytes | 
         "max_drift_ms": parameters.max_drift_ms,
         **genesis.engine_parameters,
     }
-    return chosen(EngineConfig(**timing), account)
+    return kind.make(EngineConfig(**timing), account)

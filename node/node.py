@@ -7,11 +7,10 @@ import logging
 import resource
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from consensus.interface import EngineView
+from consensus.interface import Engine, EngineView
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
@@ -33,7 +32,6 @@ from node.light_service import LightService
 from node.light_wire import LIGHT_KINDS
 from node.machine import Machine
 from node.mempool import MAX_BYTES, Mempool
-from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.peer_guard import PeerGuard
@@ -44,10 +42,12 @@ from node.snapshot.wire import SNAPSHOT_KINDS
 from node.store import RESYNC_HINT, StorageFailure, Store
 from node.submission import Submission
 from node.sync import BlockSync
+from node.upgrades import SUPPORT, Support
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
 from vm.parameters import ChainParameters
 from vm.primitives.signatures import public_key
+from vm.runtime import Runtime
 
 _log = logging.getLogger("bitenergy.node")
 
@@ -74,8 +74,12 @@ class Node:
         keys: NodeKeys,
         *,
         machine: Machine | None = None,
+        support: Support = SUPPORT,
     ) -> None:
-        """Open the store and compose the parts, inside a running event loop."""
+        """Open the store and compose the parts, inside a running event loop.
+
+        Raises UpgradeNeeded where the chain needs more than the software's `support`.
+        """
         loop = asyncio.get_running_loop()
         machine = machine or Machine()
         clock_ms = machine.clock_ms
@@ -83,9 +87,9 @@ class Node:
         self.name = config.name
         self._config = config
         self._clock_ms = clock_ms
-        self.runtime = make_runtime(genesis.roles)
+        self._support = support
         self.store = Store(config.data, disk=machine.disk)
-        self.chain = Chain(self.store, self.runtime, genesis)
+        self.chain = self._open_chain()
         _validate_trust(config, self.store)
         self._signer = _open_signer(config, keys.vote_seed, self.chain, machine.disk)
         self._mempool = Mempool(self.store)
@@ -128,9 +132,23 @@ class Node:
         self._failed_transactions = 0
         self.p2p_address = ("", 0)
 
+    def _open_chain(self) -> Chain:
+        try:
+            first = self._support.runtime(self.genesis.roles, {})
+            chain = Chain(self.store, first, self.genesis, support=self._support)
+            chain.validate_supported()
+        except BaseException:
+            self.store.close()
+            raise
+        return chain
+
+    def _make_engine(self, parameters: ChainParameters, account: bytes | None) -> Engine:
+        genesis = self.chain.engine_genesis()
+        return make_engine(genesis, parameters, account, self._support.engines)
+
     def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
         return Driver(
-            partial(make_engine, self.genesis),
+            self._make_engine,
             self.chain,
             self._pool,
             self._mempool,
@@ -331,6 +349,11 @@ class Node:
         """Return the nonce after the account's final and waiting transactions."""
         return self._mempool.next_nonce(account)
 
+    @property
+    def runtime(self) -> Runtime:
+        """The chain's modules, in the versions in force, and its roles."""
+        return self.chain.runtime
+
     async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
         """Check transactions and take them in."""
         return await self._gossip.submit(transactions)
@@ -342,7 +365,7 @@ class Node:
     def doctor(self) -> Sequence[Finding]:
         """Return in words why the network does or does not advance."""
         nodes = self._directory.validator_nodes
-        return diagnose(
+        findings = diagnose(
             view=self._driver.engine.view(),
             validators=self._directory.named_validators(),
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
@@ -355,6 +378,8 @@ class Node:
             mempool=self.mempool(),
             data=self._config.data,
         )
+        coming = [Finding("problem", "upgrade", str(why)) for why in self.chain.coming_upgrades()]
+        return [*coming, *findings]
 
     def metrics(self) -> Mapping[str, int]:
         """Return counters and gauges by name."""

@@ -34,7 +34,7 @@ from node.block_index import (
     height_bytes,
     involved_accounts,
 )
-from node.data_folder import CHAIN_FOLDER, MARKER_NAME, mark_joined
+from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined
 from node.disk import Disk
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
@@ -83,7 +83,7 @@ class Store:
         """
         self._disk = disk or Disk()
         self._disk.make_folder(directory)
-        self._disk.finish_swap(directory)
+        finish_swap(directory)
         self._directory = directory
         self.syncs = 0
         self._connect()
@@ -167,7 +167,7 @@ class Store:
         self._view.close()
         self._db.close()
         mark_joined(self._directory)
-        self._disk.finish_swap(self._directory)
+        finish_swap(self._directory)
         self._connect()
 
     def frozen(self) -> plyvel.Snapshot:

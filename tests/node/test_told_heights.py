@@ -11,11 +11,11 @@ def test_who_gave_no_blocks_counts_again_once_it_is_not_ahead() -> None:
     # Else a validator that had one slow answer never votes again where all are needed: nobody
     # tells a new height until it votes.
     async def scenario() -> None:
-        peers = SyncPeers()
-        peers.note_height(PEER, 5)
-        assert peers.told_heights(3) == {PEER: 5}
-        peers.pass_over(PEER)
-        assert peers.told_heights(3) == {}
-        assert peers.told_heights(5) == {PEER: 5}  # the blocks came from somebody else
+        sources = SyncPeers()
+        sources.note_height(PEER, 5)
+        assert sources.told_heights(3) == {PEER: 5}
+        sources.pass_over(PEER)
+        assert sources.told_heights(3) == {}
+        assert sources.told_heights(5) == {PEER: 5}  # the blocks came from somebody else
 
     asyncio.run(scenario())

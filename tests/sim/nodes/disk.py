@@ -328,9 +328,6 @@ class SimulatedDisk(Disk):
             return files is not None and files.exists
         return str(path) in self._marks or str(path) in self._files
 
-    def finish_swap(self, folder: Path) -> None:
-        pass
-
     def has_any(self, folder: Path, pattern: str) -> bool:
         return bool(self._databases.get(str(folder)) and self._databases[str(folder)].exists)
 

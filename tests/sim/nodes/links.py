@@ -158,7 +158,6 @@ class SimulatedPeers:
         self._configured: set[bytes] = set()
         self._joining = False
         self._banned_until_s: dict[bytes, float] = {}
-        self._quiet: set[bytes] = set()
         self.life: Life | None = LIFE.get()
 
     # --- PeerService ---------------------------------------------------------------------------
@@ -189,6 +188,9 @@ class SimulatedPeers:
         self.transmit(connection, key, kind, payload)
         return True
 
+    def is_quiet(self, key: bytes) -> bool:
+        return False  # no light nodes here
+
     def broadcast(
         self,
         kind: int,
@@ -198,18 +200,11 @@ class SimulatedPeers:
         also_quiet: bool = False,
     ) -> int:
         self._kinds.encode(kind, payload)
-        passed_over = frozenset(exclude) if also_quiet else self._quiet.union(exclude)
+        passed_over = tuple(exclude)
         targets = [item for item in self.open.items() if item[0] not in passed_over]
         for key, connection in targets:
             self.transmit(connection, key, kind, payload)
         return len(targets)
-
-    def keep_quiet(self, key: bytes) -> None:
-        if key in self.open:
-            self._quiet.add(key)
-
-    def is_quiet(self, key: bytes) -> bool:
-        return key in self._quiet
 
     def drop(self, key: bytes, reason: str) -> None:
         if key in self.open:
@@ -275,7 +270,6 @@ class SimulatedPeers:
             self.network.on_bug(error)
 
     def announce_end(self, key: bytes, reason: Disconnect) -> None:
-        self._quiet.discard(key)
         self.run(lambda: self.handler.on_disconnected(key, reason))
 
     def hang_up(self, reason: Disconnect) -> None:
