@@ -41,7 +41,7 @@ class _Order:
 
 
 class BlockWork:
-    """Builds and checks blocks for the height after the head."""
+    """Builds and checks blocks for the heights after the final head."""
 
     def __init__(
         self,
@@ -78,6 +78,13 @@ class BlockWork:
         self._to_check.append(block_id)
         self._start()
 
+    async def wait(self) -> bool:
+        """Wait until nothing is being built or checked; tell whether there was anything."""
+        if self._task is None or self._task.done():
+            return False
+        await asyncio.wait({self._task})
+        return True
+
     def cancel(self) -> None:
         """Give up everything: the height is over."""
         self._to_build = None
@@ -87,8 +94,13 @@ class BlockWork:
             self._task = None
 
     async def execute(self, block: CompleteBlock) -> Candidate:
-        """Return a complete block as executed on the head; raises InvalidBlock."""
-        checking = self._chain.checking(block.header, block.body, block.transactions)
+        """Return a complete block as executed on its parent; raises InvalidBlock."""
+        checking = self._chain.checking(
+            block.header,
+            block.body,
+            block.transactions,
+            stands_on=self._pool.candidate(block.header.parent),
+        )
         for _ in checking.steps(slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
         if checking.candidate is None:

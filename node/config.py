@@ -12,9 +12,18 @@ from node.p2p.certificates import NODE_KEY_BYTES
 from node.p2p.peers import PeerAddress
 from vm.primitives.errors import BitenergyError
 
+DEFAULT_MINING_PERCENT: Final = 25
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "node": ("name", "genesis", "data", "log", "workers", "verify_synced_signatures"),
+    "node": (
+        "name",
+        "genesis",
+        "data",
+        "log",
+        "workers",
+        "verify_synced_signatures",
+        "mining_percent",
+    ),
     "keys": ("node", "vote"),
     "p2p": ("listen", "peers"),
     "api": ("listen", "hosts", "origins"),
@@ -67,6 +76,8 @@ class NodeConfig:
     """Processes that check signatures; None for half the processors."""
     verify_synced_signatures: bool
     """Whether block sync checks every signature, or trusts the commit certificate for them."""
+    mining_percent: int = DEFAULT_MINING_PERCENT
+    """How much of one core a validator's node uses to mine, under proof of work; 0 for nothing."""
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -105,6 +116,7 @@ def load_config(path: Path) -> NodeConfig:
         reader.texts("api", "origins"),
         reader.count("node", "workers"),
         reader.flag("node", "verify_synced_signatures", default=True),
+        reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
     )
 
 
@@ -160,6 +172,12 @@ class _Reader:
             return None
         if type(value) is not int or not 1 <= value <= 64:
             raise ConfigError(f"{table}.{name} is a number from 1 to 64", actual=value)
+        return value
+
+    def percent(self, table: str, name: str, default: int) -> int:
+        value = self._document.get(table, {}).get(name, default)
+        if type(value) is not int or not 0 <= value <= 100:
+            raise ConfigError(f"{table}.{name} is a number from 0 to 100", actual=value)
         return value
 
     def flag(self, table: str, name: str, *, default: bool) -> bool:

@@ -48,6 +48,7 @@ from node.wire import (
     STATUS,
     TRANSACTIONS,
     VOTE,
+    CompactBlock,
     decode_compact_block,
     decode_height,
     decode_range,
@@ -58,7 +59,8 @@ from node.wire import (
     encode_transactions,
     split_ids,
 )
-from vm.primitives.errors import InvalidInput
+from node.work_gate import WorkGate
+from vm.primitives.errors import InvalidBlock, InvalidInput
 from vm.primitives.hashing import HASH_BYTES
 
 MAX_ANSWER_BYTES: Final = 4_000_000
@@ -81,8 +83,9 @@ class Inbox:
         *,
         on_fatal: Callable[[BaseException], None],
         clock_ms: Callable[[], int],
+        gate: WorkGate | None = None,
     ) -> None:
-        """`connect` completes it before the first message."""
+        """`connect` completes it before the first message; `gate` is that of proof of work."""
         self._chain = chain
         self._pool = pool
         self._mempool = mempool
@@ -90,6 +93,7 @@ class Inbox:
         self._guard = guard
         self._fatal = on_fatal
         self._clock_ms = clock_ms
+        self._gate = gate
         self._fetches = 0
         self._proposed: dict[bytes, None] = {}
         self.refused = 0
@@ -232,6 +236,8 @@ class Inbox:
 
     def _on_block(self, peer: bytes, payload: bytes) -> None:
         compact = decode_compact_block(payload)
+        if self._gate is not None and not self._is_worth(compact):
+            return
         found = self._pool.add_compact(
             compact,
             peer,
@@ -248,6 +254,17 @@ class Inbox:
         block = self._pool.block(found.block_id)
         if block is not None:
             self._driver.block_arrived(block)
+
+    def _is_worth(self, compact: CompactBlock) -> bool:
+        """Tell whether to look further than a header's work; raises InvalidBlock on a wrong one."""
+        block_id = compact.header.block_id()
+        if self._pool.find_header(block_id) is not None or self._gate is None:
+            return False
+        try:
+            return self._gate.admit(compact.header, block_id)
+        except InvalidBlock:
+            self.refused += 1
+            raise
 
     def _on_get_block(self, peer: bytes, payload: bytes) -> None:
         block = self._pool.block(payload)

@@ -6,10 +6,16 @@ from market.module import MarketModule
 from vm.module import Module
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
+from vm.system.block_reward import BlockRewardModule
 from vm.system.members import MembersModule
 
 
 def make_runtime(roles: tuple[str, ...]) -> Runtime:
     """Return the runtime of a chain with these roles."""
-    modules: list[Module] = [AccountsModule(), MembersModule(roles), MarketModule()]
+    modules: list[Module] = [
+        AccountsModule(),
+        MembersModule(roles),
+        MarketModule(),
+        BlockRewardModule(),
+    ]
     return Runtime(modules, roles)

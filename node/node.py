@@ -7,28 +7,38 @@ import logging
 import resource
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from consensus.interface import EngineView
+from consensus.interface import Engine, EngineView
+from consensus.pow import FETCHED_HEIGHTS, PowEngine
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
 from node.directory import Directory
 from node.doctor import diagnose
 from node.driver import Driver, system_clock_ms
-from node.engines import make_engine
-from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo, Submission
+from node.engines import make_engine, work_rules
+from node.facade import (
+    FinalBlock,
+    Finding,
+    MempoolInfo,
+    PeerInfo,
+    Reorganisation,
+    Submission,
+    UndecidedBlock,
+)
 from node.followers import Follower, Followers
 from node.genesis_file import read_genesis_file
 from node.gossip import TransactionGossip
 from node.inbox import Inbox
+from node.ledger.block import Body, Header
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
 from node.mempool import MAX_BYTES, Mempool
+from node.miner import Miner, Sealer
 from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
@@ -37,9 +47,11 @@ from node.peer_guard import PeerGuard
 from node.signer import Signer
 from node.store import Store
 from node.sync import BlockSync
+from node.undecided import UndecidedChain
 from node.verifier import Verifier
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
+from node.work_gate import WorkGate
 from vm.parameters import ChainParameters
 from vm.primitives.signatures import public_key
 
@@ -68,8 +80,13 @@ class Node:
         keys: NodeKeys,
         *,
         clock_ms: Callable[[], int] = system_clock_ms,
+        sealer: Sealer | None = None,
     ) -> None:
-        """Open the store and compose the parts, inside a running event loop."""
+        """Open the store and compose the parts, inside a running event loop.
+
+        Under proof of work a validator's node mines in a process of its own unless a `sealer` is
+        given.
+        """
         loop = asyncio.get_running_loop()
         self.genesis = genesis
         self.name = config.name
@@ -81,7 +98,10 @@ class Node:
         self._signer = _open_signer(config, keys.vote_seed, self.chain)
         self._mempool = Mempool(self.store)
         self._verifier = Verifier(config.workers)
-        self._pool = BlockPool(self._mempool.get)
+        self._rules = work_rules(genesis)
+        self._pool = self._make_pool()
+        self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
+        self._sealer = self._make_sealer(sealer)
         guard = PeerGuard(loop.time)
         self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
         self._inbox = Inbox(
@@ -92,7 +112,9 @@ class Node:
             guard,
             on_fatal=self.on_fatal,
             clock_ms=clock_ms,
+            gate=self._gate,
         )
+        self._undecided = self._make_undecided()
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
@@ -115,9 +137,37 @@ class Node:
         self._failed_transactions = 0
         self.p2p_address = ("", 0)
 
+    def _make_pool(self) -> BlockPool:
+        if self._rules is None:
+            return BlockPool(self._mempool.get)
+        kept = self._rules.finality_depth + FETCHED_HEIGHTS
+        pool = BlockPool(self._mempool.get, heights_ahead=2 * kept, heights_kept=kept)
+        # Peers on another branch ask for these one by one.
+        for height in range(max(self.chain.height - kept, 1), self.chain.height + 1):
+            head, body = self.store.head(height), self.store.body(height)
+            if head is not None and body is not None:
+                pool.add_complete(_complete(head.header.block_id(), head.header, body))
+        return pool
+
+    def _make_sealer(self, given: Sealer | None) -> Sealer | None:
+        if self._rules is None or self._signer is None or not self._config.mining_percent:
+            return None
+        return given or Miner(self._config.mining_percent)
+
+    def _make_undecided(self) -> UndecidedChain | None:
+        if self._rules is None:
+            return None
+        return UndecidedChain(
+            self.chain, self._pool, self._mempool, self._sealer, on_change=self._on_branch
+        )
+
+    def _make_engine(self, parameters: ChainParameters, account: bytes | None) -> Engine:
+        mines = self._rules is None or self._sealer is not None
+        return make_engine(self.genesis, parameters, account if mines else None)
+
     def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
         return Driver(
-            partial(make_engine, self.genesis),
+            self._make_engine,
             self.chain,
             self._pool,
             self._mempool,
@@ -125,7 +175,9 @@ class Node:
             signer=self._signer,
             on_final=self._on_final,
             clock_ms=clock_ms,
-            is_held=True,
+            # Who mines signs nothing, so an old data directory does no harm.
+            is_held=self._rules is None,
+            undecided=self._undecided,
         )
 
     def _make_gossip(self) -> TransactionGossip:
@@ -147,7 +199,7 @@ class Node:
             self._verifier,
             self._peers,
             verify_signatures=self._config.verify_synced_signatures,
-            is_decided_by_certificate=True,
+            gate=self._gate,
         )
 
     # --- life --------------------------------------------------------------------------------
@@ -155,10 +207,11 @@ class Node:
     async def start(self) -> None:
         """Start workers, peers and the engine."""
         await self._verifier.start()
+        if self._sealer is not None:
+            await self._sealer.start()
         for block_id, (header, body) in self.store.pending().items():
-            if header.height == self.chain.height + 1:
-                transactions = tuple(decode_transaction(raw) for raw in body.transactions)
-                self._pool.add_complete(CompleteBlock(block_id, header, body, transactions))
+            if header.height == self.chain.height + 1 or self._rules is not None:
+                self._pool.add_complete(_complete(block_id, header, body))
         self._directory.update(self._peers)
         self.p2p_address = await self._peers.listen(self._config.p2p.host, self._config.p2p.port)
         self._peers.configure_peers(self._config.peers)
@@ -174,6 +227,8 @@ class Node:
     async def wait_failed(self) -> None:
         """Return never; raise what stops the node."""
         watched = [self._failed, self._driver.failed, *self._verifier.failures()]
+        if self._sealer is not None:
+            watched.extend(self._sealer.failures())
         done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         for future in done:
             future.result()
@@ -191,6 +246,8 @@ class Node:
             self._telling.cancel()
         await self._driver.stop()
         await self._verifier.stop()
+        if self._sealer is not None:
+            await self._sealer.stop()
         if self._signer is not None:
             self._signer.close()
         self.store.close()
@@ -225,6 +282,13 @@ class Node:
             loop = asyncio.get_running_loop()
             wait_s = max(0.0, self._height_told_s + HEIGHT_INTERVAL_S - loop.time())
             self._telling = loop.call_later(wait_s, self._tell_height)
+
+    def _on_branch(self, undone: Sequence[Candidate], applied: Sequence[Candidate]) -> None:
+        now_ms = self._clock_ms()
+        if undone:
+            self._followers.publish(Reorganisation(undone, applied, now_ms))
+        for block in applied:
+            self._followers.publish(UndecidedBlock(block, now_ms))
 
     def _tell_height(self) -> None:
         self._telling = None
@@ -282,8 +346,12 @@ class Node:
         """Check transactions and take them in."""
         return await self._gossip.submit(transactions)
 
+    def undecided(self) -> Sequence[Candidate]:
+        """Return the preferred branch above the last final block, lowest first."""
+        return () if self._undecided is None else self._undecided.blocks
+
     def subscribe(self) -> Follower:
-        """Follow final blocks from now on."""
+        """Follow the chain from now on."""
         return self._followers.add()
 
     def doctor(self) -> Sequence[Finding]:
@@ -319,7 +387,28 @@ class Node:
             "resident_anonymous_bytes": anonymous_bytes(),
             "cpu_ms_total": int((usage.ru_utime + usage.ru_stime) * 1000),
             "round": self._driver.engine.view().round,
+            **self._work_metrics(),
         }
+
+    def _work_metrics(self) -> Mapping[str, int]:
+        engine = self._driver.engine
+        if not isinstance(engine, PowEngine) or self._undecided is None:
+            return {}
+        view = engine.work_view()
+        return {
+            "difficulty": view.difficulty,
+            "tip_height": view.tip_height,
+            "undecided_blocks": view.undecided,
+            "deep_forks_refused_total": view.deep_forks,
+            "reorganisations_total": self._undecided.reorganisations,
+            "hashes_total": 0 if self._sealer is None else self._sealer.hashes,
+        }
+
+
+def _complete(block_id: bytes, header: Header, body: Body) -> CompleteBlock:
+    """Return a block of our own disk, whose signatures were checked before it was written."""
+    transactions = tuple(decode_transaction(raw) for raw in body.transactions)
+    return CompleteBlock(block_id, header, body, transactions)
 
 
 def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> Signer | None:

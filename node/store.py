@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ from typing import Final
 import plyvel
 
 from consensus.messages import CommitCertificate
+from node.history import involved_accounts
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
@@ -237,9 +238,15 @@ class Store:
         self.write_block(block, certificate)
         self.advance(block)
 
-    def write_block(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+    def write_block(
+        self,
+        block: Candidate,
+        certificate: CommitCertificate | None,
+        keep_pending: Collection[bytes] = (),
+    ) -> None:
         """Write a final block, its state and its indices in one synced batch.
 
+        Of the blocks that are not final it keeps those of `keep_pending`.
         May run in another thread than everything else. Raises StorageFailure, after which nothing
         can be written any more.
         """
@@ -260,11 +267,12 @@ class Store:
         for number, transaction in enumerate(block.transactions):
             place = height + number.to_bytes(4, "big")
             writes.append((_TRANSACTION + transaction.id, place))
-        for account, numbers in _involved(block).items():
+        for account, numbers in involved_accounts(block).items():
             packed = b"".join([number.to_bytes(4, "big") for number in numbers])
             writes.append((_HISTORY + account + height, packed))
         pages = {path.encode("ascii"): page for path, page in executed.state.pages.items()}
-        self._write(writes, executed.state.overlay.changes, pages)
+        gone = self._pending_ids() - set(keep_pending)
+        self._write(writes, executed.state.overlay.changes, pages, gone)
         if self.is_empty:
             self._mark()
 
@@ -370,11 +378,21 @@ class Store:
         before = self.head(height - 1)
         return None if before is None else self.validators_by_hash(before.header.next_validators)
 
-    # --- blocks that are locked but not final ------------------------------------------------
+    # --- blocks that are not final -----------------------------------------------------------
 
-    def save_pending(self, block_id: bytes, header: bytes, body: bytes) -> None:
-        """Keep a block that a vote is about to lock, so that a crash of all cannot lose it."""
-        self._write([(_PENDING + block_id, encode_trusted([header, body]))], {}, {})
+    def save_pending(
+        self, block_id: bytes, header: bytes, body: bytes, *, synced: bool = True
+    ) -> None:
+        """Keep a block that is not final.
+
+        One that a vote is about to lock is synced, so that a crash of all cannot lose it.
+        """
+        entry = (_PENDING + block_id, encode_trusted([header, body]))
+        self._write([entry], {}, {}, synced=synced)
+
+    def _pending_ids(self) -> set[bytes]:
+        with self._db.iterator(prefix=_PENDING, include_value=False) as keys:
+            return {key[1:] for key in keys}
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
@@ -440,11 +458,14 @@ class Store:
         writes: Sequence[tuple[bytes, bytes]],
         changes: Mapping[bytes, bytes | None],
         pages: Mapping[bytes, bytes | None],
+        gone: Collection[bytes] = (),
+        *,
+        synced: bool = True,
     ) -> None:
         if self._failed:
             raise StorageFailure("the database failed before; restart the node")
         try:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
+            with self._db.write_batch(transaction=True, sync=synced) as batch:
                 for key, value in writes:
                     batch.put(key, value)
                 for prefix, entries in ((_STATE, changes), (_PAGE, pages)):
@@ -453,10 +474,9 @@ class Store:
                             batch.delete(prefix + key)
                         else:
                             batch.put(prefix + key, entry)
-                if changes:
-                    for key in self._db.iterator(prefix=_PENDING, include_value=False):
-                        batch.delete(key)
-            self.syncs += 1
+                for block_id in gone:
+                    batch.delete(_PENDING + block_id)
+            self.syncs += synced
         except (plyvel.Error, OSError) as error:
             self._failed = True
             raise StorageFailure(
@@ -469,22 +489,6 @@ def _words(error: Exception) -> str:
     """Return what LevelDB says, which comes as bytes."""
     found = error.args[0] if error.args else b""
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)
-
-
-def _involved(block: Candidate) -> dict[bytes, list[int]]:
-    """Return which transactions touched each account: as sender, or named in an event."""
-    found: dict[bytes, list[int]] = {}
-    receipts = block.executed.receipts
-    first = block.executed.first_transaction
-    for number, transaction in enumerate(block.transactions):
-        found.setdefault(transaction.sender, []).append(number)
-        for _, _, values in receipts[first + number].events:
-            for value in values:
-                if type(value) is bytes and len(value) == 20:
-                    numbers = found.setdefault(value, [])
-                    if not numbers or numbers[-1] != number:
-                        numbers.append(number)
-    return found
 
 
 def _touch_synced(path: Path) -> None:

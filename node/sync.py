@@ -31,6 +31,7 @@ from node.wire import (
     decode_blocks,
     encode_range,
 )
+from node.work_gate import WorkGate
 from vm.primitives.errors import BitenergyError, InvalidBlock
 
 _log = logging.getLogger("bitenergy.sync")
@@ -64,15 +65,15 @@ class BlockSync:
         peers: PeerService,
         *,
         verify_signatures: bool,
-        is_decided_by_certificate: bool,
+        gate: WorkGate | None = None,
     ) -> None:
-        """`is_decided_by_certificate` is false for engines with finality by depth."""
+        """`gate` is that of proof of work, where no certificate decides."""
         self._chain = chain
         self._driver = driver
         self._verifier = verifier
         self._peers = peers
-        self._verify_signatures = verify_signatures
-        self._has_certificates = is_decided_by_certificate
+        self._verify_signatures = verify_signatures or gate is not None
+        self._gate = gate
         self._claims: dict[bytes, int] = {}
         self._records: dict[bytes, _Record] = {}
         self._wake = asyncio.Event()
@@ -83,8 +84,13 @@ class BlockSync:
     def peer_height(self, peer: bytes, height: int) -> None:
         """Take note of a peer's final height."""
         self._claims[peer] = height
-        if height > self._chain.height:
+        if height > self._reached:
             self._wake.set()
+
+    @property
+    def _reached(self) -> int:
+        """Up to where nothing is missing: blocks above the last final one count too."""
+        return self._chain.tip.height
 
     def peer_gone(self, peer: bytes) -> None:
         """Forget a peer."""
@@ -126,14 +132,14 @@ class BlockSync:
             await self._wait()
             if self._best_peer(ahead=2) is None:
                 # One block behind is what consensus itself mends; only if it does not, sync does.
-                start = self._chain.height
+                start = self._reached
                 await asyncio.sleep(PATIENCE_S)
                 if self._best_peer(ahead=1) is None:
                     continue
-                if self._chain.height > start:
+                if self._reached > start:
                     self._wake.set()
                     continue
-            start = self._chain.height
+            start = self._reached
             self.is_syncing = True
             try:
                 while await self._fetch_and_apply():
@@ -141,13 +147,13 @@ class BlockSync:
             finally:
                 self.is_syncing = False
                 self._driver.feed(RestartEngine())
-            if self._chain.height > start:
-                _log.info("synced", extra={"from_height": start, "height": self._chain.height})
+            if self._reached > start:
+                _log.info("synced", extra={"from_height": start, "height": self._reached})
 
     async def _wait(self) -> None:
         """Wait until something changed, or until one that is ahead may be asked again."""
         now_s = asyncio.get_running_loop().time()
-        ahead = [peer for peer, height in self._claims.items() if height > self._chain.height]
+        ahead = [peer for peer, height in self._claims.items() if height > self._reached]
         waits = [self._record(peer).ask_after_s - now_s for peer in ahead]
         try:
             async with asyncio.timeout(max(min(waits), 0.01) if waits else None):
@@ -163,7 +169,7 @@ class BlockSync:
         best_rank = (0, 0)
         for peer, height in self._claims.items():
             record = self._record(peer)
-            if height < self._chain.height + ahead or record.ask_after_s > now_s:
+            if height < self._reached + ahead or record.ask_after_s > now_s:
                 continue
             rank = (-record.failures, height)
             if best is None or rank > best_rank:
@@ -176,7 +182,7 @@ class BlockSync:
         if peer is None:
             return False
         following: asyncio.Task[tuple[SyncedBlock, ...]] | None = None
-        first = self._chain.height + 1
+        first, start = self._chain.height + 1, self._reached
         try:
             blocks = await self._request(peer, first)
             while blocks:
@@ -187,6 +193,8 @@ class BlockSync:
                 if following is None:
                     break
                 first, blocks = after, await following
+            if self._gate is not None and self._reached <= start:
+                self._pass_over(peer)  # what it gave is no heavier than what is here
         except BitenergyError as error:
             _log.warning("a peer's blocks do not hold", extra={"peer": peer, "reason": str(error)})
             self._pass_over(peer)
@@ -231,6 +239,8 @@ class BlockSync:
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._driver.feed(SyncedInput(block, certificate, done))
             await done
+        if self._gate is not None:
+            await self._driver.settled()
 
     async def _decode(
         self, synced: SyncedBlock, height: int
@@ -241,7 +251,9 @@ class BlockSync:
             raise InvalidBlock("not the block asked for", expected=height, actual=header.height)
         block_id = header.block_id()
         certificate: CommitCertificate | None = None
-        if self._has_certificates:
+        if self._gate is not None:
+            self._gate.validate(header, block_id)
+        else:
             certificate = decode_certificate(synced.certificate)
             validate_certificate(
                 certificate,

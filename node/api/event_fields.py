@@ -17,6 +17,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
     ("accounts", "mint"): ("to", "amount_micro"),
     ("accounts", "burn"): ("from", "amount_micro"),
+    ("reward", "mint"): ("to", "amount_micro"),
     ("accounts", "mint_energy"): ("to", "energy_milli_wh"),
     ("accounts", "burn_energy"): ("from", "energy_milli_wh"),
     ("members", "admit"): ("account", "name", "roles"),
@@ -63,6 +64,7 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "transfer"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
+    ("reward", "mint"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
     PENALTY: (("payee", "amount_micro", 1),),
 }

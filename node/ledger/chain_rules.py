@@ -204,7 +204,9 @@ class BlockBuilding:
         self._parameters = read_parameters(parent.state)
         height = parent.header.height + 1
         time_ms = max(time_ms, parent.header.time_ms + 1)
-        self._context = BlockContext(parent.header.genesis, height, time_ms, self._parameters)
+        self._context = BlockContext(
+            parent.header.genesis, height, time_ms, self._parameters, proposer
+        )
         self._execution = BlockExecution(
             runtime, parent.state, block=self._context, proposer=proposer
         )
@@ -295,7 +297,9 @@ class BlockChecking:
             raise InvalidBlock(
                 "the block is too large", expected=parameters.max_block_bytes, actual=size
             )
-        context = BlockContext(header.genesis, header.height, header.time_ms, parameters)
+        context = BlockContext(
+            header.genesis, header.height, header.time_ms, parameters, header.proposer
+        )
         execution = BlockExecution(
             self._runtime, parent.state, block=context, proposer=header.proposer
         )
