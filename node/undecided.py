@@ -56,6 +56,8 @@ class UndecidedChain:
 
     def adopt(self, ancestor: bytes, block_ids: Sequence[bytes]) -> None:
         """Undo the blocks above `ancestor` and apply others."""
+        if self._sealer is not None:
+            self._sealer.cancel()
         kept = 0
         if ancestor != self._chain.block_id:
             kept = self.ids().index(ancestor) + 1

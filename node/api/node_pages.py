@@ -28,6 +28,7 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
     header = context.reader.header(height)
     validators = read_validators(facade.store)
     mempool = facade.mempool()
+    undecided = facade.undecided()
     return Answer(
         {
             "node": facade.name,
@@ -36,6 +37,8 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
             "engine": facade.genesis.engine,
             "height": height,
             "final_height": height,
+            "tip_height": height + len(undecided),
+            "tip_id": (undecided[-1].block_id if undecided else header.block_id()).hex(),
             "block_id": header.block_id().hex(),
             "state_root": header.state_root.hex(),
             "time_ms": header.time_ms,

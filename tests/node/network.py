@@ -15,6 +15,7 @@ from node.config import Address, NodeConfig
 from node.facade import FinalBlock, Submission
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
+from node.miner import Sealer
 from node.node import Node, NodeKeys
 from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
@@ -59,6 +60,8 @@ def genesis_document(
     followers: Sequence[str] = (),
     parameters: dict[str, int] | None = None,
     engine: dict[str, int] | None = None,
+    engine_name: str = "poa",
+    modules: dict[str, object] | None = None,
     time_ms: int | None = None,
 ) -> bytes:
     """Return a genesis file: validators that are operators too, followers with a node, members."""
@@ -81,10 +84,11 @@ def genesis_document(
     document = {
         "chain": "test",
         "time_ms": time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        "engine": {"name": "poa", "parameters": {**QUICK_ENGINE, **(engine or {})}},
+        "engine": {"name": engine_name, "parameters": {**QUICK_ENGINE, **(engine or {})}},
         "parameters": {**QUICK_PARAMETERS, **(parameters or {})},
         "roles": list(ROLES),
         "members": entries,
+        "modules": modules or {},
     }
     return json.dumps(document).encode()
 
@@ -150,6 +154,7 @@ class Network:
         verify_signatures: bool = True,
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
+        sealer: Sealer | None = None,
     ) -> Node:
         """Start a member's node; it dials the `peers`, else all that run."""
         targets = list(self.nodes) if peers is None else peers
@@ -171,7 +176,7 @@ class Network:
         secret = (vote_seed or seed(f"vote {name}")) if votes else None
         keys = NodeKeys(node_identity(name), secret)
         clock = {} if clock_ms is None else {"clock_ms": clock_ms}
-        node = Node(config, self.genesis, keys, **clock)
+        node = Node(config, self.genesis, keys, sealer=sealer, **clock)
         await node.start()
         self.nodes[name] = node
         self._watchers[name] = asyncio.ensure_future(self._watch(name, node))
