@@ -102,7 +102,7 @@ class WorkGate:
         chain = self._chain
         if block_id == chain.block_id:
             return chain.header
-        if block_id == chain.header.parent:
+        if chain.height and block_id == chain.header.parent:
             found = chain.store.head(chain.height - 1)
             return None if found is None else found.header
         block = self._pool.block(block_id)
