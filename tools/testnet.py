@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -57,6 +57,12 @@ START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 NODE_COMMAND: Sequence[str] = (sys.executable, "-m", "tools.cli", "node", "run", "--config")
 OPERATOR_NAME: Final = "operator"
+LOCAL_PARAMETERS: Final[Mapping[str, Mapping[str, int]]] = {
+    "pow": {"target_interval_ms": 500, "finality_depth": 5, "initial_difficulty": 32_768},
+}
+"""Parameters of engines that suit nodes on one machine, where messages take no time."""
+MINER_REWARD: Final = "1"
+"""What a block of such a network brings its miner under proof of work, tokens."""
 
 Progress = Callable[[str], None]
 """Told what is being done, for people."""
@@ -145,6 +151,8 @@ def create_network(
     members = _completed_members(document.get("members"), validators)
     if engine is not None:
         document["engine"] = _engine_section(document.get("engine"), engine)
+        if engine == "pow":
+            document["modules"] = _with_reward(document.get("modules"))
     if not document.get("time_ms"):
         document["time_ms"] = time.time_ns() // 1_000_000
     try:
@@ -346,7 +354,14 @@ def _engine_section(found: object, name: str) -> dict[str, object]:
     """Return the template's engine if it is `name`, else `name` with parameters of its own."""
     if isinstance(found, dict) and found.get("name") == name:
         return found
-    return {"name": name, "parameters": {}}
+    return {"name": name, "parameters": dict(LOCAL_PARAMETERS.get(name, {}))}
+
+
+def _with_reward(found: object) -> dict[str, object]:
+    """Return the template's modules with a reward for miners, unless it states one."""
+    modules = dict(found) if isinstance(found, dict) else {}
+    modules.setdefault("reward", {"block": MINER_REWARD})
+    return modules
 
 
 def _write_configs(nodes: Sequence[LocalNode], identities: Sequence[NodeIdentity]) -> None:

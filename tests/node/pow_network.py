@@ -83,7 +83,7 @@ class PowNetwork(Network):
         for _ in range(count):
             height = node.chain.tip.height
 
-            def is_ready(above: int = height) -> bool:
+            def is_ready(above: int = height, least: int = least) -> bool:
                 job = sealer.job
                 if job is None or job[0].height != above + 1:
                     return False
