@@ -439,6 +439,10 @@ class Driver:
             self._basis = basis
             self.engine = self._make_engine(*basis)
             resume = self._signer.state if self._signer else None
+            if self._undecided is not None:
+                for output in self._undecided.tell(self.engine, self._started(None), self._arrived):
+                    await self._execute(output)
+                return
         await self._handle(self._started(resume))
         for block in self._pool.blocks_at(self._chain.height + 1):
             self.block_arrived(block)

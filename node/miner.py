@@ -6,12 +6,14 @@ import asyncio
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from consensus.work import NONCE_BYTES, encode_seal, seal_target
 from node.ledger.block import Header, with_seal
 from node.mine_worker import ANSWER, NO_NONCE
 from vm.primitives.hashing import HASH_BYTES, TAG_HEADER
+
+RATE_WINDOW_S: Final = 2.0
 
 Found = Callable[[Header], None]
 """Takes the header with its seal."""
@@ -26,6 +28,8 @@ class Sealer(Protocol):
 
     hashes: int
     """How many hashes it computed since it began."""
+    hashes_per_s: int
+    """How many it computes in a second, of late."""
 
     async def start(self) -> None:
         """Begin to be of use."""
@@ -53,7 +57,9 @@ class Miner:
         self._task: asyncio.Task[None] | None = None
         self._number = 0
         self._job: tuple[Header, int, Found] | None = None
+        self._counted: tuple[int, float] = (0, 0.0)
         self.hashes = 0
+        self.hashes_per_s = 0
 
     async def start(self) -> None:
         """Start the worker."""
@@ -98,6 +104,15 @@ class Miner:
             head = self._number.to_bytes(4, "big") + len(data).to_bytes(4, "big")
             self._process.stdin.write(head + target.to_bytes(HASH_BYTES, "big") + data)
 
+    def _count(self, hashes: int) -> None:
+        self.hashes += hashes
+        counted, since_s = self._counted
+        now_s = asyncio.get_running_loop().time()
+        if now_s - since_s >= RATE_WINDOW_S:
+            if since_s:
+                self.hashes_per_s = int((self.hashes - counted) / (now_s - since_s))
+            self._counted = (self.hashes, now_s)
+
     async def _listen(self, process: Process) -> None:
         if process.stdout is None:
             raise MinerFailure("the miner's worker has no pipes")
@@ -106,7 +121,7 @@ class Miner:
                 answer = await process.stdout.readexactly(ANSWER)
             except (OSError, asyncio.IncompleteReadError) as error:
                 raise MinerFailure("the miner's worker died; restart the node") from error
-            self.hashes += int.from_bytes(answer[12:], "big")
+            self._count(int.from_bytes(answer[12:], "big"))
             nonce = int.from_bytes(answer[4:12], "big")
             is_current = int.from_bytes(answer[:4], "big") == self._number
             if is_current and nonce != NO_NONCE and self._job is not None:

@@ -362,6 +362,7 @@ class Node:
             validators=self._directory.named_validators(),
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
             own_account=self._driver.find_account(),
+            is_voted=self._rules is None,
             height=self.chain.height,
             best_height=self._sync.best_height(),
             head_age_ms=self._clock_ms() - self.chain.header.time_ms,
@@ -402,6 +403,7 @@ class Node:
             "deep_forks_refused_total": view.deep_forks,
             "reorganisations_total": self._undecided.reorganisations,
             "hashes_total": 0 if self._sealer is None else self._sealer.hashes,
+            "hashes_per_second": 0 if self._sealer is None else self._sealer.hashes_per_s,
         }
 
 

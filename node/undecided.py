@@ -10,9 +10,20 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
-from consensus.interface import BlockSealed, Input
+from consensus.interface import (
+    BlockArrived,
+    BlockChecked,
+    BlockSealed,
+    BuildBlock,
+    Engine,
+    Finalised,
+    Input,
+    Output,
+    ScheduleTimeout,
+    Started,
+)
 from consensus.work import proved_work
-from node.block_pool import BlockPool
+from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.ledger.block import Header
 from node.ledger.chain_rules import Candidate
@@ -76,6 +87,24 @@ class UndecidedChain:
                 extra={"height": tip.header.height, "undone": len(undone), "tip": tip.block_id},
             )
         self._on_change(undone, applied)
+
+    def tell(
+        self,
+        engine: Engine,
+        started: Started,
+        arrived: Callable[[CompleteBlock], BlockArrived],
+    ) -> Sequence[Output]:
+        """Start a new engine with the preferred branch; return what is left for it to do."""
+        outputs = engine.handle(started)
+        for candidate in self.blocks:
+            block = self._pool.block(candidate.block_id)
+            if block is not None:
+                outputs += engine.handle(arrived(block))
+                outputs += engine.handle(BlockChecked(candidate.block_id, valid=True))
+        left: list[Output] = [
+            each for each in outputs if isinstance(each, BuildBlock | ScheduleTimeout)
+        ]
+        return left + [each for each in outputs if isinstance(each, Finalised)]
 
     def settle(self, final: Candidate) -> None:
         """Take note that the lowest block is final, and was written."""

@@ -38,6 +38,7 @@ class HandSealer:
 
     def __init__(self) -> None:
         self.hashes = 0
+        self.hashes_per_s = 0
         self.job: tuple[Header, int, Found] | None = None
         self.cancelled = 0
 
