@@ -46,12 +46,15 @@ from consensus.messages import NO_ROUND, EngineMisuse, Step
 from consensus.validator_set import ValidatorSet
 from consensus.work import WorkRules, counted_interval_ms, next_difficulty
 
-MAX_ORPHANS: Final = 64
 MAX_EARLY: Final = 16
+MAX_REFUSED: Final = 1_024
 TREE_MARGIN: Final = 256
 """How many blocks more than three branches of the final depth the tree holds."""
 FETCHED_HEIGHTS: Final = 32
-"""What lies further ahead than this comes by block sync, not parent by parent."""
+"""What lies further ahead than this and the final depth comes by block sync.
+
+Block sync brings what is final at others; the rest is fetched parent by parent.
+"""
 LEAST_REFRESH_MS: Final = 20
 
 
@@ -79,10 +82,12 @@ class PowEngine:
         self._config = config
         self._own_id = own_id
         self._rules = rules
+        self._fetched_heights = rules.finality_depth + FETCHED_HEIGHTS
         self._tree: BlockTree | None = None
         self._validators: ValidatorSet | None = None
         self._orphans: dict[bytes, BlockArrived] = {}
         self._early: dict[bytes, BlockArrived] = {}
+        self._refused: dict[bytes, None] = {}
         self._built: dict[bytes, BlockBuilt] = {}
         self._builds = 0
         self._arrivals = 0
@@ -205,14 +210,19 @@ class PowEngine:
 
     def _add(self, tree: BlockTree, event: BlockArrived) -> bool:
         """Put a block into the tree if it stands there and has the work that it needs."""
-        if tree.get(event.block_id) is not None or event.height <= tree.root.height:
+        known = event.block_id in self._refused or tree.get(event.block_id) is not None
+        if known or event.height <= tree.root.height:
             return False
         parent = tree.get(event.parent)
+        if event.parent in self._refused:
+            self._refuse(event.block_id)
+            return False
         if parent is None:
             self._keep_orphan(tree, event)
             return False
         follows = event.height == parent.height + 1 and event.time_ms > parent.time_ms
-        if not follows or event.work != self._needed(parent) or parent.valid is False:
+        if not follows or event.work != self._needed(parent):
+            self._refuse(event.block_id)
             return False
         if event.time_ms > self._local_time_ms + self._config.max_drift_ms:
             _keep(self._early, event, MAX_EARLY)
@@ -237,29 +247,30 @@ class PowEngine:
         """Ask for a missing parent, unless the branch leaves the final chain."""
         if event.height == tree.root.height + 1:
             self._refuse_fork(event)
-        elif event.height > self._tip.height + FETCHED_HEIGHTS:
+        elif event.height > self._tip.height + self._fetched_heights:
             self._out.append(BlocksMissing(None, event.height - self._rules.finality_depth))
         elif not event.work:
             return
         else:
-            _keep(self._orphans, event, MAX_ORPHANS)
+            _keep(self._orphans, event, 2 * self._fetched_heights)
             if event.parent not in self._orphans:
                 self._out.append(FetchBlock(event.parent, ()))
 
     def _refuse_fork(self, event: BlockArrived) -> None:
         """Let a branch go that leaves the final chain: what is final stays."""
         self._deep_forks += 1
-        self._orphans.pop(event.block_id, None)
-        self._drop_orphans(event.block_id)
+        self._refuse(event.block_id)
 
-    def _drop_orphans(self, block_id: bytes) -> None:
-        """Let go what waited for a block that is refused."""
+    def _refuse(self, block_id: bytes) -> None:
+        """Let a block go with all that stands on it, now and later."""
         gone = [block_id]
         while gone:
             last = gone.pop()
-            for each in [key for key, item in self._orphans.items() if item.parent == last]:
-                del self._orphans[each]
-                gone.append(each)
+            self._orphans.pop(last, None)
+            self._refused[last] = None
+            gone.extend(key for key, item in self._orphans.items() if item.parent == last)
+        while len(self._refused) > MAX_REFUSED:
+            del self._refused[next(iter(self._refused))]
 
     def _on_checked(self, tree: BlockTree, event: BlockChecked) -> None:
         """Note a verdict; what stands on an invalid block goes with it."""
@@ -269,9 +280,7 @@ class PowEngine:
         block.valid = event.valid
         if not event.valid:
             for gone in tree.drop(event.block_id):
-                self._drop_orphans(gone)
-            # Kept as a leaf, so that it is not taken in and executed again.
-            tree.add(block, tip=self._tip)
+                self._refuse(gone)
 
     def _on_sealed(self, tree: BlockTree, event: BlockSealed) -> None:
         """Put our own block on the branch that it was built for."""
