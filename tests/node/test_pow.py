@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from node.api.server import ApiServer
 from node.facade import FinalBlock, UndecidedBlock
 from node.node import Node
 from node.wire import BLOCK, CompactBlock, encode_compact_block
-from tests.node.network import account_of, liar, node_identity
+from tests.node.network import account_of, liar, node_identity, vote_key
 from tests.node.pow_network import MARKET, PowNetwork, pow_network, sealed
 from vm.primitives.codec import unpack_trusted
 from vm.system.accounts import SUPPLY_KEY, read_account
@@ -68,6 +69,12 @@ def test_a_block_is_final_once_enough_stand_on_it(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+async def read(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
+    """Return the JSON that a URL answers."""
+    async with session.get(url) as response:
+        return await response.json()
+
+
 def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with pow_network(tmp_path, "V0", "V1") as net:
@@ -76,6 +83,7 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
             api = ApiServer(node, port=0)
             base = f"http://127.0.0.1:{await api.start()}/api/v1"
             offer, trade = post(net, "m1", 9), buy(net, "m2", 10)
+            trade_url = f"{base}/transactions/{trade.id.hex()}"
             other = net.next("m3")
             await net.accept("V0", offer, trade, other)
             async with (
@@ -85,10 +93,8 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
                 await net.mine("V0", least=3)
                 traded = snapshot(node)
                 undone_id = node.chain.tip.block_id().hex()
-                assert (await (await session.get(f"{base}/transactions/{trade.id.hex()}")).json())[
-                    "status"
-                ] == "included"
-                block = await (await session.get(f"{base}/blocks/{undone_id}")).json()
+                assert (await read(session, trade_url))["status"] == "included"
+                block = await read(session, f"{base}/blocks/{undone_id}")
                 assert (block["final"], block["transactions_count"]) == (False, 3)
                 told = [(await events.receive_json(timeout=5)) for _ in range(2)]
                 assert [(each["type"], each["final"]) for each in told] == [
@@ -116,17 +122,17 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
                 assert [each["transaction_id"] for each in message["undone_trades"]] == [
                     trade.id.hex()
                 ]
-                answer = await (await session.get(f"{base}/transactions/{trade.id.hex()}")).json()
+                answer = await read(session, trade_url)
                 assert (answer["status"], answer["final"]) == ("pending", False)
                 assert node.metrics()["reorganisations_total"] == 1
                 # What was undone is traded again, and on the same state gives the same.
                 await net.mine("V0", least=2)
-                answer = await (await session.get(f"{base}/transactions/{trade.id.hex()}")).json()
+                answer = await read(session, trade_url)
                 assert (answer["status"], answer["height"]) == ("included", 3)
                 assert snapshot(node)[1] == traded[1]
                 await net.mine("V0", 6)
                 await net.until_height(3, "V0")
-                answer = await (await session.get(f"{base}/transactions/{trade.id.hex()}")).json()
+                answer = await read(session, trade_url)
                 assert (answer["status"], answer["final"]) == ("final", True)
             await api.stop()
 
@@ -206,6 +212,28 @@ def test_a_restart_keeps_the_blocks_above_the_final_one(tmp_path: Path) -> None:
             await net.mine("V0", 6)
             await net.until_height(8)
             assert node.store.find_transaction(item.id) == (8, 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_new_engine_goes_on_with_the_same_branch(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pow_network(tmp_path, "V0", "V1", finality_depth=2) as net:
+            first, second = await net.open("V0"), await net.open("V1", peers=["V0"])
+            await net.until_connected("V0", "V1")
+            # V1 loses its voice, and with it its right to mine, once this is final.
+            await net.accept("V0", net.next("V1", ("members", "set_vote_key", (vote_key("m1"),))))
+            await net.mine("V0", least=1)
+            await net.mine("V0", 2)
+            await net.until_height(1)
+            await net.until_tip("V0", "V1")
+            assert (await asyncio.wait_for(second._driver.settled(), 10)) is None
+            assert second.engine_view().own_index is None
+            assert second.chain.tip == first.chain.tip
+            assert second.metrics()["reorganisations_total"] == 0
+            await net.mine("V0", 3)
+            await net.until_height(4)
+            assert second.metrics()["reorganisations_total"] == 0
 
     asyncio.run(scenario())
 
