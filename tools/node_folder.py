@@ -102,6 +102,8 @@ def config_text(settings: NodeSettings) -> str:
         'data = "data"',
         "# debug, info, warning or error",
         'log = "info"',
+        "# Under proof of work: how much of one core a validator mines with, in percent; 0 for none.",
+        "# mining_percent = 25",
         "",
         "[keys]",
         f"node = {_quoted(NODE_KEY_FILE)}",

@@ -97,10 +97,8 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
                 block = await read(session, f"{base}/blocks/{undone_id}")
                 assert (block["final"], block["transactions_count"]) == (False, 3)
                 told = [(await events.receive_json(timeout=5)) for _ in range(2)]
-                assert [(each["type"], each["final"]) for each in told] == [
-                    ("block", False),
-                    ("trade", False),
-                ]
+                kinds = [(each["type"], each["final"]) for each in told]
+                assert kinds == [("block", False), ("trade", False)]
                 # V1 mined two blocks by itself, with one of the three transactions.
                 await net.accept("V1", other)
                 await net.mine("V1", least=1)
@@ -114,14 +112,9 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
                 again = {
                     each["id"]: each["again_height"] for each in message["undone_transactions"]
                 }
-                assert again == {
-                    offer.id.hex(): None,
-                    trade.id.hex(): None,
-                    other.id.hex(): 1,
-                }
-                assert [each["transaction_id"] for each in message["undone_trades"]] == [
-                    trade.id.hex()
-                ]
+                assert again == {offer.id.hex(): None, trade.id.hex(): None, other.id.hex(): 1}
+                trades = [each["transaction_id"] for each in message["undone_trades"]]
+                assert trades == [trade.id.hex()]
                 answer = await read(session, trade_url)
                 assert (answer["status"], answer["final"]) == ("pending", False)
                 assert node.metrics()["reorganisations_total"] == 1
