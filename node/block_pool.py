@@ -106,6 +106,11 @@ class BlockPool:
         """Return the complete blocks of a height."""
         return [block for block in self._complete.values() if block.header.height == height]
 
+    def blocks_above(self, height: int) -> list[CompleteBlock]:
+        """Return the complete blocks above a height, the lowest first."""
+        found = [block for block in self._complete.values() if block.header.height > height]
+        return sorted(found, key=_at)
+
     def want(self, block_id: bytes) -> None:
         """Note that the engine needs a block: it has a place, whoever sends it."""
         self._wanted[block_id] = None

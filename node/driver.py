@@ -442,6 +442,8 @@ class Driver:
             if self._undecided is not None:
                 for output in self._undecided.tell(self.engine, self._started(None), self._arrived):
                     await self._execute(output)
+                for block in self._pool.blocks_above(self._chain.height):
+                    self.block_arrived(block)  # on other branches, or not checked as yet
                 return
         await self._handle(self._started(resume))
         for block in self._pool.blocks_at(self._chain.height + 1):

@@ -175,7 +175,7 @@ class Inbox:
         self.consider_release()
 
     def consider_release(self) -> None:
-        """Let a validator that has just started vote, once its chain is known to be no old one."""
+        """Let a validator that has just started vote or mine, once its chain is no old one."""
         account = self._driver.find_account()
         if not self._driver.is_held or account is None:
             return
@@ -185,7 +185,9 @@ class Inbox:
             for peer, height in self._sync.told_heights().items()
             if peer in nodes
         }
-        if is_chain_current(self._chain.validators, account, heights, self._chain.height):
+        is_young = self._gate is not None and self._gate.may_mine(self._clock_ms())
+        reached = self._chain.tip.height
+        if is_young or is_chain_current(self._chain.validators, account, heights, reached):
             self._driver.release()
 
     def on_message(self, key: bytes, kind: int, payload: bytes) -> None:

@@ -175,8 +175,7 @@ class Node:
             signer=self._signer,
             on_final=self._on_final,
             clock_ms=clock_ms,
-            # Who mines signs nothing, so an old data directory does no harm.
-            is_held=self._rules is None,
+            is_held=True,
             undecided=self._undecided,
         )
 
@@ -285,6 +284,7 @@ class Node:
 
     def _on_branch(self, undone: Sequence[Candidate], applied: Sequence[Candidate]) -> None:
         now_ms = self._clock_ms()
+        self._inbox.consider_release()
         if undone:
             self._followers.publish(Reorganisation(undone, applied, now_ms))
         for block in applied:

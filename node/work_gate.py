@@ -30,6 +30,14 @@ class WorkGate:
         self._chain = chain
         self._pool = pool
 
+    def may_mine(self, local_time_ms: int) -> bool:
+        """Tell whether the chain cannot be an old one: so young a tip nobody is far ahead of.
+
+        Who mines on an old tip alone makes a chain of its own final before it hears of the others'.
+        """
+        span_ms = self._rules.finality_depth * self._rules.target_interval_ms
+        return local_time_ms - self._chain.tip.time_ms <= span_ms
+
     def admit(self, header: Header, block_id: bytes) -> bool:
         """Tell whether a block that arrived by itself may stand; raises InvalidBlock.
 

@@ -102,7 +102,7 @@ def config_text(settings: NodeSettings) -> str:
         'data = "data"',
         "# debug, info, warning or error",
         'log = "info"',
-        "# Under proof of work: how much of one core a validator mines with, in percent; 0 for none.",
+        "# Percent of one core that a validator mines with under proof of work; 0 for none.",
         "# mining_percent = 25",
         "",
         "[keys]",

@@ -146,6 +146,32 @@ def test_an_engine_wants_to_be_started_first_and_once_per_height(case: EngineCas
         engine.handle(started)
 
 
+def test_a_second_miner_raises_the_difficulty() -> None:
+    case = next(each for each in CASES if each.name == "pow")
+    network = Network(Scenario(1, powers=(1, 1)), case.make)
+    first, second = network.nodes.values()
+
+    def mean_difficulty(until_ms: int) -> float:
+        """Run on, and return the mean difficulty over the last half of the time."""
+        half_ms, seen = (network.now_ms + until_ms) // 2, []
+        network.run_until(half_ms)
+        while network.now_ms < until_ms:
+            network.run_until(network.now_ms + 100)
+            seen.append(first.engine.work_view().difficulty)
+        return sum(seen) / len(seen)
+
+    second._factory = lambda config, _: case.make(config, None)
+    first.start()
+    second.start()
+    alone = mean_difficulty(40_000)
+    second.crash()
+    second._factory = case.make
+    second.start()
+    both = mean_difficulty(80_000)
+    assert 1.6 * alone < both < 2.5 * alone
+    assert first.engine.work_view().tip_height == pytest.approx(80_000 / 150, rel=0.25)
+
+
 def test_inputs_and_outputs_are_frozen_and_slotted() -> None:
     for kind in (*api.Input.__args__, *api.Output.__args__):
         assert "__slots__" in vars(kind) and kind.__dataclass_params__.frozen, kind

@@ -36,8 +36,11 @@ def published_figures() -> dict[int, dict[str, list[Decimal | None]]]:
     }
 
 
-def test_every_figure_is_the_published_one_on_every_validator(commands: Commands) -> None:
-    answer = commands.ask("demo", "--exit")
+@pytest.mark.parametrize("engine", ["poa", "pow"])
+def test_every_figure_is_the_published_one_on_every_validator(
+    commands: Commands, engine: str
+) -> None:
+    answer = commands.ask("demo", "--engine", engine, "--exit")
     assert answer["ok"] is True
     cases = answer["cases"]
     assert isinstance(cases, list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from consensus.work import encode_seal, proved_work
@@ -73,10 +73,20 @@ class PowNetwork(Network):
         super().__init__(base, document)
         self.sealers: dict[str, HandSealer] = {}
 
-    async def open(self, name: str, *, peers: Sequence[str] = ()) -> Node:
-        """Start a node that dials `peers`; it is alone without."""
+    async def open(
+        self,
+        name: str,
+        *,
+        peers: Sequence[str] = (),
+        mines: bool = True,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> Node:
+        """Start a node that dials `peers`; it is alone without, and mines all the same."""
         self.sealers[name] = HandSealer()
-        return await self.start(name, peers=peers, sealer=self.sealers[name])
+        node = await self.start(name, peers=peers, sealer=self.sealers[name], clock_ms=clock_ms)
+        if mines:
+            node._driver.release()
+        return node
 
     async def mine(self, name: str, count: int = 1, *, least: int = 0) -> None:
         """Have a node find blocks, the first of them with `least` transactions or more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,24 @@ def test_a_new_engine_goes_on_with_the_same_branch(tmp_path: Path) -> None:
             await net.mine("V0", 3)
             await net.until_height(4)
             assert second.metrics()["reorganisations_total"] == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_node_with_an_old_chain_does_not_mine_before_it_heard_of_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pow_network(tmp_path, "V0", "V1") as net:
+            await net.open("V0")
+            await net.mine("V0", 9)
+            hour_later = lambda: time.time_ns() // 1_000_000 + 3_600_000  # noqa: E731
+            node = await net.open("V1", mines=False, clock_ms=hour_later)
+            await node._driver.settled()
+            sealer = net.sealers["V1"]
+            assert node.engine_view().own_index is None and sealer.job is None
+            await connect(net, "V1", "V0")
+            await net.until(lambda: sealer.job is not None, what="a job for the miner")
+            # It has all that is final at V0; what is undecided there follows.
+            assert sealer.job is not None and sealer.job[0].height >= 4
 
     asyncio.run(scenario())
 

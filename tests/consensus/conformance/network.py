@@ -136,6 +136,13 @@ class Network:
         heights = {node.place: len(node.disk.chain) for node in self.nodes.values()}
         raise Violation(f"liveness: {heights}, wanted {goal} within {HEALING_MS} ms of healing")
 
+    def run_until(self, end_ms: int) -> None:
+        """Run up to a time, as it comes."""
+        while self._events and self._events[0][0] <= end_ms:
+            self.now_ms, _, content = heapq.heappop(self._events)
+            self._step(content)
+        self.now_ms = end_ms
+
     def _honest(self) -> list[Node]:
         return [node for node in self.nodes.values() if node.honest]
 
