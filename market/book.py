@@ -64,6 +64,9 @@ class IndexReader(Protocol):
 class IndexWriter(IndexReader, Protocol):
     """What changing a book needs: a call's context."""
 
+    def first(self, start: bytes, end: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first (key, value) in [start, end)."""
+
     def put(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""
 
@@ -191,11 +194,10 @@ def remove_offer(ctx: IndexWriter, place: BookPlace, entry: bytes) -> None:
         _raise_seller(ctx, place, head, follower)
 
 
-def next_entry(ctx: IndexReader, prefix: bytes, after: bytes) -> bytes | None:
+def next_entry(ctx: IndexWriter, prefix: bytes, after: bytes) -> bytes | None:
     """Return the first entry of the list at `prefix` that is behind `after`; None if none is."""
-    for key, value in scan_after(ctx, prefix, after):
-        return key[-RANK_BYTES:] + value
-    return None
+    found = ctx.first(prefix + after[:RANK_BYTES], prefix + b"\xff")
+    return None if found is None else found[0][-RANK_BYTES:] + found[1]
 
 
 def scan_after(ctx: IndexReader, prefix: bytes, after: bytes) -> Iterator[tuple[bytes, bytes]]:

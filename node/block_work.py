@@ -63,6 +63,7 @@ class BlockWork:
         self._to_build: _Order | None = None
         self._to_check: deque[bytes] = deque()
         self._task: asyncio.Task[None] | None = None
+        self.executed = 0
 
     def build(
         self, height: int, round_: int, proposer: bytes | None, evidence: Sequence[bytes]
@@ -101,6 +102,7 @@ class BlockWork:
             block.transactions,
             stands_on=self._pool.candidate(block.header.parent),
         )
+        self.executed += len(block.transactions)
         for _ in checking.steps(slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
         if checking.candidate is None:
@@ -131,7 +133,7 @@ class BlockWork:
             time_ms=self._clock_ms(), proposer=order.proposer, evidence=order.evidence
         )
         budget_s = max(BUILD_BUDGET_S / (order.round + 1), LEAST_BUILD_BUDGET_S)
-        waiting = _within(self._mempool.ready(), budget_s)
+        waiting = self._within(budget_s)
         for _ in building.steps(waiting, slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
             if self._to_build is not None:
@@ -158,15 +160,15 @@ class BlockWork:
                 _log.warning("invalid block", extra={"block": block_id, "reason": str(error)})
         self._answer(BlockChecked(block_id, valid))
 
+    def _within(self, budget_s: float) -> Iterator[Transaction]:
+        """Yield what waits until the time is used up, but always the first.
 
-def _within(waiting: Iterator[Transaction], budget_s: float) -> Iterator[Transaction]:
-    """Yield what waits until the time is used up, but always the first.
-
-    Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the clock,
-    and so a block that took too long is smaller in the next round.
-    """
-    end_s = time.monotonic() + budget_s
-    for transaction in waiting:
-        yield transaction
-        if time.monotonic() >= end_s:
-            return
+        Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the
+        clock, and so a block that took too long is smaller in the next round.
+        """
+        end_s = time.monotonic() + budget_s
+        for transaction in self._mempool.ready():
+            self.executed += 1
+            yield transaction
+            if time.monotonic() >= end_s:
+                return

@@ -52,6 +52,7 @@ class Chain:
         self.validators: tuple[Validator, ...] = read_validators(store)
         self.next_due_ms = read_next_due_ms(store)
         self._tip: Candidate | None = None
+        self._next_context = self._make_context()
 
     @property
     def height(self) -> int:
@@ -76,9 +77,13 @@ class Chain:
     def prefer(self, tip: Candidate) -> None:
         """Build on `tip` from now on, an executed block above the last final one."""
         self._tip = tip
+        self._next_context = self._make_context()
 
     def next_context(self) -> BlockContext:
-        """Return the next block's context, as admission to the mempool sees it."""
+        """Return the next block's context, as admission to the mempool sees it: one per tip."""
+        return self._next_context
+
+    def _make_context(self) -> BlockContext:
         parameters = self.parameters
         if self._tip is not None:
             parameters = read_parameters(self._tip.executed.state)
@@ -162,6 +167,7 @@ class Chain:
         self.parameters = read_parameters(self.store)
         self.validators = read_validators(self.store)
         self.next_due_ms = read_next_due_ms(self.store)
+        self._next_context = self._make_context()
 
     def _validate_last_commit(self, body: Body) -> None:
         own = self.last_commit()

@@ -28,7 +28,13 @@ from consensus.work import proved_work
 from node.block_pool import BlockPool, CompleteBlock
 from node.block_work import BlockWork
 from node.chain import Chain
-from node.driver_ports import KeyedValidator, Network
+from node.driver_ports import (
+    KeyedValidator,
+    Network,
+    ReleaseVote,
+    RestartEngine,
+    SyncedInput,
+)
 from node.ledger.certificate import (
     encode_certificate,
     encode_evidence,
@@ -54,30 +60,6 @@ from vm.primitives.errors import InvalidBlock, InvariantViolation
 _log = logging.getLogger("bitenergy.driver")
 
 MAX_EVIDENCE_KEPT: Final = 64
-
-
-class SyncedInput:
-    """A block from block sync, its certificate and signatures checked, for the driver to apply."""
-
-    __slots__ = ("block", "certificate", "done")
-
-    def __init__(
-        self,
-        block: CompleteBlock,
-        certificate: CommitCertificate | None,
-        done: asyncio.Future[None],
-    ) -> None:
-        self.block = block
-        self.certificate = certificate
-        self.done = done
-
-
-class RestartEngine:
-    """Asks for a `Started` after block sync moved the head."""
-
-
-class ReleaseVote:
-    """Lets a validator vote that held back since the process started."""
 
 
 QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote
@@ -128,6 +110,11 @@ class Driver:
         self._work = BlockWork(
             chain, pool, mempool, answer=self.feed, on_error=self._fail, clock_ms=clock_ms
         )
+
+    @property
+    def executed(self) -> int:
+        """How many transactions were executed, also for blocks that were not taken."""
+        return self._work.executed
 
     @property
     def account(self) -> bytes | None:

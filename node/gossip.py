@@ -26,6 +26,7 @@ from node.wire import (
     encode_transactions,
     split_ids,
 )
+from vm.context import BlockContext
 from vm.primitives.errors import BitenergyError, InvalidInput, InvalidTransaction
 
 ANNOUNCE_DELAY_S: Final = 1.0
@@ -37,11 +38,13 @@ MAX_MESSAGE_BYTES: Final = 1_048_576
 class _Check:
     """Transactions whose signatures are being checked together."""
 
-    __slots__ = ("done", "refused")
+    __slots__ = ("done", "refused", "validated_for")
 
-    def __init__(self) -> None:
+    def __init__(self, context: BlockContext) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.refused: dict[bytes, Submission] = {}
+        self.validated_for: BlockContext | None = context
+        """The block for which the mempool let all of them pass, if it was asked for all."""
 
     def result(self, transaction_id: bytes) -> Submission:
         """Return what came of one of them, after `done`."""
@@ -88,8 +91,8 @@ class TransactionGossip:
         places: list[int] = []
         to_check: list[Transaction] = []
         elsewhere: list[tuple[int, bytes, _Check]] = []
-        check = _Check()
         context = self._chain.next_context()
+        check = _Check(context)
         for raw in raws:
             transaction_id = b""
             try:
@@ -103,7 +106,9 @@ class TransactionGossip:
                     continue
                 if len(self._in_check) >= MAX_IN_CHECK:
                     raise InvalidTransaction("the node is busy", code="busy", hint="Wait a bit.")
-                if not self._is_requested(transaction_id):
+                if self._is_requested(transaction_id):
+                    check.validated_for = None
+                else:
                     self._mempool.validate(transaction, context)
             except BitenergyError as error:
                 results.append(Submission(transaction_id, error.code, str(error)))
@@ -133,7 +138,7 @@ class TransactionGossip:
             return []
         is_checked = False
         try:
-            accepted = await self._add_checked(transactions, places, results, source)
+            accepted = await self._add_checked(transactions, places, results, source, check)
             is_checked = True
         except VerifierFailure:
             if not self._stopping:
@@ -155,6 +160,7 @@ class TransactionGossip:
         places: list[int],
         results: list[Submission],
         source: bytes,
+        check: _Check,
     ) -> list[Transaction]:
         flags = await self._verifier.check(transactions)
         if source and not all(flags):
@@ -171,7 +177,7 @@ class TransactionGossip:
             try:
                 if not holds:
                     raise InvalidTransaction("the signature is wrong", code="bad_signature")
-                self._mempool.add(transaction, context)
+                self._mempool.add(transaction, context, validated_for=check.validated_for)
                 accepted.append(transaction)
             except InvalidTransaction as error:
                 self.refused += 1
@@ -201,13 +207,15 @@ class TransactionGossip:
     async def _take(self, raws: Sequence[bytes], peer: bytes) -> None:
         context = self._chain.next_context()
         to_check: list[Transaction] = []
-        check = _Check()
+        check = _Check(context)
         for raw in raws:
             try:
                 transaction = decode_transaction(raw)
                 if self._is_known(transaction.id):
                     continue
-                if not self._is_requested(transaction.id):
+                if self._is_requested(transaction.id):
+                    check.validated_for = None
+                else:
                     self._mempool.validate(transaction, context)
             except BitenergyError:
                 self.refused += 1

@@ -17,7 +17,7 @@ from node.ledger.transaction import Transaction
 from vm.context import BlockContext
 from vm.overlay import StateReader
 from vm.primitives.errors import InvalidTransaction
-from vm.system.accounts import read_account
+from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, Account, decode_account
 
 MAX_BYTES: Final = 33_554_432
 MAX_SENDER_BYTES: Final = 262_144
@@ -36,6 +36,9 @@ _CLASS_BYTES: Final = 4_096
 class _Sender:
     waiting: dict[int, Transaction] = field(default_factory=dict)
     size_bytes: int = 0
+    leaf: bytes | None = None
+    account: Account | None = None
+    """What `leaf` says, to be read only."""
 
 
 class Mempool:
@@ -83,9 +86,9 @@ class Mempool:
 
     def next_nonce(self, account: bytes) -> int:
         """Return the nonce after the account's final and waiting transactions, gaps apart."""
-        found = read_account(self._state, account)
-        nonce = found.nonce if found else 0
         sender = self._senders.get(account)
+        found = self._account(account, sender)
+        nonce = found.nonce if found else 0
         while sender is not None and nonce in sender.waiting:
             nonce += 1
         return nonce
@@ -96,8 +99,18 @@ class Mempool:
         `block` is the next block. The signature is not looked at: this is the cheap part that
         comes before it.
         """
-        account = read_account(self._state, transaction.sender)
+        sender = self._senders.get(transaction.sender)
+        account = self._account(transaction.sender, sender)
         validate_admission(transaction, account, block)
+        return self._validate_place(transaction, sender, account, block)
+
+    def _validate_place(
+        self,
+        transaction: Transaction,
+        sender: _Sender | None,
+        account: Account | None,
+        block: BlockContext,
+    ) -> int:
         nonce = account.nonce if account else 0
         if transaction.nonce >= nonce + self._max_sender_transactions:
             raise InvalidTransaction(
@@ -106,7 +119,6 @@ class Mempool:
                 expected=f"{nonce} to {nonce + self._max_sender_transactions - 1}",
                 actual=transaction.nonce,
             )
-        sender = self._senders.get(transaction.sender)
         if sender is None:
             return nonce
         standing = sender.waiting.get(transaction.nonce)
@@ -126,13 +138,25 @@ class Mempool:
             )
         return nonce
 
-    def add(self, transaction: Transaction, block: BlockContext) -> None:
-        """Take in a transaction whose signature holds; raises InvalidTransaction."""
+    def add(
+        self,
+        transaction: Transaction,
+        block: BlockContext,
+        *,
+        validated_for: BlockContext | None = None,
+    ) -> None:
+        """Take in a transaction whose signature holds; raises InvalidTransaction.
+
+        Where `validate` let it pass for this very `block` before, only its place is looked at.
+        """
         if transaction.id in self._by_id:
             return
-        nonce = self.validate(transaction, block)
         account = transaction.sender
         sender = self._senders.get(account)
+        found = self._account(account, sender)
+        if validated_for is not block:
+            validate_admission(transaction, found, block)
+        nonce = self._validate_place(transaction, sender, found, block)
         standing = sender.waiting.get(transaction.nonce) if sender is not None else None
         grows = len(transaction.raw) - (len(standing.raw) if standing is not None else 0)
         if self.size_bytes + grows > self._max_bytes:
@@ -158,7 +182,7 @@ class Mempool:
             sender = self._senders.get(account)  # a builder pauses: it may have gone meanwhile
             if sender is None:
                 continue
-            found = read_account(self._state, account)
+            found = self._account(account, sender)
             first = None if found is None else sender.waiting.get(found.nonce)
             if first is not None:
                 yield first
@@ -176,8 +200,9 @@ class Mempool:
         """Tell whether anything may stand in the next block."""
         while self._ready:
             account = next(iter(self._ready))
-            found = read_account(self._state, account)
-            if found is not None and found.nonce in self._senders[account].waiting:
+            sender = self._senders[account]
+            found = self._account(account, sender)
+            if found is not None and found.nonce in sender.waiting:
                 return True
             del self._ready[account]
         return False
@@ -193,10 +218,22 @@ class Mempool:
         They were served: their turn comes after that of the others.
         """
         for account in senders:
-            nonce = self._prune_sender(account, block)
             self._ready.pop(account, None)
             sender = self._senders.get(account)
-            if sender is not None and nonce in sender.waiting:
+            if sender is None:
+                continue
+            found = self._account(account, sender)
+            if found is None or found.status != ACTIVE or block.parameters.gas_price_micro:
+                self._prune_sender(account, block)
+            else:  # the common case, in short
+                for item in list(sender.waiting.values()):
+                    if (
+                        item.nonce < found.nonce
+                        or item.expiry_height < block.height
+                        or item.key != found.key
+                    ):
+                        self._drop(item.id)
+            if found is not None and found.nonce in sender.waiting:
                 self._ready[account] = None
 
     def prune_some(self, block: BlockContext) -> None:
@@ -207,17 +244,26 @@ class Mempool:
             if self._to_prune:
                 self._prune_sender(self._to_prune.pop(), block)
 
-    def _prune_sender(self, account: bytes, block: BlockContext) -> int:
-        """Drop what is past of one sender; return its account's nonce."""
-        found = read_account(self._state, account)
+    def _prune_sender(self, account: bytes, block: BlockContext) -> None:
         sender = self._senders.get(account)
+        if sender is None:
+            return
+        found = self._account(account, sender)
+        for transaction in list(sender.waiting.values()):
+            try:
+                validate_admission(transaction, found, block)
+            except InvalidTransaction:
+                self._drop(transaction.id)
+
+    def _account(self, account: bytes, sender: _Sender | None) -> Account | None:
+        """Return the final state of an account; decoded once as long as it does not change."""
+        leaf = self._state.get(ACCOUNT_SPACE + account)
+        if sender is not None and leaf is sender.leaf:
+            return sender.account
+        found = None if leaf is None else decode_account(leaf)
         if sender is not None:
-            for transaction in list(sender.waiting.values()):
-                try:
-                    validate_admission(transaction, found, block)
-                except InvalidTransaction:
-                    self._drop(transaction.id)
-        return found.nonce if found is not None else 0
+            sender.leaf, sender.account = leaf, found
+        return found
 
     def _validate_replacement(
         self, standing: Transaction, transaction: Transaction, block: BlockContext

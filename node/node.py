@@ -378,6 +378,7 @@ class Node:
             "blocks_total": self._blocks,
             "transactions_total": self._transactions,
             "transactions_failed_total": self._failed_transactions,
+            "transactions_executed_total": self._driver.executed,
             "messages_refused_total": self._inbox.refused,
             "height": self.chain.height,
             "peers": len(self._peers.peers()),

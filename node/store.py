@@ -33,6 +33,7 @@ MARKER_NAME: Final = "blocks-were-here"
 CACHED_VALUES: Final = 16_384
 CACHED_PAGES: Final = 4_096
 MAX_RECEIPTS_BYTES: Final = 67_108_864
+_MISSING: Final = object()
 
 _STATE, _PAGE, _HEAD, _BODY, _RECEIPTS = b"s", b"t", b"h", b"b", b"r"
 _TRANSACTION, _BLOCK_ID, _HISTORY, _VALIDATORS, _PENDING, _META = b"x", b"d", b"u", b"w", b"p", b"M"
@@ -68,15 +69,13 @@ class _Recent:
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
 
-    def get(self, key: bytes) -> tuple[bool, bytes | None]:
-        young = self._young
-        if key in young:
-            return True, young[key]
-        if key in self._old:
-            value = self._old[key]
-            self.put(key, value)
-            return True, value
-        return False, None
+    def get(self, key: bytes) -> object:
+        value = self._young.get(key, _MISSING)
+        if value is _MISSING:
+            value = self._old.get(key, _MISSING)
+            if value is not _MISSING:
+                self.put(key, value)
+        return value
 
     def put(self, key: bytes, value: bytes | None) -> None:
         young = self._young
@@ -154,6 +153,7 @@ class Store:
                 paranoid_checks=True,
                 lru_cache_size=4 * 1024 * 1024,
                 write_buffer_size=4 * 1024 * 1024,
+                compression=None,
                 max_open_files=256,
             )
         except plyvel.IOError as error:
@@ -206,8 +206,8 @@ class Store:
         """Return the value of a state key after the last final block."""
         if key[0] in ORDERED_SPACES:
             return self._ordered.get(key)
-        found, value = self._values.get(key)
-        if not found:
+        value = self._values.get(key)
+        if value is _MISSING:
             value = self._get(_STATE + key)
             self._values.put(key, value)
         return value
@@ -225,8 +225,8 @@ class Store:
     def page(self, path: str) -> bytes | None:
         """Return a page of the final state tree."""
         key = path.encode("ascii")
-        found, value = self._pages.get(key)
-        if not found:
+        value = self._pages.get(key)
+        if value is _MISSING:
             value = self._get(_PAGE + key)
             self._pages.put(key, value)
         return value

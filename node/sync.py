@@ -16,7 +16,8 @@ from typing import Final
 from consensus.messages import CommitCertificate
 from node.block_pool import CompleteBlock
 from node.chain import Chain
-from node.driver import Driver, RestartEngine, SyncedInput
+from node.driver import Driver
+from node.driver_ports import RestartEngine, SyncedInput
 from node.ledger.block import MAX_HEADER_BYTES, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, validate_certificate
 from node.ledger.chain_rules import body_matches

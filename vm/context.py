@@ -108,6 +108,15 @@ class CallContext:
             if value is not None:
                 yield key, value
 
+    def first(self, start: bytes, end: bytes) -> tuple[bytes, bytes] | None:
+        """Return the first (key, value) in [start, end), at the price of a scan that far."""
+        self.charge(GAS_SCAN)
+        for key, value in self.state.walk(start, end):
+            self.charge(GAS_SCAN_STEP)
+            if value is not None:
+                return key, value
+        return None
+
     def emit(self, name: str, *values: Encodable) -> None:
         """Record that something happened, for receipts and those who follow events."""
         if len(self.events) >= MAX_EVENTS:
@@ -117,11 +126,12 @@ class CallContext:
                 expected=f"at most {MAX_EVENTS} events",
                 hint="Split it into several transactions.",
             )
-        size = 0
+        gas = GAS_EVENT + GAS_EVENT_VALUE * len(values)
         for value in values:
-            if isinstance(value, (bytes, str)):
-                size += len(value)
-        self.charge(GAS_EVENT + GAS_EVENT_VALUE * len(values) + GAS_BYTE * size)
+            kind = type(value)
+            if kind is bytes or kind is str:
+                gas += GAS_BYTE * len(value)  # type: ignore[arg-type]
+        self.charge(gas)
         self.events.append((self.module, name, values))
 
     def next_number(self, counter: str) -> int:

@@ -16,6 +16,7 @@ _HELP: Final[Mapping[str, str]] = {
     "syncs_total": "Synced writes to disk.",
     "blocks_total": "Blocks made final since the start.",
     "transactions_total": "Transactions made final since the start.",
+    "transactions_executed_total": "Transactions executed, also for blocks that were not taken.",
     "resident_anonymous_bytes": "Anonymous resident memory.",
     "loop_lag_us": "How late the event loop is, microseconds.",
     "api_requests_total": "Requests answered.",

@@ -16,7 +16,8 @@ MAX_RECEIPT_BYTES: Final = 1_048_576
 _FIELD_TYPES: Final = (int, int, bytes, str, int, int, tuple, tuple)
 
 
-@dataclass(frozen=True, slots=True)
+# mutable: nothing changes it, but there is one per transaction, and freezing doubles its cost
+@dataclass(slots=True)
 class Receipt:
     """The outcome of one transaction; of a due item where `transaction_id` is empty."""
 

@@ -161,17 +161,24 @@ def _update_slot(
 
 def page_hash(slots: list[bytes]) -> bytes:
     """Return the hash of a page with its 16 slots: two levels of the tree, 32 bytes."""
-    tops = b""
+    tops = TAG_STATE_NODE
     for start in (0, 4, 8, 12):
-        group = slots[start : start + 4]
-        filled = [slot for slot in group if slot]
-        if not filled:
+        first, second, third, fourth = slots[start : start + 4]
+        leaf = first or second or third or fourth
+        size = len(first) + len(second) + len(third) + len(fourth)
+        if not size:
             tops += EMPTY_HASH
-        elif len(filled) == 1 and len(filled[0]) == LEAF_BYTES:
-            tops += filled[0][:HASH_BYTES]
+        elif len(leaf) == LEAF_BYTES == size:
+            tops += leaf[:HASH_BYTES]
         else:
-            tops += node_hash(b"".join([slot[:HASH_BYTES] or EMPTY_HASH for slot in group]))
-    return node_hash(tops)
+            tops += sha256(
+                TAG_STATE_NODE
+                + (first[:HASH_BYTES] or EMPTY_HASH)
+                + (second[:HASH_BYTES] or EMPTY_HASH)
+                + (third[:HASH_BYTES] or EMPTY_HASH)
+                + (fourth[:HASH_BYTES] or EMPTY_HASH)
+            ).digest()
+    return sha256(tops).digest()
 
 
 def pack_page(slots: list[bytes]) -> bytes:

@@ -37,7 +37,8 @@ _FIELD_TYPES = (int, int, bytes, bytes, bytes, int, int, int, int, tuple, bytes)
 _SIGNATURE_TAIL = SIGNATURE_BYTES + 2
 
 
-@dataclass(frozen=True, slots=True)
+# mutable: nothing changes it, but there is one per transaction, and freezing doubles its cost
+@dataclass(slots=True)
 class Transaction:
     """A well-formed transaction; whether its signature and nonce hold is another question."""
 

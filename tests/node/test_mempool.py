@@ -162,6 +162,16 @@ def test_a_suspended_sender_is_refused_and_pruned() -> None:
     assert len(mempool) == 0
 
 
+def test_what_a_rotated_key_signed_is_pruned() -> None:
+    mempool, state = pool()
+    first = transaction(0, 0)
+    for item in (first, transaction(0, 1), transaction(0, 2)):
+        mempool.add(item, block())
+    state.accounts[sender_id(0)] = replace(state.accounts[sender_id(0)], key=bytes([1]) * 32)
+    commit(mempool, state, first)
+    assert (len(mempool), mempool.has_ready()) == (0, False)
+
+
 def test_one_sender_has_a_cap_in_number_and_bytes() -> None:
     mempool, _ = pool(max_sender_transactions=4)
     assert [code_of(mempool, transaction(0, nonce)) for nonce in range(5)] == [

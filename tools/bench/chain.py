@@ -22,6 +22,7 @@ from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
 SINGLES: Final = 40
 PACED_S: Final = 10.0
 TRAFFIC_SEED: Final = 1
+EXECUTED: Final = "transactions_executed_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class ChainFigures:
     """Disk syncs per height, largest of the validators."""
     signatures_checked: tuple[int, ...]
     """Signatures that each validator checked."""
+    executed_per_final: float
+    """Executions for each final transaction in the sustained run, mean of the validators."""
     failed: int
     """Transactions that are final with a failure code."""
     refused: dict[str, int]
@@ -94,6 +97,7 @@ async def _measure(
         note(f"signing {transactions} transactions")
         prepared = traffic.take(transactions)
         syncs = [await load.metric(node, "syncs_total") for node in range(len(urls))]
+        executed = -sum([await load.metric(n, EXECUTED) for n in range(len(urls))])
         first_height = max(load.finals[0].at_s, default=0)
         note("sustained run")
         before = load.finals[-1].transactions
@@ -105,6 +109,7 @@ async def _measure(
             await load.metric(node, "syncs_total") - before for node, before in enumerate(syncs)
         ]
         rate = (load.finals[-1].transactions - before) / seconds
+        executed += sum([await load.metric(n, EXECUTED) for n in range(len(urls))])
         memory = max(memory_bytes(node.mark) for node in network.nodes)
         note(f"{rate:.0f} a second; now at half of it")
         paced = traffic.take(int(rate / 2 * PACED_S))
@@ -126,6 +131,7 @@ async def _measure(
             signatures_checked=tuple(
                 [await load.metric(node, "signatures_checked_total") for node in range(len(urls))]
             ),
+            executed_per_final=round(executed / len(urls) / transactions, 2),
             failed=await load.metric(0, "transactions_failed_total"),
             refused=load.refused,
             heights=heights,

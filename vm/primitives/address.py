@@ -59,7 +59,7 @@ def decode_address(text: str) -> bytes:
 
 def check_name(text: str) -> bool:
     """Tell whether `text` is a name: 1 to 32 of the letters A-Z a-z 0-9 . _ -"""
-    return 1 <= len(text) <= NAME_MAX_LENGTH and all(letter in _NAME_LETTERS for letter in text)
+    return 1 <= len(text) <= NAME_MAX_LENGTH and _NAME_LETTERS.issuperset(text)
 
 
 def validate_name(text: str) -> str:

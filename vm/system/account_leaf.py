@@ -18,6 +18,7 @@ VERSION: Final = 1
 ACTIVE: Final = 0
 SUSPENDED: Final = 1
 REMOVED: Final = 2
+_LEAF_START: Final = bytes([0x9A, ACCOUNT_TYPE, VERSION])
 STATUS_NAMES: Final = ("active", "suspended", "removed")
 
 
@@ -121,10 +122,10 @@ def account_key(account: bytes) -> bytes:
 
 def decode_account(data: bytes) -> Account:
     """Return the account of a leaf's bytes."""
-    value = unpack_trusted(data)
-    if not isinstance(value, tuple) or value[:2] != (ACCOUNT_TYPE, VERSION):
+    # The leaf's own first bytes: an array of 10 items, type 10, version 1.
+    if data[:3] != _LEAF_START:
         raise InvariantViolation(f"not an account of this version: {data.hex()[:80]}")
-    return Account(*value[2:])  # type: ignore[arg-type]
+    return Account(*unpack_trusted(data)[2:])  # type: ignore[index, misc]
 
 
 def read_account(state: StateReader, account: bytes) -> Account | None:
