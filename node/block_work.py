@@ -129,6 +129,8 @@ class BlockWork:
                 return
 
     async def _build(self, order: _Order) -> None:
+        if not self._chain.may_propose(order.proposer):
+            return  # its role went in a block that is not final yet; the engine asks again
         building = self._chain.building(
             time_ms=self._clock_ms(), proposer=order.proposer, evidence=order.evidence
         )

@@ -79,6 +79,13 @@ class Chain:
         self._tip = tip
         self._next_context = self._make_context()
 
+    def may_propose(self, account: bytes) -> bool:
+        """Tell whether a block of this validator may stand on the tip."""
+        validators = self.validators
+        if self._tip is not None:
+            validators = read_validators(self._tip.executed.state)
+        return any(validator.account == account for validator in validators)
+
     def next_context(self) -> BlockContext:
         """Return the next block's context, as admission to the mempool sees it: one per tip."""
         return self._next_context

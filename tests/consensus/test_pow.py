@@ -100,6 +100,19 @@ def test_of_two_equal_branches_the_first_seen_is_kept() -> None:
     assert of(api.AdoptBranch, outputs) == [api.AdoptBranch(ROOT, (b"b", b"b2"))]
 
 
+def test_of_two_equal_branches_only_the_first_seen_is_checked() -> None:
+    chain = Chain()
+    assert chain.give(chain.block("a")) == [api.CheckBlock(b"a")]
+    assert chain.give(chain.block("b")) == []
+    chain.check("a")
+    assert chain.tip == "a"
+    # The second gets its turn if the first turns out to be invalid.
+    chain = Chain()
+    chain.give(chain.block("a"))
+    chain.give(chain.block("b"))
+    assert chain.check("a", valid=False) == [api.CheckBlock(b"b")]
+
+
 def test_the_heavier_branch_counts_not_the_longer() -> None:
     chain = Chain()
     # Each block on "a" came late, so that their difficulty falls; those on "b" came early.

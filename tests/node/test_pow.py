@@ -15,7 +15,7 @@ from node.api.server import ApiServer
 from node.facade import FinalBlock, UndecidedBlock
 from node.node import Node
 from node.wire import BLOCK, CompactBlock, encode_compact_block
-from tests.node.network import account_of, liar, node_identity, vote_key
+from tests.node.network import ROLES, account_of, liar, node_identity, vote_key
 from tests.node.pow_network import MARKET, PowNetwork, pow_network, sealed
 from vm.primitives.codec import unpack_trusted
 from vm.system.accounts import SUPPLY_KEY, read_account
@@ -250,6 +250,25 @@ def test_a_node_with_an_old_chain_does_not_mine_before_it_heard_of_others(tmp_pa
     asyncio.run(scenario())
 
 
+def test_who_lost_the_role_in_an_undecided_block_does_not_mine_on_it(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with pow_network(tmp_path, "V0", "V1") as net:
+            await net.open("V0")
+            node = await net.open("V1", peers=["V0"])
+            await net.until_connected("V0", "V1")
+            sealer = net.sealers["V1"]
+            await net.until(lambda: sealer.job is not None, what="a job for the miner")
+            prosumer = 1 << ROLES.index("prosumer")
+            change = ("members", "set_roles", (account_of("V1"), prosumer))
+            await net.accept("V0", net.next("V0", change))
+            await net.mine("V0", least=1)
+            await net.until_tip("V0", "V1")
+            await node._driver.settled()
+            assert node.engine_view().own_index is not None and sealer.job is None
+
+    asyncio.run(scenario())
+
+
 def test_a_node_that_was_away_joins_the_heaviest_chain(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with pow_network(tmp_path, "V0", "V1") as net:
@@ -258,6 +277,11 @@ def test_a_node_that_was_away_joins_the_heaviest_chain(tmp_path: Path) -> None:
             joiner = await net.open("V1", peers=["V0"])
             await net.until_tip("V0", "V1")
             await net.until_height(94)
+            # What is final is read from disk, not through layers that pile up.
+            layers, state = 0, node.undecided()[-1].executed.state
+            while state is not node.store:
+                layers, state = layers + 1, state.parent
+            assert layers == 6 + 1
             assert joiner.chain.header.state_root == node.chain.header.state_root
 
     asyncio.run(scenario())
