@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from consensus.work import encode_seal, proved_work
 from node.ledger.block import Header, with_seal
-from node.mine_worker import search
+from node.mine_worker import _Worker, search
 from node.miner import Miner, MinerFailure
 
 HEADER = Header(bytes(32), 7, 1_000, *([bytes(32)] * 9), 0, bytes(20), b"")
@@ -101,6 +102,20 @@ def test_a_cancelled_worker_uses_no_time_and_a_searching_one_its_share() -> None
             assert cpu_s(worker) - resting_s < 0.03
 
     asyncio.run(scenario())
+
+
+def test_a_slice_of_search_is_followed_by_its_rest() -> None:
+    worker = _Worker(20)
+    worker._data, worker._target = b"header", bytes(32)
+    began_s = time.process_time()
+    worker._search_slice()
+    used_s = time.process_time() - began_s
+    rest_s = worker._resting_until_s - time.monotonic()
+    assert used_s * 2 < rest_s < used_s * 5
+    greedy = _Worker(100)
+    greedy._data, greedy._target = b"header", bytes(32)
+    greedy._search_slice()
+    assert greedy._resting_until_s <= time.monotonic()
 
 
 def test_a_dead_worker_stops_the_node() -> None:

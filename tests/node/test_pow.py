@@ -18,6 +18,7 @@ from node.wire import BLOCK, CompactBlock, encode_compact_block
 from tests.node.network import ROLES, account_of, liar, node_identity, vote_key
 from tests.node.pow_network import MARKET, PowNetwork, pow_network, sealed
 from vm.primitives.codec import unpack_trusted
+from vm.primitives.merkle import merkle_root
 from vm.system.accounts import SUPPLY_KEY, read_account
 
 pytestmark = pytest.mark.network
@@ -94,7 +95,8 @@ def test_a_heavier_branch_undoes_a_trade_and_says_so(tmp_path: Path) -> None:
                 await net.mine("V0", least=3)
                 traded = snapshot(node)
                 undone_id = node.chain.tip.block_id().hex()
-                assert (await read(session, trade_url))["status"] == "included"
+                answer = await read(session, trade_url)
+                assert (answer["status"], answer["final"]) == ("included", False)
                 block = await read(session, f"{base}/blocks/{undone_id}")
                 assert (block["final"], block["transactions_count"]) == (False, 3)
                 told = [(await events.receive_json(timeout=5)) for _ in range(2)]
@@ -295,8 +297,10 @@ def test_too_little_work_is_refused_before_anything_costly(tmp_path: Path, fault
         ) as net:
             node = await net.open("V0")
             await net.mine("V0", 2)
+            named = (bytes(32),)
             header = replace(
                 node.chain.tip,
+                transactions_root=merkle_root(named),
                 parent=node.chain.tip.block_id(),
                 height=3,
                 time_ms=node.chain.tip.time_ms + 1,
@@ -308,7 +312,7 @@ def test_too_little_work_is_refused_before_anything_costly(tmp_path: Path, fault
             else:
                 header = sealed(replace(header, parent=bytes(32)), 8)
             # It names a transaction, so that a node that believed it would ask for it.
-            block = CompactBlock(header, b"", (), (bytes(32),))
+            block = CompactBlock(header, b"", (), named)
             checked = node.metrics()["signatures_checked_total"]
             async with liar(net, "V1", "V0") as peer:
                 peer.send("V0", BLOCK, encode_compact_block(block))
