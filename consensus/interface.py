@@ -10,7 +10,8 @@ the driver in `node/` gives it inputs one at a time and executes the outputs **i
   the one on disk needs no second sync.
 * Signatures and certificates are checked by the driver, against the validator set of the
   message's height, before the engine sees them. A message for the height after the current
-  one is checked against the current set; the engine drops it if that set then changes.
+  one is checked against the current set; the engine drops it if other validators or keys
+  then decide that height (other powers do not matter).
 
 `node/` picks the engine by name; all engines pass one conformance suite.
 """

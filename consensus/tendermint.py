@@ -297,7 +297,8 @@ class TendermintEngine(TendermintRules):
         elif event.timer is Timer.PREVOTE and in_round and rounds.step is Step.PREVOTE:
             self._vote(state, VoteKind.PRECOMMIT, NIL)  # lines 61 to 64
         elif event.timer is Timer.PRECOMMIT and in_round and rounds.step > Step.NEW_HEIGHT:
-            self._start_round(state, rounds.round + 1)  # lines 65 to 67
+            if state.committed is None:  # what is decided waits for its body, not for a round
+                self._start_round(state, rounds.round + 1)  # lines 65 to 67
         elif event.timer is Timer.INTERVAL:
             state.interval_over = True
             if state.has_work:

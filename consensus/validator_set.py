@@ -5,6 +5,7 @@ Quorums are integer comparisons: with at most f of the power dishonest and a tot
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from consensus.messages import CommitCertificate, EngineMisuse, Validator
 
@@ -42,6 +43,16 @@ class ValidatorSet:
     def __repr__(self) -> str:
         """Return a short description for error messages and transcripts."""
         return f"ValidatorSet({len(self.members)} validators, power {self.total_power})"
+
+    def has_same_signers(self, other: "ValidatorSet") -> bool:
+        """Return whether both sets hold the same validators in the same order, powers apart.
+
+        Then a message that was checked against one set holds in the other.
+        """
+        return len(self) == len(other) and all(
+            replace(mine, power=theirs.power) == theirs
+            for mine, theirs in zip(self.members, other.members, strict=True)
+        )
 
     def index_of(self, validator_id: bytes) -> int | None:
         """Return a validator's index, or None if it is no member."""

@@ -46,9 +46,9 @@ class WaitingRoom:
         return 0
 
     def leave(self, validators: ValidatorSet) -> list[BlockArrived | ProposalArrived | VoteArrived]:
-        """Return what was kept, blocks first; messages only if the set did not change."""
+        """Return what was kept, blocks first; messages only if the signers did not change."""
         kept: list[BlockArrived | ProposalArrived | VoteArrived] = list(self._blocks.values())
-        if validators == self._validators:
+        if validators.has_same_signers(self._validators):
             for index in sorted(self._messages):
                 kept.extend(self._messages[index])
         return kept

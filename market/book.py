@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, Protocol
 
+from market.records import Offer, interval_prefix
 from vm.overlay import INDEX_SPACE
 from vm.primitives.errors import CallError, InvariantViolation
 
@@ -126,6 +127,17 @@ def book_entry(price: int, sequence: int, offer_id: int, seller: bytes, bus: int
         + seller
         + bus.to_bytes(4, "big")
     )
+
+
+def offer_place(offer: Offer) -> BookPlace:
+    """Return where an offer stands."""
+    group = interval_prefix(offer.market.to_bytes(2, "big"), offer.interval)
+    return book_place(group, offer.bus, offer.seller)
+
+
+def offer_entry(offer: Offer, offer_id: int) -> bytes:
+    """Return an offer's entry, 48 bytes."""
+    return book_entry(offer.price_micro_per_kwh, offer.sequence, offer_id, offer.seller, offer.bus)
 
 
 def scan_book(ctx: IndexReader, group: bytes) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Final
 
-from market.book import book_entry, book_place, entry_offer_id, remove_offer, scan_book
+from market.book import entry_offer_id, offer_entry, offer_place, remove_offer, scan_book
 from market.intervals import end_ms, gate_ms
 from market.records import (
     GATE_MARK,
@@ -116,11 +116,7 @@ def _expire(
         account = accounts[offer.seller] = load_account(ctx, offer.seller)
     account.release_energy(offer.energy_milli_wh)
     ctx.delete(key)
-    remove_offer(
-        ctx,
-        book_place(interval_prefix(config.prefix, offer.interval), offer.bus, offer.seller),
-        book_entry(offer.price_micro_per_kwh, offer.sequence, offer_id, offer.seller, offer.bus),
-    )
+    remove_offer(ctx, offer_place(offer), offer_entry(offer, offer_id))
     ctx.emit("expire", config.name, offer.seller, offer_id, offer.interval, offer.energy_milli_wh)
 
 

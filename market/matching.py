@@ -30,6 +30,7 @@ from market.book import (
     SELLER_HEAD,
     SELLERS,
     best_key,
+    entry_offer_id,
     scan_after,
 )
 from market.capacity import Limit, Limits
@@ -116,7 +117,7 @@ class Candidate:
     @property
     def offer_id(self) -> int:
         """Number of the offer."""
-        return int.from_bytes(self.entry[16:24], "big")
+        return entry_offer_id(self.entry)
 
 
 class Fill(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from market.book import BookPlace, book_entry, book_place, insert_offer, remove_offer
+from market.book import insert_offer, offer_entry, offer_place, remove_offer
 from market.closing import CLOSE, clear_interval, close_interval, decode_payload, open_gate
 from market.intervals import validate_open
 from market.matching import Matching
@@ -37,7 +37,6 @@ from market.records import (
     decode_line,
     decode_market,
     decode_offer,
-    interval_prefix,
     line_key,
     market_key,
     offer_key,
@@ -126,7 +125,7 @@ class MarketModule(Module):
         save_account(ctx, ctx.caller, leaf)
         ctx.put(offer_key(number), offer.encode())
         most = config.max_offers_per_member
-        insert_offer(ctx, _place(offer), _entry(offer, number), most=most)
+        insert_offer(ctx, offer_place(offer), offer_entry(offer, number), most=most)
         ctx.emit("post", market, ctx.caller, number, interval, energy_milli_wh, price_micro_per_kwh)
         return number
 
@@ -171,11 +170,11 @@ class MarketModule(Module):
             offer.price_micro_per_kwh,
         )
         if queues_anew:
-            remove_offer(ctx, _place(offer), _entry(offer, offer_id))
+            remove_offer(ctx, offer_place(offer), offer_entry(offer, offer_id))
             offer.bus = bus
             offer.price_micro_per_kwh = price_micro_per_kwh
             offer.sequence = ctx.next_number("offer")
-            insert_offer(ctx, _place(offer), _entry(offer, offer_id))
+            insert_offer(ctx, offer_place(offer), offer_entry(offer, offer_id))
         offer.energy_milli_wh = energy_milli_wh
         ctx.put(offer_key(offer_id), offer.encode())
         ctx.emit(
@@ -362,7 +361,9 @@ class MarketModule(Module):
         """Write the entries of the order book and of the lists again from one leaf."""
         if key[:1] == OFFER_SPACE:
             offer = decode_offer(value)
-            insert_offer(ctx, _place(offer), _entry(offer, int.from_bytes(key[1:], "big")))
+            insert_offer(
+                ctx, offer_place(offer), offer_entry(offer, int.from_bytes(key[1:], "big"))
+            )
         elif key[:1] == USAGE_SPACE:
             ctx.put(USAGE_INDEX + key[1:], MARK)
         elif key[:2] == MARKET_SPACE:
@@ -472,14 +473,5 @@ def _withdraw(ctx: CallContext, config: MarketConfig, offer: Offer, offer_id: in
     leaf.release_energy(offer.energy_milli_wh)
     save_account(ctx, offer.seller, leaf)
     ctx.delete(offer_key(offer_id))
-    remove_offer(ctx, _place(offer), _entry(offer, offer_id))
+    remove_offer(ctx, offer_place(offer), offer_entry(offer, offer_id))
     ctx.emit("withdraw", config.name, offer.seller, offer_id, offer.interval, offer.energy_milli_wh)
-
-
-def _place(offer: Offer) -> BookPlace:
-    group = interval_prefix(offer.market.to_bytes(2, "big"), offer.interval)
-    return book_place(group, offer.bus, offer.seller)
-
-
-def _entry(offer: Offer, offer_id: int) -> bytes:
-    return book_entry(offer.price_micro_per_kwh, offer.sequence, offer_id, offer.seller, offer.bus)

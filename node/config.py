@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.ledger.proof_paths import TrustedBlock
 from node.p2p.certificates import NODE_KEY_BYTES
 from node.p2p.peers import PeerAddress
 from vm.primitives.errors import BitenergyError
+from vm.primitives.hashing import HASH_BYTES
 
 DEFAULT_MINING_PERCENT: Final = 25
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+FULL: Final = "full"
+LIGHT: Final = "light"
+MODES: Final = (FULL, LIGHT)
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "node": (
         "name",
@@ -23,6 +28,8 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "workers",
         "verify_synced_signatures",
         "mining_percent",
+        "mode",
+        "trust",
     ),
     "keys": ("node", "vote"),
     "p2p": ("listen", "peers"),
@@ -76,6 +83,10 @@ class NodeConfig:
     """Processes that check signatures; None for half the processors."""
     verify_synced_signatures: bool
     """Whether block sync checks every signature, or trusts the commit certificate for them."""
+    mode: str = FULL
+    """One of MODES: a light node keeps no chain and asks full nodes for proofs."""
+    trust: TrustedBlock | None = None
+    """The block with which a light node begins; None for genesis."""
     mining_percent: int = DEFAULT_MINING_PERCENT
     """How much of one core a validator's node uses to mine, under proof of work; 0 for nothing."""
 
@@ -99,6 +110,14 @@ def load_config(path: Path) -> NodeConfig:
                 raise ConfigError(f"unknown setting {table}.{name}", expected=", ".join(known))
     reader = _Reader(document, path.resolve().parent)
     vote_key = reader.text("keys", "vote", "")
+    mode = reader.text("node", "mode", FULL)
+    if mode not in MODES:
+        raise ConfigError("unknown mode", expected=", ".join(MODES), actual=mode)
+    if mode == LIGHT and vote_key:
+        raise ConfigError(
+            "a light node does not vote",
+            hint='Take `vote` out of [keys], or set mode = "full" in node.toml.',
+        )
     level = reader.text("node", "log", "info")
     if level not in LOG_LEVELS:
         raise ConfigError("unknown log level", expected=", ".join(LOG_LEVELS), actual=level)
@@ -116,6 +135,8 @@ def load_config(path: Path) -> NodeConfig:
         reader.texts("api", "origins"),
         reader.count("node", "workers"),
         reader.flag("node", "verify_synced_signatures", default=True),
+        mode,
+        parse_trust(trust) if (trust := reader.text("node", "trust", "")) else None,
         reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
     )
 
@@ -131,6 +152,20 @@ def parse_peer(text: str) -> PeerAddress:
         raise ConfigError("not a peer", expected="KEY@HOST:PORT, the key in 64 digits", actual=text)
     address = _address(where, "p2p.peers")
     return PeerAddress(node_key, address.host, address.port)
+
+
+def parse_trust(text: str) -> TrustedBlock:
+    """Return the block of `HEIGHT:ID`; raises ConfigError."""
+    height, _, digits = text.partition(":")
+    try:
+        block_id = bytes.fromhex(digits)
+    except ValueError:
+        block_id = b""
+    if not height.isdecimal() or len(height) > 18 or len(block_id) != HASH_BYTES:
+        raise ConfigError(
+            "not a trusted block", expected="HEIGHT:ID, the id in 64 digits", actual=text
+        )
+    return TrustedBlock(int(height), block_id)
 
 
 def _address(text: str, where: str) -> Address:

@@ -9,7 +9,7 @@ from node.ledger.chain_rules import Candidate
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from vm.system.members import MEMBER_SPACE, NODE_INDEX, read_member, read_node_registry
-from vm.system.validators import VALIDATORS_KEY, Validator
+from vm.system.validators import VALIDATORS_KEY, Validator, signers_of
 
 _SPACES = (MEMBER_SPACE, NODE_INDEX, VALIDATORS_KEY)
 _MARGIN_MS = 60_000
@@ -24,7 +24,7 @@ class Directory:
         self._guard = guard
         self._clock_ms = clock_ms
         self._joining = True
-        self._validators = chain.validators
+        self._signers = signers_of(chain.validators)
         self.validator_nodes: dict[bytes, bytes] = {}
         """Accounts of validators by the key of their node."""
         self.node_names: dict[bytes, str] = {}
@@ -35,8 +35,9 @@ class Directory:
         changes = candidate.executed.state.overlay.changes
         if self._joining != self._is_joining() or any(key.startswith(_SPACES) for key in changes):
             self.update(peers)
-        if self._chain.validators != self._validators:
-            self._validators = self._chain.validators
+        signers = signers_of(self._chain.validators)
+        if signers != self._signers:
+            self._signers = signers
             self._guard.forget_checked()
 
     def update(self, peers: PeerService) -> None:

@@ -11,12 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
 
 from consensus import interface as engine_io
 from consensus.interface import Engine, Output
 from consensus.messages import (
     CommitCertificate,
+    Evidence,
     Message,
     Proposal,
     SigningState,
@@ -35,9 +35,9 @@ from node.driver_ports import (
     RestartEngine,
     SyncedInput,
 )
+from node.evidence_pool import EvidencePool
 from node.ledger.certificate import (
     encode_certificate,
-    encode_evidence,
     encode_proposal,
     encode_vote,
 )
@@ -48,6 +48,7 @@ from node.undecided import UndecidedChain
 from node.wire import (
     BLOCK,
     CERTIFICATE,
+    EVIDENCE,
     PROPOSAL,
     STATUS,
     VOTE,
@@ -56,10 +57,9 @@ from node.wire import (
 )
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidBlock, InvariantViolation
+from vm.system.validators import signers_of
 
 _log = logging.getLogger("bitenergy.driver")
-
-MAX_EVIDENCE_KEPT: Final = 64
 
 
 QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote
@@ -99,7 +99,7 @@ class Driver:
         self._timers: dict[engine_io.Timer, asyncio.TimerHandle] = {}
         self._due: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[None] | None = None
-        self._evidence: dict[bytes, int] = {}
+        self.evidence = EvidencePool(chain)
         self._saved_pending: set[bytes] = set()
         self._syncing = False
         self._is_held = is_held
@@ -155,14 +155,11 @@ class Driver:
         """Tell the engine that there is something to put into a block."""
         self.feed(engine_io.WorkAvailable(self._clock_ms()))
 
-    def add_evidence(self, data: bytes, height: int) -> None:
-        """Keep evidence from `height` for a block of ours, unless it counted or expired."""
-        if data in self._evidence or len(self._evidence) >= MAX_EVIDENCE_KEPT:
-            return
-        if height > self._chain.height:
-            self._evidence[data] = height
-        elif self._chain.has_place_for(data):
-            self._evidence[data] = height
+    def add_evidence(self, evidence: Evidence) -> None:
+        """Keep evidence for a block of ours and tell peers of it, unless it counted or expired."""
+        data = self.evidence.add(evidence)
+        if data is not None:
+            self._network.broadcast(EVIDENCE, data)
             self.work_available()
 
     async def run(self) -> None:
@@ -232,15 +229,16 @@ class Driver:
             case engine_io.ScheduleTimeout():
                 self._schedule(output)
             case engine_io.BuildBlock(height, round_):
-                self._work.build(height, round_, self.account, list(self._evidence))
+                self._work.build(height, round_, self.account, self.evidence.ripe())
             case engine_io.CheckBlock(block_id):
                 self._work.check(block_id)
             case engine_io.Finalised():
                 await self._finalise(output)
             case engine_io.ReportEvidence(evidence):
-                height = evidence.first.height
-                self.add_evidence(encode_evidence(evidence), height)
-                _log.warning("a validator contradicted itself", extra={"height": height})
+                self.add_evidence(evidence)
+                _log.warning(
+                    "a validator contradicted itself", extra={"height": evidence.first.height}
+                )
             case engine_io.FetchBlock(block_id, sources):
                 self._network.fetch_block(block_id, sources)
             case engine_io.PeerBehind():
@@ -254,9 +252,7 @@ class Driver:
                     "state differs from the others'"
                 )
             case engine_io.ShareBlock(block_id):
-                block = self._pool.block(block_id)
-                if block is not None:
-                    self._emit(BLOCK, encode_compact_block(block.compact()), None)
+                self._send_block(block_id, None)
             case engine_io.SealBlock(block_id, work):
                 self._stacked().seal(block_id, work, self.feed)
             case engine_io.AdoptBranch(ancestor, block_ids):
@@ -288,9 +284,7 @@ class Driver:
     def _send_message(self, message: Message, peer: bytes | None) -> None:
         match message:
             case Proposal():
-                block = self._pool.block(message.block_id)
-                if block is not None:
-                    self._emit(BLOCK, encode_compact_block(block.compact()), peer)
+                self._send_block(message.block_id, peer)
                 self._emit(PROPOSAL, encode_proposal(message), peer)
             case Vote():
                 self._emit(VOTE, encode_vote(message), peer)
@@ -298,6 +292,11 @@ class Driver:
                 self._emit(STATUS, encode_status(message), peer)
             case CommitCertificate():
                 self._emit(CERTIFICATE, encode_certificate(message), peer)
+
+    def _send_block(self, block_id: bytes, peer: bytes | None) -> None:
+        block = self._pool.block(block_id)
+        if block is not None:
+            self._emit(BLOCK, encode_compact_block(block.compact()), peer)
 
     def _emit(self, kind: int, payload: bytes, peer: bytes | None) -> None:
         if peer is None:
@@ -326,8 +325,7 @@ class Driver:
             self._due.cancel()
             self._due = None
         due_ms = self._chain.next_due_ms
-        height = self._chain.height
-        if self._mempool.has_ready() or any(at <= height for at in self._evidence.values()):
+        if self._mempool.has_ready() or self.evidence.ripe():
             self.work_available()
         elif due_ms is not None:
             delay_ms = max(0, due_ms - self._clock_ms())
@@ -393,22 +391,18 @@ class Driver:
     async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
         self._cancel_timers()
         self._work.cancel()
-        validators = self._chain.validators
+        signers = signers_of(self._chain.validators)
         keep = () if self._undecided is None else self._undecided.ids()
         await self._in_thread(partial(self._chain.write, candidate, certificate, keep))
         self._chain.advance(candidate, certificate)
-        if self._chain.validators != validators:
+        if signers_of(self._chain.validators) != signers:
             self._forget_messages()
         context = self._chain.next_context()
         self._mempool.remove(candidate.transactions)
         senders = dict.fromkeys(transaction.sender for transaction in candidate.transactions)
         self._mempool.prune(list(senders), context)
         self._mempool.prune_some(context)
-        self._evidence = {
-            data: height
-            for data, height in self._evidence.items()
-            if height > self._chain.height or self._chain.has_place_for(data)
-        }
+        self.evidence.prune()
         self._pool.forget(candidate.header.height)
         self._saved_pending.clear()
         self._on_final(candidate)

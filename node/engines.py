@@ -8,6 +8,7 @@ from typing import Final
 
 from consensus.interface import Engine, EngineConfig
 from consensus.poa import PoaEngine
+from consensus.pos import PosEngine
 from consensus.pow import PowEngine
 from consensus.work import MAX_DIFFICULTY, WorkRules
 from node.ledger.genesis import Genesis
@@ -27,6 +28,7 @@ def _make_pow(genesis: Genesis, config: EngineConfig, account: bytes | None) -> 
 
 ENGINES: Final[Mapping[str, tuple[_Maker, tuple[str, ...]]]] = {
     "poa": (lambda _, config, account: PoaEngine(config, account), ()),
+    "pos": (lambda _, config, account: PosEngine(config, account), ()),
     "pow": (_make_pow, _WORK),
 }
 """How each engine is made, and which parameters it has beside the timing of all."""

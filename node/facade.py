@@ -12,20 +12,9 @@ from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction
 from node.store import Store
+from node.submission import Submission
 from vm.parameters import ChainParameters
 from vm.runtime import Runtime
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What became of a submitted transaction at the door."""
-
-    transaction_id: bytes
-    """Its id, 32 bytes; empty where the bytes are no transaction."""
-    code: str
-    """Empty if it waits in the mempool now, else why not."""
-    message: str
-    """The reason in words; empty if it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from typing import Final
 
 from node.engines import make_engine
 from node.ledger.genesis import Genesis, decode_genesis
-from node.p2p.certificates import verify_node_proof
 from vm.parameters import decode_parameters
 from vm.primitives.codec import Value, decode, encode
-from vm.primitives.errors import BitenergyError, DecodeError, InvalidGenesis
+from vm.primitives.errors import BitenergyError, DecodeError
 
 SHORT_FORM_NAME: Final = "genesis.short"
 SHORT_FORM_TYPE: Final = 60
@@ -48,21 +47,8 @@ def load_genesis(path: Path, data: Path) -> Genesis:
         if known is not None:
             return known
     genesis = decode_genesis(document)
-    validate_node_proofs(genesis)
     make_engine(genesis, genesis.parameters, None)  # refused before anything is written
     return genesis
-
-
-def validate_node_proofs(genesis: Genesis) -> None:
-    """Raise InvalidGenesis unless each member's node key comes with a proof of its holder."""
-    for entry in genesis.members:
-        found = entry.member
-        if found.node_key and not verify_node_proof(found.node_key, found.node_proof):
-            raise InvalidGenesis(
-                f"member {found.name!r}: the proof of the node key is wrong",
-                actual=found.node_proof,
-                hint="`bitenergy node keys` shows both on the member's machine.",
-            )
 
 
 def save_short_form(path: Path, data: Path, genesis: Genesis) -> None:

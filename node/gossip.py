@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from node.chain import Chain
-from node.facade import Submission
 from node.ledger.transaction import Transaction, decode_transaction
 from node.mempool import Mempool
 from node.p2p.service import PeerService
+from node.submission import Submission
 from node.verifier import Verifier, VerifierFailure
 from node.wire import (
     ANNOUNCE,

@@ -25,6 +25,8 @@ from node.ledger.certificate import (
     verify_message,
 )
 from node.ledger.transaction import Transaction
+from node.light_service import LightService
+from node.light_wire import ASK, GET_HEADERS, LIGHT
 from node.mempool import Mempool
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer
@@ -99,13 +101,19 @@ class Inbox:
         self.refused = 0
 
     def connect(
-        self, peers: PeerService, driver: Driver, gossip: TransactionGossip, sync: BlockSync
+        self,
+        peers: PeerService,
+        driver: Driver,
+        gossip: TransactionGossip,
+        sync: BlockSync,
+        light: LightService,
     ) -> None:
         """Take the parts that need the inbox themselves."""
         self._peers = peers
         self._driver = driver
         self._gossip = gossip
         self._sync = sync
+        self._light = light
 
     # --- the driver's network ----------------------------------------------------------------
 
@@ -167,7 +175,15 @@ class Inbox:
         self._sync.peer_height(peer.key, peer.height)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
         self._gossip.announce_to(peer.key)
+        self._tell_evidence(peer.key, peer.height)
         self.consider_release()
+
+    def _tell_evidence(self, peer: bytes, height: int) -> None:
+        """Tell a peer of what waits for a block; it takes what is of final heights of its own."""
+        waiting = self._driver.evidence.ripe(up_to=height)
+        if waiting and self._guard.may_ask(peer):
+            for data in waiting:
+                self._peers.send(peer, EVIDENCE, data)
 
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
@@ -328,6 +344,8 @@ class Inbox:
         height = evidence.first.height
         if height > self._chain.height or self._guard.was_checked(payload):
             return
+        if self._driver.evidence.holds(evidence):
+            return
         validators = self._chain.store.validators_at(height)
         if validators is None:
             return
@@ -335,10 +353,12 @@ class Inbox:
             if not verify_message(self._chain.genesis.digest, message, validators):
                 raise InvalidInput("a signature of the evidence is wrong")
         self._guard.note_checked(payload)
-        self._driver.add_evidence(payload, height)
+        self._driver.add_evidence(evidence)
 
     def _on_height(self, peer: bytes, payload: bytes) -> None:
-        self._sync.peer_height(peer, decode_height(payload))
+        height = decode_height(payload)
+        self._sync.peer_height(peer, height)
+        self._tell_evidence(peer, height)
         self.consider_release()
 
     def _concerns(self, message: Vote | Proposal) -> bool:
@@ -374,7 +394,8 @@ class Inbox:
     def _relay(self, kind: int, payload: bytes, source: bytes) -> None:
         """Hand on to those who are no validators' nodes: validators' nodes reach one another."""
         for peer in self._peers.peers():
-            if peer.key != source and peer.key not in self._directory.validator_nodes:
+            is_validator = peer.key in self._directory.validator_nodes
+            if peer.key != source and not is_validator and not self._peers.is_quiet(peer.key):
                 self._peers.send(peer.key, kind, payload)
 
 
@@ -392,4 +413,7 @@ _HANDLERS: Mapping[int, Callable[[Inbox, bytes, bytes], None]] = {
     BLOCKS: Inbox._on_blocks,
     EVIDENCE: Inbox._on_evidence,
     HEIGHT: Inbox._on_height,
+    LIGHT: lambda inbox, peer, payload: inbox._light.on_light(peer, payload),
+    GET_HEADERS: lambda inbox, peer, payload: inbox._light.on_get_headers(peer, payload),
+    ASK: lambda inbox, peer, payload: inbox._light.on_ask(peer, payload),
 }

@@ -7,7 +7,9 @@ from vm.module import Module
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
 from vm.system.block_reward import BlockRewardModule
+from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
+from vm.system.staking import StakingModule
 
 
 def make_runtime(roles: tuple[str, ...]) -> Runtime:
@@ -15,6 +17,8 @@ def make_runtime(roles: tuple[str, ...]) -> Runtime:
     modules: list[Module] = [
         AccountsModule(),
         MembersModule(roles),
+        IncentivesModule(),
+        StakingModule(roles),
         MarketModule(),
         BlockRewardModule(),
     ]

@@ -26,7 +26,6 @@ from node.facade import (
     MempoolInfo,
     PeerInfo,
     Reorganisation,
-    Submission,
     UndecidedBlock,
 )
 from node.followers import Follower, Followers
@@ -37,6 +36,8 @@ from node.ledger.block import Body, Header
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
+from node.light_service import LightService
+from node.light_wire import LIGHT_KINDS
 from node.mempool import MAX_BYTES, Mempool
 from node.miner import Miner, Sealer
 from node.modules import make_runtime
@@ -46,6 +47,7 @@ from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from node.signer import Signer
 from node.store import Store
+from node.submission import Submission
 from node.sync import BlockSync
 from node.undecided import UndecidedChain
 from node.verifier import Verifier
@@ -118,7 +120,7 @@ class Node:
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *LIGHT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
             random=Random(),
@@ -126,7 +128,8 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync)
+        light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
+        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, light)
         self._followers = Followers()
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = loop.create_future()
@@ -293,7 +296,7 @@ class Node:
     def _tell_height(self) -> None:
         self._telling = None
         self._height_told_s = asyncio.get_running_loop().time()
-        self._peers.broadcast(HEIGHT, encode_height(self.chain.height))
+        self._peers.broadcast(HEIGHT, encode_height(self.chain.height), also_quiet=True)
 
     # --- NodeFacade --------------------------------------------------------------------------
 

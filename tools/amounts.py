@@ -1,8 +1,8 @@
 """Amounts as people write them, to and from the integers of the chain, without rounding.
 
 Energy is written `6kWh`, `0.5 MWh`, `250Wh`; money and prices `9.82` (tokens, which are cents in
-the published cases; a price is per kWh); power `5kW`. What an integer of base units cannot hold
-exactly is refused, never rounded.
+the published cases; a price is per kWh). What an integer of base units cannot hold exactly is
+refused, never rounded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ MAX_TEXT_LENGTH: Final = 64
 # Powers of ten from each unit to the base unit. The small m and the capital M differ by a factor
 # of a thousand million, so prefixes are never guessed from the wrong case.
 _ENERGY_UNITS: Final = {"mWh": 0, "Wh": 3, "kWh": 6, "MWh": 9, "GWh": 12}
-_POWER_UNITS: Final = {"W": 0, "kW": 3, "MW": 6, "GW": 9}
 _TOKEN_UNITS: Final = {
     "": 6, "token": 6, "tokens": 6, "cent": 6, "cents": 6, "ct": 6, "micro": 0
 }  # fmt: skip
@@ -63,11 +62,6 @@ def parse_price(text: str) -> int:
     return _parse(text, _PRICE_UNITS, "a price per kWh", "9.82", "a millionth of a token per kWh")
 
 
-def parse_power(text: str) -> int:
-    """Return the watts that `text` names, for example 5_000 for `5kW`. Raises InvalidAmount."""
-    return _parse(text, _POWER_UNITS, "power", "5kW or 800W", "a watt")
-
-
 def format_tokens(micro: int, min_decimals: int = 2) -> str:
     """Return micro-tokens as tokens: the shortest exact decimal of at least `min_decimals`.
 
@@ -82,18 +76,6 @@ def format_kwh(milli_wh: int, min_decimals: int = 1) -> str:
     58_000_000 is `58.0`; 1 is `0.000001`.
     """
     return format_decimal(milli_wh, MILLI_WH_PER_KWH_DIGITS, min_decimals=min_decimals)
-
-
-def format_price(micro_per_kwh: int, min_decimals: int = 2) -> str:
-    """Return a price in micro-tokens per kWh as tokens per kWh, exactly."""
-    return format_decimal(micro_per_kwh, MICRO_PER_TOKEN_DIGITS, min_decimals=min_decimals)
-
-
-def format_power(watts: int) -> str:
-    """Return watts with their unit, in kW where that is shorter to read: `5.2kW`, `800W`."""
-    if abs(watts) < 1000:
-        return f"{watts}W"
-    return format_decimal(watts, 3) + "kW"
 
 
 def _parse(text: str, units: Mapping[str, int], what: str, example: str, base: str) -> int:
@@ -130,7 +112,7 @@ def _power_of_ten(unit: str, units: Mapping[str, int], text: str, example: str) 
         f"unknown unit {unit}",
         expected="one of " + ", ".join(name for name in units if name),
         hint="A small m is a thousandth and a capital M a million."
-        if unit.lower() in ("mwh", "mw")
+        if unit.lower() == "mwh"
         else f"Write for example {example}.",
     )
 

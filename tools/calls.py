@@ -134,6 +134,36 @@ def mint_energy(to: bytes, energy_milli_wh: int) -> Call:
     return "accounts", "mint_energy", (to, _positive(energy_milli_wh, "energy"))
 
 
+def bond(amount_micro: int) -> Call:
+    """Put the caller's own stake, in micro-units, behind the caller as a validator."""
+    return "staking", "bond", (_positive(amount_micro, "stake"),)
+
+
+def delegate(validator: bytes, amount_micro: int) -> Call:
+    """Put the caller's stake behind a validator."""
+    return "staking", "delegate", (validator, _positive(amount_micro, "stake"))
+
+
+def unbond(validator: bytes, amount_micro: int) -> Call:
+    """Take the caller's stake back from a validator."""
+    return "staking", "unbond", (validator, _positive(amount_micro, "stake"))
+
+
+def withdraw_rewards(validator: bytes) -> Call:
+    """Draw what the caller's stake behind a validator earned."""
+    return "staking", "withdraw", (validator,)
+
+
+def set_commission(percent: int) -> Call:
+    """Keep a part of the rewards of the stake behind the caller."""
+    return "staking", "set_commission", (percent,)
+
+
+def grant_points(to: bytes, amount_micro: int) -> Call:
+    """Grant a member points for what it did for the grid; for operators."""
+    return "incentives", "grant", (to, _positive(amount_micro, "grant"))
+
+
 def _positive(amount: int, what: str) -> int:
     if amount <= 0:
         raise InvalidInput(

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "buy": ("buy", "Buy energy, cheapest first."),
     "market": ("market", "The order book, trades and lines of a market."),
     "member": ("member", "The registry of members."),
+    "stake": ("stake", "Stake behind validators, and what it earns."),
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),

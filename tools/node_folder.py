@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.config import FULL
 from node.keyfile import generate_seed, load_key, read_key_file, save_plain_key
 from node.p2p.certificates import make_certificate
 from node.p2p.peers import PeerAddress
@@ -55,6 +56,10 @@ class NodeSettings:
     """Whether the node has a vote key."""
     peers: tuple[PeerAddress, ...]
     """Whom it connects to on its own."""
+    mode: str = FULL
+    """`full`, or `light` for a node that keeps no chain."""
+    trust: str = ""
+    """HEIGHT:ID of the block with which a light node begins; empty for genesis."""
 
 
 def create_keys(folder: Path, *, votes: bool) -> NodeIdentity:
@@ -102,6 +107,8 @@ def config_text(settings: NodeSettings) -> str:
         'data = "data"',
         "# debug, info, warning or error",
         'log = "info"',
+        *([f"mode = {_quoted(settings.mode)}"] if settings.mode != FULL else []),
+        *([f"trust = {_quoted(settings.trust)}"] if settings.trust else []),
         "# Percent of one core that a validator mines with under proof of work; 0 for none.",
         "# mining_percent = 25",
         "",

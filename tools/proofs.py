@@ -2,7 +2,7 @@
 
 The trust begins at the network's pinned genesis hash: the genesis file that has this hash names
 the first validators; each later set was named by a header that the set before it signed. The
-node only carries the bytes from which all this is checked.
+node only carries the bytes from which all this is checked. A proof's file holds those headers too.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from node.ledger.block import Header
+from node.ledger.block import Header, decode_header
 from node.ledger.certificate import decode_certificate
 from node.ledger.genesis import Genesis, decode_genesis
-from node.ledger.proofs import (
-    MAX_ACCOUNT_PROOF_BYTES,
-    Finality,
-    decode_account_proof,
-    validate_account_proof,
-    validate_finality,
+from node.ledger.proof_paths import (
+    MAX_PROOF_FILE_BYTES,
+    MAX_STEPS,
+    FollowedProof,
+    Trust,
+    decode_proof,
+    validate_proof,
 )
+from node.ledger.proofs import AccountProof, Finality, TransactionProof
+from node.ledger.receipt import Receipt, decode_receipt
+from node.ledger.transaction import Transaction, decode_transaction
 from tools.client import base64_field
 from tools.errors import ToolError
 from tools.session import Session
@@ -31,7 +35,7 @@ from vm.primitives.errors import InvalidProof
 from vm.system.accounts import STATUS_NAMES, Account, account_key, decode_account
 from vm.system.members import NAME_SPACE
 
-MAX_SET_CHANGES: Final = 10_000
+FIRST_CERTIFIED_HEIGHT: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +43,35 @@ class FetchedProof:
     """What a node hands out when it is asked for an account's proof."""
 
     account: bytes
-    """Canonical bytes of the proof of the account's leaf."""
+    """Bytes of the proof of the account's leaf, as its file holds them."""
     name: bytes
-    """Canonical bytes of the proof of the name's leaf; empty if the node gave none."""
+    """Bytes of the proof of the name's leaf; empty if the node gave none."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTransaction:
+    """A final transaction as the network's validators signed it."""
+
+    transaction: Transaction
+    """What was asked for."""
+    receipt: Receipt
+    """What became of it."""
+    header: Header
+    """The header of its block."""
+    signers: int
+    """How many validators signed the block."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return what was proved, in short; `tx show` tells the rest."""
+        return {
+            "id": self.transaction.id.hex(),
+            "code": self.receipt.code,
+            "sender": encode_address(self.transaction.sender),
+            "height": self.header.height,
+            "time_ms": self.header.time_ms,
+            "block_id": self.header.block_id().hex(),
+            "signers": self.signers,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +117,65 @@ class VerifiedAccount:
         return found
 
 
-def fetch_account_proof(session: Session, who: str) -> FetchedProof:
-    """Return the proof of the account of `who` as the node gives it; nothing is verified."""
+def fetch_account_proof(session: Session, who: str, *, begin: int | None = None) -> FetchedProof:
+    """Return the proof of the account of `who` as the node gives it; nothing is verified.
+
+    It leads there from genesis, or from the block at the height `begin`.
+    """
     wallet = session.wallet
     asked = encode_address(wallet.describe(who).account) if who in wallet.names() else who
     answer = session.client().get(f"/proofs/account/{quote(asked, safe='')}")
-    name = base64_field(answer, "name_proof") if answer.get("name_proof") else b""
-    return FetchedProof(base64_field(answer, "proof"), name)
+    proof = decode_proof(base64_field(answer, "proof")).proof
+    steps = _collect_steps(session, proof.finality, begin)
+    name = b""
+    if answer.get("name_proof"):
+        inner = decode_proof(base64_field(answer, "name_proof")).proof
+        name = FollowedProof(steps, inner).encode()
+    return FetchedProof(FollowedProof(steps, proof).encode(), name)
 
 
-def load_proof(path: Path) -> FetchedProof:
-    """Return the account's proof that an earlier command kept in `path`; raises ToolError."""
+def fetch_transaction_proof(
+    session: Session, transaction_id: str, *, begin: int | None = None
+) -> bytes:
+    """Return the proof of a final transaction as the node gives it; nothing is verified."""
+    answer = session.client().get(f"/proofs/transaction/{transaction_id}")
+    proof = decode_proof(base64_field(answer, "proof")).proof
+    return FollowedProof(_collect_steps(session, proof.finality, begin), proof).encode()
+
+
+def load_proof(path: Path) -> bytes:
+    """Return the proof that an earlier command kept in `path`."""
     with path.open("rb") as handle:
-        data = handle.read(MAX_ACCOUNT_PROOF_BYTES + 1)
-    return FetchedProof(data, b"")
+        return handle.read(MAX_PROOF_FILE_BYTES + 1)
+
+
+def verify_transaction_proof(
+    session: Session,
+    data: bytes,
+    transaction_id: str,
+    *,
+    genesis_file: Path | None = None,
+    offline: bool = False,
+) -> VerifiedTransaction:
+    """Return the transaction that the proof shows; raises InvalidProof, DecodeError or ToolError.
+
+    `genesis_file` is read instead of asking the node; with `offline` no node is asked at all.
+    """
+    genesis = _pinned_genesis(session, genesis_file, offline=offline)
+    header = validate_proof(decode_proof(data), _trust(genesis))
+    proof = decode_proof(data).proof
+    if not isinstance(proof, TransactionProof):
+        raise InvalidProof("the proof is of an account, not of a transaction")
+    transaction = decode_transaction(proof.transaction)
+    if transaction.id.hex() != transaction_id:
+        raise InvalidProof(
+            "the proof is of another transaction",
+            expected=transaction_id,
+            actual=transaction.id,
+            hint="The node answered with another transaction's proof: do not trust it.",
+        )
+    signers = len(decode_certificate(proof.finality.certificate).signatures)
+    return VerifiedTransaction(transaction, decode_receipt(proof.receipt), header, signers)
 
 
 def verify_account_proof(
@@ -116,12 +191,10 @@ def verify_account_proof(
     `genesis_file` is read instead of asking the node; with `offline` no node is asked at all.
     """
     genesis = _pinned_genesis(session, genesis_file, offline=offline)
-    proof = decode_account_proof(fetched.account)
-    validators = _Trust(session, genesis, offline=offline).validators_for(proof.finality)
-    header = validate_account_proof(proof, genesis=genesis.digest, validators=validators)
+    proof, header = _validate_state(fetched.account, genesis)
     account, proved = _account_meant(session, genesis, who), True
     if account is None:
-        account, proved = _account_named(session, genesis, fetched.name, who), bool(fetched.name)
+        account, proved = _account_named(genesis, fetched.name, who), bool(fetched.name)
     if account is None:
         account = proof.key[1:]
     if proof.key != account_key(account) or len(account) != 20:
@@ -151,64 +224,77 @@ def first_validators(genesis: Genesis) -> bytes:
     return build_genesis(make_runtime(genesis.roles), genesis).header.next_validators
 
 
-class _Trust:
-    """The validators that follow from genesis, step by step as far as a proof needs."""
+def _trust(genesis: Genesis) -> Trust:
+    return Trust(genesis.digest, first_validators(genesis), FIRST_CERTIFIED_HEIGHT)
 
-    def __init__(self, session: Session, genesis: Genesis, *, offline: bool) -> None:
-        self._session = session
-        self._genesis = genesis
-        self._offline = offline
-        self._validators = first_validators(genesis)
-        self._height = 1
-        """A height that the trusted set decided."""
 
-    def validators_for(self, finality: Finality) -> bytes:
-        """Return the hash of the set that may decide the header; raises InvalidProof."""
-        # Not believed yet: it says only how far the trust must be carried.
-        claimed = _header_of(finality)
-        for _ in range(MAX_SET_CHANGES):
-            if claimed.validators == self._validators or claimed.height <= self._height:
-                return self._validators
-            if self._offline:
-                raise InvalidProof(
-                    "the validators have changed since genesis, which cannot be followed offline",
-                    hint="Leave --offline away: the changes are fetched, and checked.",
-                )
-            self._step(claimed.height)
-        raise InvalidProof("the validators changed too often to follow", expected=MAX_SET_CHANGES)
+def _validate_state(data: bytes, genesis: Genesis) -> tuple[AccountProof, Header]:
+    followed = decode_proof(data)
+    header = validate_proof(followed, _trust(genesis))
+    if not isinstance(followed.proof, AccountProof):
+        raise InvalidProof("the proof is of a transaction, not of an account")
+    return followed.proof, header
 
-    def _step(self, height: int) -> None:
-        """Carry the trust over the next change of the set, which lies below `height`."""
-        low, high = self._height, height
-        while high - low > 1:
-            middle = (low + high) // 2
-            if _header_of(self._fetch(middle)).validators == self._validators:
-                low = middle
-            else:
-                high = middle
-        header = validate_finality(
-            self._fetch(low), genesis=self._genesis.digest, validators=self._validators
+
+def _collect_steps(session: Session, finality: Finality, begin: int | None) -> tuple[Finality, ...]:
+    """Return the node's headers from genesis, or the block at `begin`, to a proof's validators.
+
+    Nothing of it is believed: whoever checks the proof checks the steps. Raises InvalidProof where
+    they cannot lead anywhere.
+    """
+    last = decode_header(finality.header)
+    if begin == last.height:
+        return ()  # the proof begins at the trusted block itself
+    if begin is not None and begin > last.height:
+        raise ToolError(
+            "the proof cannot begin behind its own block",
+            expected=f"at most {last.height}",
+            actual=begin,
+            code="usage",
         )
-        if header.height != low or header.next_validators == self._validators:
-            raise InvalidProof(
-                "the node's headers contradict each other on who validates",
-                hint="Ask another node with --node.",
-            )
-        self._validators, self._height = header.next_validators, low + 1
+    steps: list[Finality] = []
+    if begin is None:
+        low = min(FIRST_CERTIFIED_HEIGHT, last.height)
+        current = decode_header(_fetch_header(session, low).header).validators
+    else:
+        low = begin + 1
+        first = _fetch_header(session, begin).header
+        steps.append(Finality(first, b"", b""))
+        current = decode_header(first).next_validators
+    while current != last.validators:
+        if len(steps) >= MAX_STEPS:
+            raise InvalidProof("the validators changed too often to follow", expected=MAX_STEPS)
+        low, step = _last_of_set(session, low, last.height, current)
+        steps.append(step)
+        low, current = low + 1, decode_header(step.header).next_validators
+    return tuple(steps)
 
-    def _fetch(self, height: int) -> Finality:
-        answer = self._session.client().get(f"/headers/{height}")
-        return Finality(
-            base64_field(answer, "header"),
-            base64_field(answer, "certificate"),
-            base64_field(answer, "validators"),
+
+def _last_of_set(session: Session, low: int, high: int, current: bytes) -> tuple[int, Finality]:
+    """Return where, from `low` to below `high`, the set `current` ends, and the header there."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        if decode_header(_fetch_header(session, middle).header).validators == current:
+            low = middle
+        else:
+            high = middle
+    step = _fetch_header(session, low)
+    header = decode_header(step.header)
+    if header.validators != current or header.next_validators == current:
+        raise InvalidProof(
+            "the node's headers contradict each other on who validates",
+            hint="Ask another node with --node.",
         )
+    return low, step
 
 
-def _header_of(finality: Finality) -> Header:
-    from node.ledger.block import decode_header
-
-    return decode_header(finality.header)
+def _fetch_header(session: Session, height: int) -> Finality:
+    answer = session.client().get(f"/headers/{height}")
+    return Finality(
+        base64_field(answer, "header"),
+        base64_field(answer, "certificate"),
+        base64_field(answer, "validators"),
+    )
 
 
 def _account_meant(session: Session, genesis: Genesis, who: str) -> bytes | None:
@@ -224,13 +310,11 @@ def _account_meant(session: Session, genesis: Genesis, who: str) -> bytes | None
     return None
 
 
-def _account_named(session: Session, genesis: Genesis, data: bytes, who: str) -> bytes | None:
+def _account_named(genesis: Genesis, data: bytes, who: str) -> bytes | None:
     """Return the account that a proof of the name's leaf shows; None without such a proof."""
     if not data:
         return None
-    proof = decode_account_proof(data)
-    validators = _Trust(session, genesis, offline=False).validators_for(proof.finality)
-    validate_account_proof(proof, genesis=genesis.digest, validators=validators)
+    proof, _ = _validate_state(data, genesis)
     if proof.key != NAME_SPACE + who.encode() or proof.value is None:
         raise InvalidProof(f"the proof is not of the name {who}", actual=proof.key)
     return proof.value

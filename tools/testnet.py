@@ -22,6 +22,7 @@ from typing import Final
 from node.keyfile import generate_seed, save_plain_key
 from node.ledger.genesis import decode_genesis
 from node.p2p.peers import PeerAddress
+from tools.engine_choice import choose_engine
 from tools.errors import Json, NodeTimeout, ToolError
 from tools.node_folder import (
     CONFIG_FILE,
@@ -52,17 +53,16 @@ HOME_FOLDER: Final = "home"
 LOG_FILE: Final = "node.log"
 PID_FILE: Final = "node.pid"
 HOST: Final = "127.0.0.1"
+EVERY_ADDRESS: Final = "0.0.0.0"
+API_PORT: Final = 8645
+P2P_PORT: Final = 8646
 MAX_VALIDATORS: Final = 64
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 10.0
 NODE_COMMAND: Sequence[str] = (sys.executable, "-m", "tools.cli", "node", "run", "--config")
 OPERATOR_NAME: Final = "operator"
-LOCAL_PARAMETERS: Final[Mapping[str, Mapping[str, int]]] = {
-    "pow": {"target_interval_ms": 500, "finality_depth": 5, "initial_difficulty": 32_768},
-}
-"""Parameters of engines that suit nodes on one machine, where messages take no time."""
-MINER_REWARD: Final = "1"
-"""What a block of such a network brings its miner under proof of work, tokens."""
+FIRST_STAKE: Final = "100"
+"""Stake of each validator of a network with the engine pos, where the template names none."""
 
 Progress = Callable[[str], None]
 """Told what is being done, for people."""
@@ -126,13 +126,20 @@ class LocalNetwork:
 
 
 def create_network(
-    folder: Path, template: Json, *, validators: int = 4, engine: str | None = None
+    folder: Path,
+    template: Json,
+    *,
+    validators: int = 4,
+    engine: str | None = None,
+    hosts: Mapping[str, tuple[str, int]] | None = None,
 ) -> LocalNetwork:
     """Make the folder of a network of `validators` nodes from a genesis template.
 
     Members of the template without a key get one; its validators are completed to the number
-    asked for (or cut down to it), and an operator is added where there is none. Raises ToolError
-    or InvalidGenesis; the folder must be new or empty.
+    asked for (or cut down to it), and an operator is added where there is none. With `hosts` (host
+    and port for peers, by validator) each node is for a machine of its own, and nothing is noted
+    that would have them started here. Raises ToolError or InvalidGenesis; the folder must be new or
+    empty.
     """
     if not 1 <= validators <= MAX_VALIDATORS:
         raise ToolError(
@@ -149,24 +156,29 @@ def create_network(
         )
     document = dict(template)
     members = _completed_members(document.get("members"), validators)
+    if hosts is not None:
+        _validate_hosts(hosts, members)
     if engine is not None:
-        document["engine"] = _engine_section(document.get("engine"), engine)
-        if engine == "pow":
-            document["modules"] = _with_reward(document.get("modules"))
+        choose_engine(document, engine)
+    _complete_stakes(document, members)
     if not document.get("time_ms"):
         document["time_ms"] = time.time_ns() // 1_000_000
     try:
-        return _write_network(folder, document, members)
+        return _write_network(folder, document, members, hosts)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 def _write_network(
-    folder: Path, document: dict[str, object], members: list[dict[str, object]]
+    folder: Path,
+    document: dict[str, object],
+    members: list[dict[str, object]],
+    hosts: Mapping[str, tuple[str, int]] | None,
 ) -> LocalNetwork:
     """Make keys for `members`, complete the genesis with them, and write all files."""
-    ports = choose_ports(2 * sum("validator" in _roles(member) for member in members))
+    count = 0 if hosts else 2 * sum("validator" in _roles(member) for member in members)
+    ports = choose_ports(count)
     nodes: list[LocalNode] = []
     identities: list[NodeIdentity] = []
     (folder / HOME_FOLDER / KEY_FOLDER).mkdir(mode=0o700, parents=True)
@@ -178,7 +190,8 @@ def _write_network(
             save_plain_key(key_path, seed, purpose="account")
             member["key"] = public_key(seed).hex()
         if "validator" in _roles(member):
-            node = LocalNode(name, folder / name, ports.pop(), ports.pop())
+            api, p2p = (API_PORT, hosts[name][1]) if hosts else (ports.pop(), ports.pop())
+            node = LocalNode(name, folder / name, api, p2p)
             identity = create_keys(node.folder, votes=True)
             member["node_key"] = identity.node_key.hex()
             member["node_proof"] = identity.node_proof.hex()
@@ -189,10 +202,11 @@ def _write_network(
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
     digest = decode_genesis(text.encode()).digest
     (folder / GENESIS_FILE).write_text(text, encoding="ascii")
-    _write_configs(nodes, identities)
+    _write_configs(nodes, identities, hosts)
     network = LocalNetwork(folder, digest, tuple(nodes))
     save_network(network.home, Network(digest, nodes[0].api_url))
-    _save_record(network)
+    if hosts is None:
+        _save_record(network)
     return network
 
 
@@ -350,32 +364,72 @@ def _roles(member: Json) -> list[object]:
     return roles if isinstance(roles, list) else []
 
 
-def _engine_section(found: object, name: str) -> dict[str, object]:
-    """Return the template's engine if it is `name`, else `name` with parameters of its own."""
-    if isinstance(found, dict) and found.get("name") == name:
-        return found
-    return {"name": name, "parameters": dict(LOCAL_PARAMETERS.get(name, {}))}
+def _complete_stakes(document: dict[str, object], members: Sequence[Json]) -> None:
+    """Give each validator of a network with the engine pos a stake, unless the template does.
+
+    The stakes come beside the members' balances, and blocks bring no rewards: so the same trades
+    end with the same figures under every engine.
+    """
+    engine, modules = document.get("engine"), document.get("modules", {})
+    if not isinstance(engine, dict) or engine.get("name") != "pos" or not isinstance(modules, dict):
+        return
+    section = modules.get("staking", {})
+    if isinstance(section, dict) and not section.get("stakes"):
+        names = [str(member["name"]) for member in members if "validator" in _roles(member)]
+        stakes = dict.fromkeys(names, FIRST_STAKE)
+        document["modules"] = {
+            **modules,
+            "staking": {"token": "money", **section, "stakes": stakes},
+        }
 
 
-def _with_reward(found: object) -> dict[str, object]:
-    """Return the template's modules with a reward for miners, unless it states one."""
-    modules = dict(found) if isinstance(found, dict) else {}
-    modules.setdefault("reward", {"block": MINER_REWARD})
-    return modules
+def parse_host(text: str) -> tuple[str, tuple[str, int]]:
+    """Return validator, host and port of `NAME=HOST` or `NAME=HOST:PORT`; raises ToolError."""
+    name, equals, where = text.partition("=")
+    has_port = where.rpartition(":")[2].isdecimal() and (where.count(":") == 1 or "]:" in where)
+    host, port = where.rsplit(":", 1) if has_port else (where, str(P2P_PORT))
+    host = host.removeprefix("[").removesuffix("]")
+    if not name or not equals or not host or not 0 < int(port) < 65_536:
+        raise ToolError(
+            "not the machine of a validator",
+            code="usage",
+            expected="NAME=HOST or NAME=HOST:PORT, for example V1=192.168.1.11",
+            actual=text,
+        )
+    return name, (host, int(port))
 
 
-def _write_configs(nodes: Sequence[LocalNode], identities: Sequence[NodeIdentity]) -> None:
+def _validate_hosts(
+    hosts: Mapping[str, tuple[str, int]], members: Sequence[dict[str, object]]
+) -> None:
+    names = [str(member["name"]) for member in members if "validator" in _roles(member)]
+    if sorted(hosts) != sorted(names):
+        raise ToolError(
+            "each validator needs a machine, and nobody else",
+            code="usage",
+            expected=", ".join(names),
+            actual=", ".join(hosts),
+            hint="Give --host once for each of them, or for none.",
+        )
+
+
+def _write_configs(
+    nodes: Sequence[LocalNode],
+    identities: Sequence[NodeIdentity],
+    hosts: Mapping[str, tuple[str, int]] | None,
+) -> None:
     addresses = [
-        PeerAddress(identity.node_key, HOST, node.p2p_port)
+        PeerAddress(identity.node_key, hosts[node.name][0] if hosts else HOST, node.p2p_port)
         for node, identity in zip(nodes, identities, strict=True)
     ]
+    listens = EVERY_ADDRESS if hosts else HOST
     for place, node in enumerate(nodes):
         write_config(
             node.folder,
             NodeSettings(
                 name=node.name,
                 genesis=f"../{GENESIS_FILE}",
-                p2p_listen=f"{HOST}:{node.p2p_port}",
+                p2p_listen=f"{listens}:{node.p2p_port}",
                 api_listen=f"{HOST}:{node.api_port}",
                 votes=True,
                 peers=tuple(addresses[:place] + addresses[place + 1 :]),

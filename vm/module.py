@@ -71,5 +71,8 @@ class Module:
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Act on something that the module scheduled and that is now due."""
 
+    def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
+        """Act on the proof that a validator contradicted itself at a past height."""
+
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write again the index entries (key space `i`) that follow from one authenticated leaf."""

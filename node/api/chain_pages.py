@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from consensus.messages import CommitCertificate
+from node import proving
 from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
@@ -13,12 +14,10 @@ from node.api.parameters import Arguments
 from node.api.render import header_json, receipt_json, to_base64
 from node.ledger.certificate import decode_certificate
 from node.ledger.chain_rules import Candidate
-from node.ledger.proofs import AccountProof, Finality, TransactionProof, prove_state
+from node.ledger.proofs import Finality
 from node.ledger.receipt import decode_receipt
 from vm.primitives.address import TEXT_LENGTH, encode_address
 from vm.primitives.errors import InvariantViolation
-from vm.primitives.hashing import TAG_TRANSACTION, tagged_hash
-from vm.primitives.merkle import merkle_proof
 from vm.system.accounts import account_key, read_account
 from vm.system.members import NAME_SPACE
 from vm.system.validators import encode_validators
@@ -184,15 +183,7 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
         )
     height, number = place
     block = context.reader.block(height)
-    ids = [tagged_hash(TAG_TRANSACTION, raw) for raw in block.transactions]
-    receipt_place = block.first + number
-    proof = TransactionProof(
-        _finality(context, height),
-        block.transactions[number],
-        merkle_proof(ids, number),
-        block.receipts[receipt_place],
-        merkle_proof(block.receipts, receipt_place),
-    )
+    proof = proving.prove_transaction(block, _finality(context, height), number)
     return Answer(
         {
             "proof": to_base64(proof.encode()),
@@ -209,17 +200,12 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
 
 
 def _state_proof(context: ApiContext, finality: Finality, key: bytes) -> bytes:
-    store = context.facade.store
-    return AccountProof(finality, key, store.get(key), prove_state(store.page, key)).encode()
+    return proving.prove_key(context.facade.store, finality, key).encode()
 
 
 def _finality(context: ApiContext, height: int) -> Finality:
-    store = context.facade.store
-    stored, header = store.head_bytes(height), context.reader.header(height)
-    validators = store.validators_by_hash(header.validators)
-    if stored is None or validators is None:
-        raise InvariantViolation(f"the store lacks header or validators of final block {height}")
-    if not stored[1]:
+    finality = proving.read_finality(context.facade.store, height)
+    if finality is None:
         raise ApiError(
             409,
             "not_provable",
@@ -228,7 +214,7 @@ def _finality(context: ApiContext, height: int) -> Finality:
             if context.facade.genesis.engine == "pow"
             else "Ask again after the next block.",
         )
-    return Finality(stored[0], stored[1], encode_validators(validators))
+    return finality
 
 
 def _certificate_json(certificate: CommitCertificate | None) -> JsonObject | None:

@@ -11,7 +11,7 @@ from node.api.events import EventHub
 from node.api.limits import ApiLimits
 from node.api.render import Names, account_json
 from node.facade import NodeFacade
-from vm.primitives.address import TEXT_LENGTH, decode_address
+from vm.primitives.address import TEXT_LENGTH, decode_address, encode_address
 from vm.primitives.errors import InvalidInput
 from vm.system.accounts import read_account
 from vm.system.members import read_account_id, read_member
@@ -99,5 +99,11 @@ class ApiContext:
         store = self.facade.store
         leaf = read_account(store, account)
         if leaf is None:
-            raise ApiError(404, "unknown_account", "there is no such account", actual=account)
+            raise ApiError(
+                404,
+                "unknown_account",
+                "there is no such account",
+                actual=encode_address(account),
+                hint="An account begins when an operator admits its key.",
+            )
         return account_json(account, leaf, read_member(store, account), self.facade.runtime)

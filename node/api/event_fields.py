@@ -12,6 +12,7 @@ TRADE: Final = ("market", "trade")
 PENALTY: Final = ("market", "penalty")
 
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
+_STAKE = ("account", "validator")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
     ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
@@ -29,6 +30,18 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("members", "rotate_key"): ("account", "new_key"),
     ("members", "set_node_key"): ("account", "node_key"),
     ("members", "set_vote_key"): ("account", "vote_key"),
+    ("members", "expel"): ("account",),
+    ("incentives", "grant"): ("account", "amount_micro"),
+    ("staking", "stake"): (*_STAKE, "amount_micro"),
+    ("staking", "unbond"): (*_STAKE, "amount_micro", "due_ms"),
+    ("staking", "unbonded"): (*_STAKE, "amount_micro", "slashed_micro"),
+    ("staking", "withdraw"): (*_STAKE, "amount_micro"),
+    ("staking", "set_commission"): ("account", "percent"),
+    ("staking", "slash"): ("account", "height", "amount_micro"),
+    ("staking", "pay_in"): ("from", "amount_micro"),
+    ("staking", "pay_out"): ("to", "amount_micro"),
+    ("staking", "mint"): ("to", "amount_micro"),
+    ("staking", "burn"): ("from", "amount_micro"),
     ("consensus", "equivocation"): ("account", "height", "kind"),
     ("market", "post"): (*_OFFER, "price_micro_per_kwh"),
     ("market", "update"): (*_OFFER, "price_micro_per_kwh"),
@@ -58,6 +71,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 """The fields of each event by module and name."""
 _ANY_MODULE: Final[Mapping[str, tuple[str, ...]]] = {
     "approval": ("action", "reached", "needed"),
+    "validator": ("account", "power", "vote_key", "first_height"),
 }
 # By event: the account's field, the field of the amount, and whether it comes (1) or goes (-1).
 _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
@@ -65,6 +79,8 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
     ("reward", "mint"): (("to", "amount_micro", 1),),
+    ("staking", "pay_in"): (("from", "amount_micro", -1),),
+    ("staking", "pay_out"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
     PENALTY: (("payee", "amount_micro", 1),),
 }

@@ -12,6 +12,7 @@ from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
 from node.api.routes import WEBSOCKET, Route
 from node.api.schemas import SCHEMAS, ref
+from node.api.stake_schemas import STAKE_SCHEMAS
 
 COMMON_REFUSALS: Final[Mapping[int, str]] = {
     400: "The request is malformed, or a parameter does not fit.",
@@ -48,7 +49,9 @@ def describe(routes: Iterable[Route]) -> bytes:
         "openapi": "3.1.0",
         "info": {"title": "bitenergy node", "version": program_version(), "description": _ABOUT},
         "paths": paths,
-        "components": {"schemas": {**SCHEMAS, **MARKET_SCHEMAS}},  # type: ignore[dict-item]
+        "components": {
+            "schemas": {**SCHEMAS, **STAKE_SCHEMAS, **MARKET_SCHEMAS},  # type: ignore[dict-item]
+        },
     }
     return encode_json(document)
 

@@ -12,7 +12,7 @@ from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
 from node.api.render import receipt_json, transaction_json
-from node.facade import Submission
+from node.submission import Submission
 from vm.primitives.errors import InvariantViolation
 
 _SHAPE = '{"transactions": ["<base64>", …]}'

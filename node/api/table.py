@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from node.api import chain_pages, market_pages, member_pages, node_pages, submission
+from node.api import (
+    chain_pages,
+    market_pages,
+    member_pages,
+    node_pages,
+    stake_pages,
+    submission,
+)
 from node.api.events import TOPICS
 from node.api.metrics import METRICS_TYPE
 from node.api.openapi import show_openapi
@@ -336,5 +343,34 @@ MARKET_ROUTES: Final = (
     ),
 )
 
-ROUTES: Final = (*NODE_ROUTES, *CHAIN_ROUTES, *MEMBER_ROUTES, *MARKET_ROUTES)
+STAKE_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/staking",
+        "staking",
+        "The terms of staking and of faults, and every validator that staked, strongest first.",
+        ref("Staking"),
+        stake_pages.show_staking,
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/stakes/{{who}}",
+        "stakes",
+        "What an account staked with whom, what that earned, and what is on its way out.",
+        ref("Stakes"),
+        stake_pages.show_stakes,
+        (_ACCOUNT,),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
+)
+
+ROUTES: Final = (
+    *NODE_ROUTES,
+    *CHAIN_ROUTES,
+    *MEMBER_ROUTES,
+    *STAKE_ROUTES,
+    *MARKET_ROUTES,
+)
 """All routes, in the order in which they are described."""

@@ -45,9 +45,13 @@ from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
 from vm.system.members import MembersModule
+from vm.system.staking import answers_for_faults
+from vm.system.staking_terms import NO_TOKEN, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 
 GENESIS_GAS: Final = 10**15
+STAKING_ENGINE: Final = "pos"
+"""The engine that needs the module 'staking' to say who has which power."""
 SLICE_GAS: Final = 500_000
 """Gas after which a slice of work ends: some 20 ms."""
 
@@ -141,12 +145,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
             money_micro=sum(entry.account.money_micro for entry in genesis.members),
             energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
         )
-        unknown = [name for name in genesis.modules if name not in runtime.modules]
-        if unknown:
-            raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
-        for name, module in runtime.modules.items():
-            ctx.module = name
-            module.init_genesis(ctx, genesis.modules.get(name, {}))
+        _init_modules(runtime, genesis, ctx)
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
     overlay.forget_journal()
@@ -186,6 +185,22 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     return Candidate(header, header.block_id(), body, (), executed)
 
 
+def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
+    """Let each module write what its section of genesis says."""
+    unknown = [name for name in genesis.modules if name not in runtime.modules]
+    if unknown:
+        raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
+    for name, module in runtime.modules.items():
+        ctx.module = name
+        module.init_genesis(ctx, genesis.modules.get(name, {}))
+    if genesis.engine == STAKING_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
+        raise InvalidGenesis(
+            "the engine pos weighs votes by stake, and the file has none",
+            expected="modules.staking with `token` and `stakes`",
+            hint="genesis/README.md explains them.",
+        )
+
+
 class BlockBuilding:
     """A block in the making: `steps` does the work, `candidate` is the result."""
 
@@ -213,16 +228,16 @@ class BlockBuilding:
         self._proposer = proposer
         self._last_commit = last_commit
         self._evidence: list[bytes] = []
-        equivocations: list[Equivocation] = []
+        equivocations: dict[bytes, Equivocation] = {}
         for data in evidence:
             try:
                 found = read_equivocation(data, self._context, parent.state, validators_at)
             except BitenergyError:
                 continue
-            if len(equivocations) < MAX_EVIDENCE and found not in equivocations:
-                equivocations.append(found)
+            if len(equivocations) < MAX_EVIDENCE and found.identity not in equivocations:
+                equivocations[found.identity] = found
                 self._evidence.append(data)
-        self._equivocations = equivocations
+        self._equivocations = list(equivocations.values())
         self.dropped: list[tuple[Transaction, InvalidTransaction]] = []
         self.candidate: Candidate | None = None
 
@@ -438,6 +453,8 @@ def read_equivocation(
         if not verify_message(block.genesis, message, validators):
             raise InvalidBlock("a signature of the evidence is wrong", actual=height)
     account = validators[evidence.first.validator_index].account
+    if not answers_for_faults(state, account):
+        raise InvalidBlock("there is nothing left to lose for this validator", actual=account)
     # Once per validator and height: rounds are without end, a height's fault is one.
     identity = tagged_hash(TAG_EVIDENCE, encode([account, height]))
     if state.get(EVIDENCE_SPACE + identity) is not None:

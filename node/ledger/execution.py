@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from node.ledger.receipt import Receipt
 from node.ledger.state_tree import update_tree
 from node.ledger.transaction import Transaction
-from vm.context import BlockContext, CallContext, decode_due
+from vm.context import BlockContext, CallContext, Event, decode_due
 from vm.module import Module
 from vm.overlay import QUEUE_SPACE, Overlay, StateReader
 from vm.parameters import PARAMETERS_KEY, ChainParameters, decode_parameters
@@ -22,6 +22,9 @@ from vm.primitives.errors import CallError, InvalidBlock, InvalidTransaction, In
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, STATUS_NAMES, Account, decode_account
+from vm.system.staking import answers_for_faults
+from vm.system.staking_account import STAKING_ACCOUNT
+from vm.system.staking_terms import read_terms
 from vm.system.validators import VALIDATORS_KEY, validators_hash
 
 GAS_TRANSACTION: Final = 1_000
@@ -180,7 +183,7 @@ class BlockExecution:
             if type(module).end_block is not Module.end_block:
                 self._run_hook(module, at_end=True)
         if self._fees_micro:
-            self._credit_proposer()
+            self._credit_fees()
         overlay = self._overlay
         overlay.forget_journal()
         update = update_tree(self._parent.page, overlay.changes)
@@ -232,13 +235,19 @@ class BlockExecution:
         self._overlay.put(ACCOUNT_SPACE + sender, account.encode())
         self._fees_micro += fee_micro
 
-    def _credit_proposer(self) -> None:
+    def _credit_fees(self) -> None:
         data = self._overlay.get(ACCOUNT_SPACE + self._proposer)
         if data is None:
             raise InvalidBlock("the proposer has no account", actual=self._proposer)
+        payee = self._proposer
+        if read_terms(self._overlay).share_fees:
+            payee = STAKING_ACCOUNT  # which shares them out with the next block
+            data = self._overlay.get(ACCOUNT_SPACE + payee)
+            if data is None:
+                raise InvariantViolation("fees are shared and there is no account for them")
         account = decode_account(data)
         account.earn(self._fees_micro)
-        self._overlay.put(ACCOUNT_SPACE + self._proposer, account.encode())
+        self._overlay.put(ACCOUNT_SPACE + payee, account.encode())
 
     def _record(self, equivocation: Equivocation) -> None:
         key = EVIDENCE_SPACE + equivocation.identity
@@ -246,8 +255,25 @@ class BlockExecution:
             raise InvalidBlock("this evidence already counted", actual=equivocation.identity)
         self._overlay.put(key, equivocation.account)
         event = (equivocation.account, equivocation.height, equivocation.kind)
-        events = ((CONSENSUS_MODULE, "equivocation", event),)
-        self._receipts.append(Receipt(b"", "", 0, 0, events, ()))
+        events: list[Event] = [(CONSENSUS_MODULE, "equivocation", event)]
+        # An earlier piece of this block may have taken all there was to lose.
+        is_charged = answers_for_faults(self._overlay, equivocation.account)
+        for module in self._runtime.modules.values() if is_charged else ():
+            if type(module).on_equivocation is not Module.on_equivocation:
+                events += self._charge_for(module, equivocation)
+        self._receipts.append(Receipt(b"", "", 0, 0, tuple(events), ()))
+
+    def _charge_for(self, module: Module, equivocation: Equivocation) -> list[Event]:
+        """Have a module make a contradiction cost what genesis says, as far as it can."""
+        self._overlay.forget_journal()
+        ctx = CallContext(self._block, self._overlay, self._block.parameters.due_gas_per_block)
+        ctx.module = module.name
+        try:
+            module.on_equivocation(ctx, equivocation.account, equivocation.height)
+        except CallError:
+            self._overlay.undo(0)
+            return []
+        return ctx.events
 
     def _run_due(self) -> None:
         gas_left = self._block.parameters.due_gas_per_block

@@ -298,11 +298,16 @@ def validate_account_proof(proof: AccountProof, *, genesis: bytes, validators: b
     `genesis` and `validators` are the hashes that the reader trusts, 32 bytes each.
     """
     header = validate_finality(proof.finality, genesis=genesis, validators=validators)
+    validate_state_inclusion(proof, header)
+    return header
+
+
+def validate_state_inclusion(proof: AccountProof, header: Header) -> None:
+    """Raise InvalidProof unless the state of `header`, which is final, holds what `proof` says."""
     if not verify_state_proof(header.state_root, proof.key, proof.value, proof.state):
         raise InvalidProof(
             "the state proof does not lead to the header's state root", expected=header.state_root
         )
-    return header
 
 
 def verify_account_proof(proof: AccountProof, *, genesis: bytes, validators: bytes) -> bool:
@@ -322,6 +327,12 @@ def validate_transaction_proof(
     `genesis` and `validators` are the hashes that the reader trusts, 32 bytes each.
     """
     header = validate_finality(proof.finality, genesis=genesis, validators=validators)
+    validate_transaction_inclusion(proof, header)
+    return header
+
+
+def validate_transaction_inclusion(proof: TransactionProof, header: Header) -> None:
+    """Raise InvalidProof or DecodeError unless the block of `header`, which is final, holds it."""
     transaction = decode_transaction(proof.transaction)
     receipt = decode_receipt(proof.receipt)
     if receipt.transaction_id != transaction.id:
@@ -336,7 +347,6 @@ def validate_transaction_proof(
     ):
         if not verify_merkle_proof(root, item, path):
             raise InvalidProof(f"the {what} is not in the header's {what}s root", expected=root)
-    return header
 
 
 def verify_transaction_proof(proof: TransactionProof, *, genesis: bytes, validators: bytes) -> bool:

@@ -76,6 +76,8 @@ class PeerService:
         self._open: dict[bytes, Connection] = {}
         self._unannounced_ends: dict[bytes, Connection] = {}
         self._banned_until_s: dict[bytes, float] = {}
+        self._quiet: set[bytes] = set()
+        self._unreachable: dict[bytes, str] = {}
         self._counters: Counter[str] = Counter()
         self._refusal_log = TokenBucket(
             _REFUSALS_LOGGED_PER_S, _REFUSALS_LOGGED_AT_ONCE, self._clock()
@@ -165,16 +167,35 @@ class PeerService:
             return False
         return connection.send(frame, self._kinds.kind(kind).priority)
 
-    def broadcast(self, kind: int, payload: bytes, *, exclude: Iterable[bytes] = ()) -> int:
-        """Send a message to all peers but those in `exclude`; return how many it was queued for."""
+    def broadcast(
+        self,
+        kind: int,
+        payload: bytes,
+        *,
+        exclude: Iterable[bytes] = (),
+        also_quiet: bool = False,
+    ) -> int:
+        """Send a message to all peers but those in `exclude`; return how many it was queued for.
+
+        Quiet peers get it only with `also_quiet`.
+        """
         frame = self._kinds.encode(kind, payload)
         priority = self._kinds.kind(kind).priority
-        passed_over = frozenset(exclude)
+        passed_over = frozenset(exclude) if also_quiet else self._quiet.union(exclude)
         return sum(
             connection.send(frame, priority)
             for key, connection in list(self._open.items())
             if key not in passed_over
         )
+
+    def keep_quiet(self, key: bytes) -> None:
+        """Leave the connected peer `key` out of broadcasts until its connection ends."""
+        if key in self._open:
+            self._quiet.add(key)
+
+    def is_quiet(self, key: bytes) -> bool:
+        """Tell whether the peer `key` is left out of broadcasts."""
+        return key in self._quiet
 
     def drop(self, key: bytes, reason: str) -> None:
         """Close the connection to `key`, if there is one; it may come back."""
@@ -254,6 +275,7 @@ class PeerService:
             return
         self._announce_end(key)
         self._open[key] = connection
+        self._unreachable.pop(key, None)
         self._counters["connected"] += 1
         _log.info("peer connected", extra=_fields(connection))
         peer = Peer(key, connection.address, connection.direction, hello.height)
@@ -283,6 +305,7 @@ class PeerService:
             self._banned_until_s[key] = max(until_s, self._banned_until_s.get(key, 0.0))
         if self._open.get(key) is connection:
             del self._open[key]
+            self._quiet.discard(key)
             self._unannounced_ends[key] = connection
             self._loop.call_soon(self._announce_end, key)
         elif reason.code not in ("duplicate", "stopping"):
@@ -322,9 +345,13 @@ class PeerService:
         )
 
     def dial_failed(self, peer: PeerAddress, reason: Disconnect) -> None:
-        """Count an attempt that came to nothing, and log it, not too often."""
+        """Count an attempt that came to nothing, and log it once until the reason is another."""
         self._counters["dial_failed"] += 1
-        if reason.code not in ("duplicate", "stopping") and self._may_log():
+        if reason.code in ("duplicate", "stopping"):
+            return
+        known = self._unreachable.get(peer.node_key)
+        self._unreachable[peer.node_key] = reason.code
+        if reason.code != known and self._may_log():
             fields = {"peer": peer.node_key.hex(), "address": f"{peer.host}:{peer.port}"}
             _log.warning("cannot reach a configured peer: %s", reason, extra=fields)
 

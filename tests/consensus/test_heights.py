@@ -82,6 +82,14 @@ def test_messages_for_the_next_height_go_when_the_set_changes() -> None:
     assert bench.engine.view().step is Step.NEW_HEIGHT
 
 
+def test_messages_for_the_next_height_stay_when_powers_change() -> None:
+    bench = Bench()
+    bench.feed(api.ProposalArrived(Proposal(5, 0, b"C", NO_ROUND, 1, b"s1"), T0 + 1_000))
+    stronger = ValidatorSet(replace(member, power=7) for member in FOUR.members)
+    bench.feed(api.Started(5, stronger, A, T0 + 900, T0 + 1_000))
+    assert bench.engine.view().step is Step.PROPOSE
+
+
 def test_a_follower_decides_and_signs_nothing() -> None:
     bench = Bench(None)
     bench.propose(A)

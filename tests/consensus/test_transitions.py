@@ -363,6 +363,19 @@ def test_line_65_the_precommit_timeout_starts_the_next_round() -> None:
     assert bench.round == 1
 
 
+def test_line_65_a_decision_that_waits_for_its_body_starts_no_round() -> None:
+    bench = Bench()
+    bench.vote(PREVOTE, NIL, 0, 1, 2)
+    bench.vote(PRECOMMIT, A, 0, 1)
+    bench.vote(PRECOMMIT, NIL, 3)
+    assert (api.Timer.PRECOMMIT, 0, 400) in bench.timers()
+    bench.vote(PRECOMMIT, A, 2)
+    bench.timeout(api.Timer.PRECOMMIT)
+    assert bench.round == 0 and bench.out == []
+    bench.block(A)
+    assert len(bench.of(api.Finalised)) == 1
+
+
 def test_a_stalled_round_is_left_when_somebody_is_further() -> None:
     bench = Bench()
     bench.vote(PREVOTE, NIL, 1, round_=9)

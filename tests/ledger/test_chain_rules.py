@@ -6,10 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from consensus.messages import CommitCertificate
+from consensus.messages import CommitCertificate, Evidence, EvidenceKind, Proposal, VoteKind
 from node.ledger import chain_rules
 from node.ledger.block import Body, Header, decode_body, decode_header
-from node.ledger.certificate import decode_certificate, validate_certificate
+from node.ledger.certificate import (
+    decode_certificate,
+    encode_evidence,
+    validate_certificate,
+)
 from node.ledger.chain_rules import BlockBuilding, body_matches
 from node.ledger.genesis import decode_genesis, genesis_hash
 from node.ledger.transaction import decode_transaction
@@ -119,6 +123,35 @@ def test_a_contradiction_counts_once_for_good() -> None:
     again = chain.grow(evidence=[evidence])
     assert again.candidate.body.evidence == ()
     assert [key for key in chain.entries if key[:1] == b"e"] != []
+
+
+def test_who_contradicts_itself_in_two_ways_at_a_height_stops_no_proposer() -> None:
+    chain = Chain()
+    chain.grow()
+    pieces = [double_vote(chain, 1, kind=kind) for kind in VoteKind]
+    built = chain.grow(evidence=pieces)
+    assert built.candidate.body.evidence == (pieces[0],)
+
+
+def test_a_double_proposal_counts_and_one_with_another_proof_of_lock_does_not() -> None:
+    chain = Chain()
+    chain.grow()
+    place = [one.account for one in read_validators(chain.state)].index(id_of("V2"))
+
+    def pair(*proposals: Proposal) -> bytes:
+        signed = [
+            replace(one, signature=chain.sign_message(one, "V2"), validator_index=place)
+            for one in proposals
+        ]
+        return encode_evidence(Evidence(EvidenceKind.DOUBLE_PROPOSAL, signed[0], signed[1]))
+
+    first = Proposal(1, 3, b"a" * 32, -1, place)
+    same_block = pair(first, replace(first, pol_round=1))
+    assert chain.build(evidence=[same_block]).candidate.body.evidence == ()
+    other_block = pair(first, replace(first, block_id=b"b" * 32))
+    built = chain.grow(evidence=[other_block])
+    (receipt,) = built.candidate.executed.receipts
+    assert receipt.events == (("consensus", "equivocation", (id_of("V2"), 1, 3)),)
 
 
 def test_two_hundred_pieces_of_evidence_are_bounded() -> None:

@@ -2,16 +2,30 @@
 
 import re
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
-from node.ledger import block, certificate, execution, genesis, proofs, receipt, transaction
+from node.ledger import (
+    block,
+    certificate,
+    execution,
+    genesis,
+    proof_paths,
+    proofs,
+    receipt,
+    transaction,
+)
 from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
 from vm import context, parameters
 from vm.primitives import hashing
-from vm.system import accounts, members, validators
+from vm.primitives.codec import unpack
+from vm.runtime import Runtime
+from vm.system import accounts, members, stake_pool, staking_terms, validators
+from vm.system.incentives import IncentivesModule
+from vm.system.staking import StakingModule
 
 TEXT = PAGE.read_text(encoding="utf-8")
 
@@ -82,6 +96,7 @@ def test_types() -> None:
         "parameters": parameters.PARAMETERS_TYPE,
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
+        "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
 
@@ -137,6 +152,42 @@ def test_methods_and_their_arguments() -> None:
         for name, one in methods.items()
     }
     assert listed == known
+
+
+def test_methods_of_staking() -> None:
+    listed = {
+        row[0].strip("`"): (row[1], row[2])
+        for row in rows(section("Stakes"))
+        if row[0].startswith("`")
+    }
+    modules = Runtime([StakingModule(ROLES), IncentivesModule()], ROLES).declarations
+    assert listed == {
+        f"{module}.{name}": (
+            ", ".join(argument.name for argument in one.arguments),
+            ", ".join(one.roles),
+        )
+        for module, methods in modules.items()
+        for name, one in methods.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "leaf"),
+    [
+        (staking_terms.TERMS_TYPE, staking_terms.StakingTerms()),
+        (stake_pool.POOL_TYPE, stake_pool.Pool()),
+        (stake_pool.DELEGATION_TYPE, stake_pool.Delegation()),
+        (stake_pool.UNBONDING_TYPE, stake_pool.Unbonding(b"", b"", 0, 0, 0)),
+        (stake_pool.POT_TYPE, stake_pool.Pot()),
+    ],
+)
+def test_leaves_of_staking_have_the_fields_of_the_page(number: int, leaf: Any) -> None:
+    found = re.search(rf"`\[{number}, 1, (.*?)\]`", section("Stakes"))
+    assert found
+    names = [field.name.removesuffix("_micro") for field in fields(leaf)]
+    assert found[1].split(", ") == names
+    assert unpack(leaf.encode())[:2] == (number, 1)
+    assert len(unpack(leaf.encode())) == len(names) + 2
 
 
 def test_genesis_fields() -> None:

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from node.config import Address, NodeConfig
-from node.facade import FinalBlock, Submission
+from node.facade import FinalBlock
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
 from node.miner import Sealer
@@ -21,6 +21,7 @@ from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
+from node.submission import Submission
 from node.wire import KINDS
 from vm.primitives.address import account_id
 from vm.primitives.signatures import public_key

@@ -71,7 +71,7 @@ class TwoFaced:
 
     def _propose(self, height: int, round_: int) -> None:
         tip = self.world.blocks.get(self.world.final.get(height - 1, b"genesis"), GENESIS)
-        if tip.height + 1 != height or (height + round_) % len(self.world.validators) != self.index:
+        if tip.height + 1 != height or self.world.proposer(height, round_) != self.index:
             return
         if self.host.below(4) == 0:
             return  # silent

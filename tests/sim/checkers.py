@@ -96,8 +96,9 @@ class Checkers:
                 index, certificate.height, certificate.round, certificate.block_id
             )
         }
-        weight = sum(world.validators.power_of(index) for index in sorted(signers))
-        if not weight * 3 > world.validators.total_power * 2:
+        voters = world.validators_at(output.height)
+        weight = sum(voters.power_of(index) for index in sorted(signers))
+        if not weight * 3 > voters.total_power * 2:
             raise Violation(f"certificates: node {node} has only {sorted(signers)}")
 
     def check_evidence(self, node: int, evidence: Evidence) -> None:

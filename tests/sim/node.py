@@ -97,6 +97,7 @@ class Node:
         self.token = 0
         self.queue: deque[api.Input] = deque()
         self.built = 0
+        self.ahead: dict[int, tuple[Block, CommitCertificate]] = {}
 
     # --- life -------------------------------------------------------------------------------
 
@@ -121,7 +122,7 @@ class Node:
         tip = self.disk.chain[-1][0] if self.disk.chain else GENESIS
         return api.Started(
             height=len(self.disk.chain) + 1,
-            validators=self.validators,
+            validators=self.checkers.world.validators_at(len(self.disk.chain) + 1),
             last_block_id=tip.id,
             last_block_time_ms=tip.time_ms,
             local_time_ms=self.host.wall_ms(self.index),
@@ -163,13 +164,21 @@ class Node:
         elif packet.sync_from is not None:
             self._send_chain(source, packet.sync_from)
         for block, certificate in packet.chain:
-            if block.height == len(self.disk.chain) + 1 and self.alive:
-                self._take_body(block)
-                self.feed(api.CertificateArrived(certificate))
+            if block.height > len(self.disk.chain):
+                self.ahead[block.height] = (block, certificate)
+        if packet.chain and self.alive:
+            self._take_next()
         if packet.block is not None:
             self._take_body(packet.block)
         if packet.message is not None and self.alive:
             self._take_message(source, packet.message)
+
+    def _take_next(self) -> None:
+        """Take the next height from what block sync brought, if it is there."""
+        found = self.ahead.pop(len(self.disk.chain) + 1, None)
+        if found is not None:
+            self._take_body(found[0])
+            self.feed(api.CertificateArrived(found[1]))
 
     def _final(self, block_id: bytes) -> Block | None:
         for block, _certificate in self.disk.chain[-5:]:
@@ -196,7 +205,8 @@ class Node:
 
     def _is_signed(self, certificate: CommitCertificate) -> bool:
         """The driver's signature check: every precommit in it was really signed."""
-        if check_certificate(certificate, self.checkers.world.validators):
+        voters = self.checkers.world.validators_at(certificate.height)
+        if check_certificate(certificate, voters):
             return False
         return all(
             self.checkers.world.precommitted(
@@ -290,4 +300,9 @@ class Node:
         self.queue.appendleft(api.WorkAvailable(self.host.wall_ms(self.index)))
         if not self.busy:
             self.queue.popleft()
+        found = self.ahead.pop(keep + 1, None)
+        if found is not None:
+            self.bodies[found[0].id] = found[0]
+            self.queue.appendleft(api.CertificateArrived(found[1]))
+            self.queue.appendleft(self._arrived(found[0]))
         self.queue.appendleft(self._started(None))

@@ -3,12 +3,14 @@
 import hashlib
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from consensus import interface as api
 from consensus.messages import Proposal, Validator, Vote, VoteKind
-from consensus.poa import PoaEngine
+from consensus.poa import PoaEngine, rotating_proposer
+from consensus.pos import PosEngine, weighted_proposer
+from consensus.rules import ProposerChoice
 from consensus.validator_set import ValidatorSet
 from tests.sim.byzantine import TwoFaced
 from tests.sim.checkers import Checkers
@@ -30,6 +32,8 @@ STUBBORN_MS = 14_000
 AMBUSH_LOSS_PERCENT = 40
 BLINDING_PERCENT = 85
 HEIGHTS_AFTER_HEALING = 10
+HEIGHTS_PER_SET = 3
+CLOCKS_AGREE_MS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,38 @@ class Scenario:
     """No proposal gets through for a while and one node is cut off, so that rounds drift apart."""
     absent: int | None
     """A validator that stays down after healing."""
+    changing: bool = False
+    """Whether powers change, and the last validator comes and goes, every few heights."""
+
+    @staticmethod
+    def draw_staked(seed: int) -> "Scenario":
+        """Draw a scenario with unequal powers, in sets that change."""
+        base = Scenario.draw(seed)
+        random = Random(f"stakes {seed}")
+        powers = tuple(random.choice((1, 3, 10, 30, 100)) for _ in base.powers)
+        sure = replace(base, powers=powers, changing=True)
+        return sure if sure.is_tolerable(powers) else replace(base, changing=True)
+
+    @property
+    def faulty(self) -> frozenset[int]:
+        """Validators that lie, stay away, or have a wrong clock."""
+        late = {i for i, offset in enumerate(self.offsets_ms) if abs(offset) > CLOCKS_AGREE_MS}
+        return self.dishonest | late | ({self.absent} - {None})  # type: ignore[operator]
+
+    def is_tolerable(self, powers: tuple[int, ...]) -> bool:
+        """Tell whether the faulty ones hold less than a third of the power."""
+        weak = sum(power for index, power in enumerate(powers) if index in self.faulty)
+        return 3 * weak < sum(powers)
+
+    def powers_at(self, height: int) -> tuple[int, ...]:
+        """Return the powers that decide a height."""
+        epoch = (height - 1) // HEIGHTS_PER_SET
+        if not self.changing or epoch == 0:
+            return self.powers
+        random = Random(f"set {self.seed} {epoch}")
+        grown = tuple(random.choice((1, 2, 3)) * power for power in self.powers)
+        found = grown[: len(grown) - random.choice((0, 1))]
+        return found if self.is_tolerable(found) else self.powers
 
     @staticmethod
     def draw(seed: int) -> "Scenario":
@@ -117,6 +153,7 @@ class Simulation:
         factory: EngineFactory = PoaEngine,
         node_type: type[Node] = Node,
         log: Callable[[str], None] | None = None,
+        choose: ProposerChoice = rotating_proposer,
     ) -> None:
         self.scenario = scenario
         self.log = log
@@ -134,7 +171,7 @@ class Simulation:
         validators = ValidatorSet(
             Validator(b"v%d" % i, power) for i, power in enumerate(scenario.powers)
         )
-        self.world = World(validators, scenario.dishonest)
+        self.world = World(validators, scenario.dishonest, choose, self._set_at)
         self.checkers = Checkers(self.world)
         self.liars = {
             index: TwoFaced(index, self, self.world, peers=self.peers)
@@ -155,6 +192,12 @@ class Simulation:
         }
 
         self.outcast = self.random.choice([i for i in self.nodes if i != scenario.absent])
+
+    def _set_at(self, height: int) -> ValidatorSet:
+        return ValidatorSet(
+            Validator(b"v%d" % index, power)
+            for index, power in enumerate(self.scenario.powers_at(height))
+        )
 
     # --- the host ---------------------------------------------------------------------------
 
@@ -192,7 +235,7 @@ class Simulation:
             aimed = message.kind is VoteKind.PRECOMMIT and source not in self.liars
             if aimed and self.random.randrange(100) < AMBUSH_LOSS_PERCENT:
                 return True
-            next_proposer = (message.height + message.round + 1) % len(self.world.validators)
+            next_proposer = self.world.proposer(message.height, message.round + 1)
             blinded = message.kind is VoteKind.PREVOTE and target == next_proposer
             if blinded and self.random.randrange(100) < BLINDING_PERCENT:
                 return True
@@ -363,3 +406,8 @@ class Simulation:
 def simulate(seed: int, factory: EngineFactory = PoaEngine, node_type: type[Node] = Node) -> Result:
     """Run one seed."""
     return Simulation(Scenario.draw(seed), factory, node_type).run()
+
+
+def simulate_staked(seed: int) -> Result:
+    """Run one seed of `pos` with unequal powers in changing sets."""
+    return Simulation(Scenario.draw_staked(seed), PosEngine, choose=weighted_proposer).run()

@@ -14,7 +14,7 @@ import pytest
 from consensus.poa import PoaEngine
 from tests.sim import campaign
 from tests.sim.mutants import MUTANTS, Entropy
-from tests.sim.simulator import Result, Scenario, Simulation, simulate
+from tests.sim.simulator import Result, Scenario, Simulation, simulate, simulate_staked
 from tests.sim.world import Violation
 
 pytestmark = pytest.mark.simulation
@@ -45,6 +45,15 @@ def test_all_promises_hold_for_every_seed(part: int) -> None:
         looked |= set(result.looks)
     assert looked >= CHECKS, "a checker looked at nothing"
     assert sum(result.heights for result in results.values()) > 10 * len(seeds)
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_all_promises_hold_under_stakes_that_change(part: int) -> None:
+    for seed in range(part, max(SEEDS // 3, 2), 2):
+        scenario = Scenario.draw_staked(seed)
+        sets = {scenario.powers_at(height) for height in range(1, 60)}
+        assert len(sets) > 5 and all(scenario.is_tolerable(powers) for powers in sets)
+        assert simulate_staked(seed).heights >= 10
 
 
 def test_the_default_seeds_take_every_kind_of_fault() -> None:

@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 from tools.amounts import (
     InvalidAmount,
     format_kwh,
-    format_power,
-    format_price,
     format_tokens,
     parse_energy,
-    parse_power,
     parse_price,
     parse_tokens,
 )
@@ -30,17 +27,12 @@ def test_energy_survives_the_round_trip(milli_wh: int, decimals: int) -> None:
 @given(amounts, st.integers(min_value=0, max_value=8))
 def test_money_and_prices_survive_the_round_trip(micro: int, decimals: int) -> None:
     assert parse_tokens(format_tokens(micro, decimals)) == micro
-    assert parse_price(format_price(micro, decimals) + " cent/kWh") == micro
-
-
-@given(amounts)
-def test_power_survives_the_round_trip(watts: int) -> None:
-    assert parse_power(format_power(watts)) == watts
+    assert parse_price(format_tokens(micro, decimals) + " cent/kWh") == micro
 
 
 @given(st.text(max_size=80))
 def test_any_text_is_an_amount_or_a_clear_refusal(text: str) -> None:
-    for parse in (parse_energy, parse_tokens, parse_price, parse_power):
+    for parse in (parse_energy, parse_tokens, parse_price):
         try:
             amount = parse(text)
         except InvalidAmount as refused:
@@ -141,17 +133,6 @@ def test_refused_prices(text: str) -> None:
         parse_price(text)
 
 
-@pytest.mark.parametrize(("text", "watts"), [("5kW", 5000), ("800W", 800), ("0.25 MW", 250_000)])
-def test_powers(text: str, watts: int) -> None:
-    assert parse_power(text) == watts
-
-
-@pytest.mark.parametrize("text", ["5", "5mW", "0.5W", "5kWh", "5Mw"])
-def test_refused_powers(text: str) -> None:
-    with pytest.raises(InvalidAmount):
-        parse_power(text)
-
-
 def test_formats_are_those_of_the_published_tables() -> None:
     assert format_tokens(921_280_000) == "921.28"
     assert format_tokens(1_019_800_000) == "1019.80"
@@ -160,5 +141,3 @@ def test_formats_are_those_of_the_published_tables() -> None:
     assert format_kwh(1_500) == "0.0015"
     assert format_kwh(-2_500_000) == "-2.5"
     assert format_kwh(5_000_000, 0) == "5"
-    assert format_power(800) == "800W"
-    assert format_power(-5_200) == "-5.2kW"

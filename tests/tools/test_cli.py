@@ -334,6 +334,33 @@ def test_an_approval_that_is_not_enough_is_not_shown_as_done(
     assert "is suspended" not in out
 
 
+def test_an_approval_that_comes_late_is_not_shown_as_done(
+    bitenergy: Run, node: FakeNode, me: bytes
+) -> None:
+    node.events = [{"module": "members", "event": "approval", "values": ["members.suspend", 2, 2]}]
+    node.values = [False]
+    out = bitenergy("member", "suspend", "P1")[1]
+    assert "changed nothing" in out
+    assert "is suspended" not in out
+    node.values = [True]
+    assert "is suspended" in bitenergy("member", "suspend", "P1")[1]
+
+
+def test_a_book_that_was_cut_says_how_to_go_on(bitenergy: Run, node: FakeNode) -> None:
+    asked: list[dict[str, str]] = []
+
+    def offers(query: dict[str, str]) -> tuple[int, object]:
+        asked.append(query)
+        return 200, {"offers": [], "next": None if "after" in query else "0-9-1"}
+
+    node.routes["/markets/local/offers"] = offers
+    _, out, err = bitenergy("market", "book", "--limit", "5")
+    assert "--after 0-9-1" in out + err
+    _, out, err = bitenergy("market", "book", "--limit", "5", "--after", "0-9-1")
+    assert "--after" not in out + err
+    assert [query.get("after") for query in asked] == [None, "0-9-1"]
+
+
 def test_rotation_replaces_the_key_once_it_is_final(
     bitenergy: Run, node: FakeNode, me: bytes, tmp_path: Path
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +11,12 @@ import pytest
 
 from node.keyfile import save_plain_key
 from node.ledger.certificate import encode_certificate
-from node.ledger.proofs import AccountProof, Finality, prove_state
-from tests.ledger.support import Chain, genesis_document, id_of, key_of, seed
-from tests.tools.fake_node import FakeNode, fake_node
+from node.ledger.proof_paths import decode_proof
+from node.ledger.proofs import AccountProof
+from tests.ledger.support import id_of, key_of, seed
+from tests.tools.fake_node import fake_node
+from tests.tools.proving import DOCUMENT, ProvingChain, ProvingNode
+from tools import verify_proof
 from tools.cli import run
 from tools.proofs import fetch_account_proof, verify_account_proof
 from tools.session import Network, Session, save_network
@@ -22,70 +24,6 @@ from vm.primitives.address import encode_address
 from vm.primitives.errors import BitenergyError, InvalidProof
 from vm.system.accounts import account_key
 from vm.system.members import NAME_SPACE
-from vm.system.validators import VALIDATORS_KEY
-
-DOCUMENT = genesis_document()
-DOCUMENT["members"] = [
-    {name: value for name, value in member.items() if name not in ("node_key", "node_proof")}
-    for member in DOCUMENT["members"]  # type: ignore[attr-defined]
-]
-
-
-class ProvingChain(Chain):
-    """A chain that keeps of each height why it is final."""
-
-    def __init__(self) -> None:
-        super().__init__(members=DOCUMENT["members"])
-        self.finality: dict[int, Finality] = {}
-
-    def extend(self, count: int = 1, *transactions: object) -> None:
-        """Grow by `count` blocks, the first with the transactions."""
-        for number in range(count):
-            # Those who decide a block are the validators of the state before it.
-            data = self.parent.state.get(VALIDATORS_KEY) or b""
-            block = self.build(transactions if number == 0 else ()).candidate  # type: ignore[arg-type]
-            certificate = self.certify(block)
-            self.grow(*(transactions if number == 0 else ()))  # type: ignore[arg-type]
-            self.finality[block.header.height] = Finality(
-                block.header.encode(), encode_certificate(certificate), data
-            )
-
-    def proof(self, key: bytes) -> AccountProof:
-        """Return the proof of what the last state holds at `key`."""
-        finality = self.finality[self.parent.header.height]
-        tree = prove_state(self.parent.state.page, key)
-        return AccountProof(finality, key, self.state.get(key), tree)
-
-
-class ProvingNode:
-    """The chain behind a pretended API."""
-
-    def __init__(self, fake: FakeNode, chain: ProvingChain) -> None:
-        self.fake = fake
-        self.chain = chain
-        self.change: Callable[[AccountProof], AccountProof] = lambda proof: proof
-        self.named: Callable[[AccountProof], AccountProof] = lambda proof: proof
-        fake.genesis = chain.genesis.digest
-        fake.routes["/genesis/document"] = lambda _: (200, DOCUMENT)
-        fake.answer = self.answer  # type: ignore[method-assign]
-
-    def answer(self, method: str, path: str, query: dict[str, str], body: object) -> object:
-        """Answer for proofs and headers; the rest is the fake's."""
-        if path.startswith("/proofs/account/"):
-            who = path.rpartition("/")[2]
-            names = {encode_address(id_of(name)): name for name in ("P1", "P2", "Op")}
-            key = account_key(id_of(names.get(who, who)))
-            data = self.change(self.chain.proof(key)).encode()
-            name = self.named(self.chain.proof(NAME_SPACE + who.encode())).encode()
-            return 200, {
-                "proof": base64.b64encode(data).decode(),
-                "name_proof": None if who in names else base64.b64encode(name).decode(),
-            }
-        if path.startswith("/headers/"):
-            found = self.chain.finality[int(path.rpartition("/")[2])]
-            names = ("header", "certificate", "validators")
-            return 200, {name: base64.b64encode(getattr(found, name)).decode() for name in names}
-        return FakeNode.answer(self.fake, method, path, query, body)
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +219,44 @@ def test_the_commands_keep_and_check_proofs(
     Path(kept).write_bytes(Path(kept).read_bytes()[:-1])
     assert run(offline) == 1
     assert run([*start, "--verify", "--offline"]) == 2
+
+
+def test_a_proof_file_stands_alone_after_changes_of_the_validators(
+    serve: Serve,
+    grown: ProvingChain,
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serve(grown)
+    genesis, kept = tmp_path / "genesis.json", tmp_path / "kept"
+    genesis.write_text(json.dumps(DOCUMENT))
+    transfer = grown.blocks[1].transactions[0].id.hex()
+    suspension = grown.blocks[26].transactions[0].id.hex()
+    for what, who, steps in (
+        ("account", "P2", 2),
+        ("transaction", transfer, 0),
+        ("transaction", suspension, 1),
+    ):
+        start = ["--home", str(home), "proof", what, who, "--file", str(kept)]
+        assert run(start) == 0
+        assert len(decode_proof(kept.read_bytes()).steps) == steps
+        offline = [*start, "--verify", "--offline", "--genesis", str(genesis)]
+        assert run(["--node", "http://127.0.0.1:1", *offline]) == 0
+        assert run([*start, "--verify"]) == 0
+        assert verify_proof.main([str(genesis), str(kept)]) == 0
+        for height in (0, 20, 26):
+            block = grown.blocks[height].block_id if height else grown.first.block_id
+            capsys.readouterr()
+            is_before = what == "account" or height < (1 if who == transfer else 27)
+            assert (run([*start, "--from", str(height)]) == 0) == is_before
+            assert (verify_proof.main([f"{height}:{block.hex()}", str(kept)]) == 0) == is_before
+    other = ["--home", str(home), "proof", "transaction", transfer, "--file", str(kept)]
+    assert run([*other[:-3], suspension, *other[-2:]]) == 0
+    capsys.readouterr()
+    assert run([*other, "--verify", "--offline", "--genesis", str(genesis)]) == 1
+    assert "another transaction" in capsys.readouterr().err
+    assert run([*other, "--verify", "--from", "3"]) == 2
 
 
 def test_without_a_pin_there_is_nothing_to_check_against(

@@ -32,10 +32,11 @@ VALUES = {
     "KEY": "ab" * 32,
     "NODE_KEY": "cd" * 32,
     "NODE_PROOF": "ef" * 64,
+    "ID": "ab" * 32,
     "BITENERGY_NODE": "http://127.0.0.1:8645",
 }
 # Programs of the system that the pages use beside our own.
-SYSTEM = (".", "cp", "curl", "export", "journalctl", "sed", "unset")
+SYSTEM = (".", "cp", "curl", "export", "journalctl", "python", "unset")
 ADMINISTRATION = (
     "adduser",
     "apt-get",

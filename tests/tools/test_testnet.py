@@ -96,6 +96,26 @@ def test_the_configurations_load_and_name_the_other_nodes(network: LocalNetwork)
     assert first.vote_key is not None
 
 
+def test_each_node_may_be_for_a_machine_of_its_own(tmp_path: Path) -> None:
+    start = ["testnet", "init", "--validators", "3", "--dir", str(tmp_path / "net")]
+    hosts = ["V1=192.168.1.11", "V2=pc-two.example:9000", "V3=[fd00::3]"]
+    options = [word for host in hosts for word in ("--host", host)]
+    assert run([*start, *options[:4]]) == 1  # V3 has none
+    assert run([*start, *options, "--host", "V4=192.168.1.14"]) == 1
+    assert run([*start, "--host", "V1"]) == 1
+    assert not (tmp_path / "net").exists()
+    assert run([*start, *options]) == 0
+    configs = {name: load_config(tmp_path / "net" / name / "node.toml") for name in ("V1", "V2")}
+    assert (configs["V1"].p2p.host, configs["V1"].p2p.port) == ("0.0.0.0", 8646)
+    assert (configs["V2"].p2p.host, configs["V2"].p2p.port) == ("0.0.0.0", 9000)
+    assert (configs["V2"].api.host, configs["V2"].api.port) == ("127.0.0.1", 8645)
+    assert [(peer.host, peer.port) for peer in configs["V1"].peers] == [
+        ("pc-two.example", 9000),
+        ("fd00::3", 8646),
+    ]
+    assert run(["testnet", "up", "--dir", str(tmp_path / "net")]) == 1  # not of this machine
+
+
 def test_the_home_is_pinned_and_the_record_loads(network: LocalNetwork) -> None:
     pinned = load_network(network.home)
     assert pinned is not None

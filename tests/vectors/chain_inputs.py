@@ -397,12 +397,14 @@ def _with_evidence(accepted: list[dict[str, Json]], refused: list[dict[str, Json
     return accepted, refused
 
 
-def double_vote(chain: Chain, height: int, *, name: str = "V1") -> bytes:
-    """Return evidence that a validator prevoted for two blocks at `height`."""
+def double_vote(
+    chain: Chain, height: int, *, name: str = "V1", kind: VoteKind = VoteKind.PREVOTE
+) -> bytes:
+    """Return evidence that a validator voted for two blocks at `height`."""
     keys = [validator.vote_key for validator in read_validators(chain.state)]
     place = keys.index(key_of(name, "vote"))
     votes = []
     for block in (b"\x11" * 32, b"\x22" * 32):
-        bare = Vote(VoteKind.PREVOTE, height, 0, block, place)
+        bare = Vote(kind, height, 0, block, place)
         votes.append(replace(bare, signature=chain.sign_message(bare, name)))
-    return encode_evidence(Evidence(EvidenceKind.DOUBLE_PREVOTE, votes[0], votes[1]))
+    return encode_evidence(Evidence(EvidenceKind(int(kind)), votes[0], votes[1]))

@@ -27,6 +27,19 @@ def chain(session: Session, validators: int, transactions: int) -> int:
     return run_bench(validators=validators, transactions=transactions, as_json=session.as_json)
 
 
+@bench_command.command("stages")
+@click.option(
+    "--transactions", type=click.IntRange(1_500, 1_000_000), default=30_000, show_default=True
+)
+@json_option
+@pass_session
+def stages(session: Session, transactions: int) -> int:
+    """What each stage of a transaction costs one validator, beside its signature."""
+    from tools.bench import stages as bench_stages
+
+    return bench_stages.run_bench(transactions=transactions, as_json=session.as_json)
+
+
 @bench_command.command("tree")
 @click.option("--leaves", type=click.IntRange(1_000, 2_000_000), default=100_000, show_default=True)
 @json_option

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tools.commands.options import (
+    Command,
     as_kwh,
     as_outcome,
     as_text,
@@ -113,25 +114,52 @@ def show_block(session: Session, height: str) -> None:
         )
 
 
+def proof_options(command: Command) -> Command:
+    """Add what the commands about proofs share."""
+    for option in (
+        click.option(
+            "--verify", is_flag=True, help="Check it against the pinned network's validators."
+        ),
+        click.option(
+            "--file",
+            "file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            help="Keep the proof's bytes in this file; with --verify and --offline, read them "
+            "from it.",
+        ),
+        click.option("--offline", is_flag=True, help="Ask no node: the proof is in --file."),
+        click.option(
+            "--genesis",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            help="The network's genesis file; without it the node is asked for it, and its hash "
+            "checked.",
+        ),
+        click.option(
+            "--from",
+            "begin",
+            type=click.IntRange(min=0),
+            metavar="HEIGHT",
+            help="Begin the proof at this block, for a reader who trusts that block's id instead "
+            "of genesis.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @proof_command.command("account")
 @click.argument("who")
-@click.option("--verify", is_flag=True, help="Check it against the pinned network's validators.")
-@click.option(
-    "--file",
-    "file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the proof's bytes in this file; with --verify and --offline, read them from it.",
-)
-@click.option("--offline", is_flag=True, help="Ask no node: the proof is in --file.")
-@click.option(
-    "--genesis",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="The network's genesis file; without it the node is asked for it, and its hash checked.",
-)
+@proof_options
 @json_option
 @pass_session
 def account(
-    session: Session, who: str, verify: bool, file: Path | None, offline: bool, genesis: Path | None
+    session: Session,
+    who: str,
+    verify: bool,
+    file: Path | None,
+    offline: bool,
+    genesis: Path | None,
+    begin: int | None,
 ) -> None:
     """Fetch the proof of WHO's account: a member's name, an address, or a key of the wallet.
 
@@ -143,20 +171,16 @@ def account(
     from vm.primitives.address import encode_address
     from vm.system.accounts import STATUS_NAMES
 
-    if offline and (file is None or not verify):
-        raise click.UsageError("--offline goes with --verify and --file FILE.")
-    if offline and file is not None:
-        fetched = proofs.load_proof(file)
+    kept = _kept_file(verify, file, offline, begin)
+    if kept is not None:
+        fetched = proofs.FetchedProof(proofs.load_proof(kept), b"")
     else:
-        fetched = proofs.fetch_account_proof(session, who)
+        fetched = proofs.fetch_account_proof(session, who, begin=begin)
         if file is not None:
             file.write_bytes(fetched.account)
     size = len(fetched.account)
     if not verify:
-        if session.as_json:
-            print_json({"proof": fetched.account.hex(), "bytes": size, "verified": False})
-        else:
-            print_lines(f"{size} bytes, not verified" + (f", in {file}" if file else ""))
+        _print_unverified(session, fetched.account, file)
         return
     found = proofs.verify_account_proof(
         session, fetched, who, genesis_file=genesis, offline=offline
@@ -185,6 +209,70 @@ def account(
     print_fields(f"Proved: block {header.height}, signed by {found.signers} validators", fields)
     if not found.name_is_proved:
         note(f"That this is the account of {who} is the node's word: compare the address.")
+
+
+@proof_command.command("transaction")
+@click.argument("id", metavar="ID")
+@proof_options
+@json_option
+@pass_session
+def transaction(
+    session: Session,
+    id: str,
+    verify: bool,
+    file: Path | None,
+    offline: bool,
+    genesis: Path | None,
+    begin: int | None,
+) -> None:
+    """Fetch the proof that transaction ID is final, and of its receipt: a trade, for example."""
+    from tools import proofs
+    from vm.primitives.address import encode_address
+
+    kept = _kept_file(verify, file, offline, begin)
+    if kept is not None:
+        data = proofs.load_proof(kept)
+    else:
+        data = proofs.fetch_transaction_proof(session, _hex_id(id), begin=begin)
+        if file is not None:
+            file.write_bytes(data)
+    if not verify:
+        _print_unverified(session, data, file)
+        return
+    found = proofs.verify_transaction_proof(
+        session, data, _hex_id(id), genesis_file=genesis, offline=offline
+    )
+    if session.as_json:
+        print_json({"verified": True, "bytes": len(data), **found.as_json()})
+        return
+    print_fields(
+        f"Proved: block {found.header.height}, signed by {found.signers} validators",
+        [
+            ("transaction", found.transaction.id.hex()),
+            ("sender", encode_address(found.transaction.sender)),
+            ("outcome", found.receipt.code or "ok"),
+            ("block", found.header.block_id().hex()),
+            ("as of", as_time(found.header.time_ms)),
+        ],
+    )
+
+
+def _kept_file(verify: bool, file: Path | None, offline: bool, begin: int | None) -> Path | None:
+    """Return the file to read the proof from; None where the node is to be asked."""
+    if offline and (file is None or not verify):
+        raise click.UsageError("--offline goes with --verify and --file FILE.")
+    if verify and begin is not None:
+        raise click.UsageError(
+            "--verify begins at genesis. What begins at a block is checked with verify_proof.py."
+        )
+    return file if offline else None
+
+
+def _print_unverified(session: Session, data: bytes, file: Path | None) -> None:
+    if session.as_json:
+        print_json({"proof": data.hex(), "bytes": len(data), "verified": False})
+    else:
+        print_lines(f"{len(data)} bytes, not verified" + (f", in {file}" if file else ""))
 
 
 def _hex_id(text: str) -> str:

@@ -38,23 +38,29 @@ def market_command() -> None:
 @interval_option
 @market_option
 @limit_option
+@click.option("--after", metavar="PLACE", help="The place that the last answer ended with.")
 @json_option
 @pass_session
-def book(session: Session, interval: str | None, market: str | None, limit: int) -> None:
+def book(
+    session: Session, interval: str | None, market: str | None, limit: int, after: str | None
+) -> None:
     """Show the offers of one delivery interval in the order in which they are bought."""
     from tools.client import list_field
 
     chosen = choose_market(session, market)
     number = choose_interval(chosen, interval)
-    answer = session.client().get(market_path(chosen, "offers"), interval=number, limit=limit)
+    answer = session.client().get(
+        market_path(chosen, "offers"), interval=number, limit=limit, after=after
+    )
     if session.as_json:
         print_json({"market": dict(chosen), "interval": number, **answer})
-    else:
-        print_records(
-            f"{market_name(chosen)}, {interval_words(chosen, number)}",
-            list_field(answer, "offers"),
-            OFFER_COLUMNS,
-        )
+        return
+    print_records(
+        f"{market_name(chosen)}, {interval_words(chosen, number)}",
+        list_field(answer, "offers"),
+        OFFER_COLUMNS,
+    )
+    print_more(answer, "--after")
 
 
 @market_command.command("trades")

@@ -25,6 +25,7 @@ from tools.node_folder import (
 )
 from tools.output import note, print_fields, print_json, print_lines
 from tools.session import Session
+from vm.primitives.errors import BitenergyError
 
 DEFAULT_FOLDER = "bitenergy-node"
 EVERY_ADDRESS = ("0.0.0.0", "::")
@@ -59,6 +60,17 @@ def config_option(command: Command) -> Command:
 @click.option("--name", default="node", show_default=True, help="What the node calls itself.")
 @click.option("--validator", is_flag=True, help="Make a vote key too.")
 @click.option(
+    "--light",
+    is_flag=True,
+    help="A light node, for meters and boards: keeps no chain, asks others for proofs.",
+)
+@click.option(
+    "--trust",
+    metavar="HEIGHT:ID",
+    help="A recent block that you know to be final: a light node begins there instead of at "
+    "genesis.",
+)
+@click.option(
     "--peer",
     "peers",
     metavar="KEY@HOST:PORT",
@@ -76,14 +88,20 @@ def init_command(
     genesis: Path,
     name: str,
     validator: bool,
+    light: bool,
+    trust: str | None,
     peers: tuple[str, ...],
     p2p: str,
     api: str,
 ) -> None:
     """Make the folder of one node: keys, configuration and a copy of the genesis file."""
-    from node.config import parse_peer
+    from node.config import FULL, LIGHT, parse_peer, parse_trust
     from node.ledger.genesis import decode_genesis
 
+    if light and validator:
+        raise click.UsageError("A light node does not vote: leave --validator or --light away.")
+    if trust is not None:
+        parse_trust(trust)
     data = genesis.read_bytes()
     network = decode_genesis(data)
     known = tuple(parse_peer(peer) for peer in peers)
@@ -104,6 +122,8 @@ def init_command(
             api_listen=api,
             votes=validator,
             peers=known,
+            mode=LIGHT if light else FULL,
+            trust=trust or "",
         ),
     )
     if session.as_json:
@@ -131,6 +151,18 @@ def node_command() -> None:
 @config_option
 def run(config: Path) -> int:
     """Run the node until it is stopped (SIGTERM, Ctrl-C); logs go to standard error."""
+    from node.config import LIGHT, load_config
+
+    try:
+        settings = load_config(config)
+        is_light = settings.mode == LIGHT
+    except BitenergyError:
+        is_light = False  # the full node's start says what is wrong with the file
+    if is_light:
+        # The full node's parts are not even imported: a board has little memory.
+        from node.light.app import run as run_light_node
+
+        return run_light_node(settings)
     from node.app import run as run_node
 
     return run_node(config)

@@ -18,6 +18,11 @@ def print_outcome(session: Session, done: str, final: FinalTransaction, **more: 
         print_lines(f"approved; {waits}", f"transaction {final.id} in block {final.height}")
         note("Other operators must run the same command before it takes effect.")
         return
+    if _is_late_approval(final):
+        print_lines("enough operators had asked before; this call changed nothing")
+        print_lines(f"transaction {final.id} in block {final.height}")
+        note("See how things stand now. To make the same change again, all have to ask again.")
+        return
     print_lines(done, f"transaction {final.id} in block {final.height}")
 
 
@@ -80,6 +85,11 @@ def _approvals_missing(final: FinalTransaction) -> str:
             case [_, int(reached), int(needed)] if reached < needed:
                 return f"{reached} of {needed} operators have asked for this"
     return ""
+
+
+def _is_late_approval(final: FinalTransaction) -> bool:
+    """Tell whether the call approved of what was carried out without it: it returned false."""
+    return bool(events(final.receipt, "approval")) and return_values(final)[:1] == [False]
 
 
 def _number(fields: Json, name: str) -> int:

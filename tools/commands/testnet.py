@@ -46,19 +46,43 @@ def testnet_command() -> None:
     help="Template to complete; without it the built-in testnet.json.",
 )
 @click.option("--engine", help="Consensus engine instead of the template's: poa, pos, pow.")
+@click.option(
+    "--host",
+    "hosts",
+    metavar="NAME=HOST",
+    multiple=True,
+    help="Machine of a validator, for a network on several: V1=192.168.1.11. Once for each.",
+)
 @json_option
 @pass_session
 def init(
-    session: Session, validators: int, folder: Path, genesis: Path | None, engine: str | None
+    session: Session,
+    validators: int,
+    folder: Path,
+    genesis: Path | None,
+    engine: str | None,
+    hosts: tuple[str, ...],
 ) -> None:
     """Make keys, configurations and genesis of a new network."""
-    from tools.testnet import create_network
+    from tools.testnet import create_network, parse_host
 
-    network = create_network(folder, load_template(genesis), validators=validators, engine=engine)
+    network = create_network(
+        folder,
+        load_template(genesis),
+        validators=validators,
+        engine=engine,
+        hosts=dict(parse_host(host) for host in hosts) or None,
+    )
     if session.as_json:
         print_json(_described(network))
         return
     print_lines(f"{len(network.nodes)} validators in {folder}", f"network {network.genesis.hex()}")
+    if hosts:
+        note(
+            "Copy genesis.json and one folder, side by side, to each machine. Start it there:  "
+            "bitenergy node run --config NAME/node.toml"
+        )
+        return
     note(f"Start it:  bitenergy testnet up --dir {folder}")
 
 

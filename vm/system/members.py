@@ -33,12 +33,14 @@ from vm.system.accounts import (
     save_account,
 )
 from vm.system.approvals import approve
+from vm.system.staking_terms import NO_TOKEN, TOUCHED_KEY, load_terms
+from vm.system.validator_changes import change_validators, is_bounded_change, set_before
 from vm.system.validators import (
     MAX_VALIDATORS,
     VALIDATORS_KEY,
     Validator,
     decode_validators,
-    encode_validators,
+    read_validators,
 )
 
 MEMBER_SPACE: Final = b"m"
@@ -272,6 +274,16 @@ class MembersModule(Module):
         ctx.emit("set_vote_key", ctx.caller, vote_key)
         return None
 
+    def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
+        """Expel who contradicted itself, where genesis says so and nothing is staked."""
+        terms = load_terms(ctx)
+        if terms.expel and terms.token == NO_TOKEN:
+            self._expel(ctx, account)
+
+    def on_due(self, ctx: CallContext, payload: bytes) -> None:
+        """Expel whom an earlier block could not: too much power would have changed with it."""
+        self._expel(ctx, payload)
+
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the node index again from a member's leaf."""
         if key[:1] != MEMBER_SPACE:
@@ -304,6 +316,21 @@ class MembersModule(Module):
         self._update_validator(ctx, account, leaf, member)
         ctx.emit(action, account)
         return True
+
+    def _expel(self, ctx: CallContext, account: bytes) -> None:
+        """Take the role of a validator away; the last validator keeps it."""
+        leaf = load_account(ctx, account)
+        known = read_validators(ctx.state)
+        others = [validator for validator in known if validator.account != account]
+        if not leaf.roles & self._validator or not others:
+            return
+        if not is_bounded_change(set_before(ctx), others):
+            ctx.schedule(ctx.time_ms + 1, account)
+            return
+        leaf.roles &= ~self._validator
+        save_account(ctx, account, leaf)
+        change_validators(ctx, others)
+        ctx.emit("expel", account)
 
     def _rotate(self, ctx: CallContext, account: bytes, new_key: bytes) -> None:
         leaf = load_account(ctx, account)
@@ -354,16 +381,18 @@ class MembersModule(Module):
         if validates:
             if any(other.vote_key == member.vote_key for other in others):
                 raise CallError("key_taken", "another validator votes with this key")
+        elif len(others) == len(known):
+            return
+        if load_terms(ctx).token != NO_TOKEN:
+            ctx.put(TOUCHED_KEY, b"\1")  # the stakes decide at the block's end
+            return
+        if validates:
             if len(others) >= MAX_VALIDATORS:
                 raise CallError("too_many_validators", "the set is full", expected=MAX_VALIDATORS)
             others.append(Validator(member.vote_key, 1, account))
-        elif len(others) == len(known):
-            return
         if not others:
             raise CallError("last_validator", "a chain needs at least one validator")
-        encoded = encode_validators(others)
-        if encoded != data:
-            ctx.put(VALIDATORS_KEY, encoded)
+        change_validators(ctx, others)
 
 
 def _validate_keys(leaf: Account, member: Member) -> None:

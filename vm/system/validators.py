@@ -63,6 +63,11 @@ def validators_hash(data: bytes) -> bytes:
     return tagged_hash(TAG_VALIDATORS, data)
 
 
+def signers_of(validators: Sequence[Validator]) -> list[tuple[bytes, bytes]]:
+    """Return accounts and vote keys in order: what signatures are checked against."""
+    return [(validator.account, validator.vote_key) for validator in validators]
+
+
 def read_validators(state: StateReader) -> tuple[Validator, ...]:
     """Return the validators of the block after the one whose state this is."""
     data = state.get(VALIDATORS_KEY)

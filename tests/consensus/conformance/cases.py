@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from consensus.interface import EngineConfig
 from consensus.poa import PoaEngine
+from consensus.pos import PosEngine
 from consensus.pow import PowEngine
-from consensus.tendermint import TendermintEngine
-from consensus.validator_set import ValidatorSet
 from consensus.work import WorkRules
 from tests.consensus.conformance.node import Factory
 from tests.consensus.conformance.single_leader import SingleLeaderEngine
@@ -17,21 +16,6 @@ from tests.consensus.conformance.single_leader import SingleLeaderEngine
 RULES = WorkRules(
     target_interval_ms=150, finality_depth=40, initial_difficulty=300, min_difficulty=10
 )
-
-
-def weighted_proposer(validators: ValidatorSet, height: int, round_: int) -> int:
-    """Return who proposes: each validator as often as it has power."""
-    turn = (height + round_) % validators.total_power
-    for index, member in enumerate(validators.members):
-        turn -= member.power
-        if turn < 0:
-            return index
-    raise AssertionError("the powers add up to their total")
-
-
-def make_weighted(config: EngineConfig, own_id: bytes | None) -> TendermintEngine:
-    """Return the core with powers that differ."""
-    return TendermintEngine(config, own_id, choose_proposer=weighted_proposer)
 
 
 def make_pow(config: EngineConfig, own_id: bytes | None) -> PowEngine:
@@ -59,7 +43,7 @@ class EngineCase:
 
 CASES = [
     EngineCase("poa", PoaEngine),
-    EngineCase("weighted", make_weighted, powers=(1, 2, 1, 3)),
+    EngineCase("pos", PosEngine, powers=(1, 2, 1, 3)),
     EngineCase("pow", make_pow, has_certificates=False, has_evidence=False, heights=12),
     EngineCase("single leader (example)", SingleLeaderEngine, has_evidence=False),
 ]

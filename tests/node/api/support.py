@@ -9,7 +9,7 @@ from pathlib import Path
 
 from consensus.interface import EngineView
 from consensus.messages import Step
-from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo, Submission
+from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo
 from node.ledger.certificate import encode_certificate
 from node.ledger.chain_rules import BlockBuilding, Candidate, Parent, build_genesis
 from node.ledger.execution import read_parameters
@@ -17,6 +17,7 @@ from node.ledger.genesis import decode_genesis
 from node.ledger.transaction import Transaction, decode_transaction, sign_transaction
 from node.modules import make_runtime
 from node.store import Store
+from node.submission import Submission
 from tests.ledger.support import certify, genesis_document, id_of, key_of, seed
 from vm.parameters import ChainParameters
 from vm.primitives.errors import BitenergyError

@@ -176,7 +176,9 @@ async def test_unknown_accounts(api: Api) -> None:
     assert (await api.get("/accounts/Nobody")).code == "unknown_account"
     mistyped = encode_address(id_of("P1"))[:-1] + "7"
     assert (await api.get(f"/accounts/{mistyped}")).code in ("invalid_address", "unknown_account")
-    assert (await api.get(f"/accounts/{encode_address(bytes(20))}")).code == "unknown_account"
+    nobody = await api.get(f"/accounts/{encode_address(bytes(20))}")
+    assert nobody.code == "unknown_account"
+    assert nobody.json["error"]["actual"] == encode_address(bytes(20))
     assert (await api.get(f"/accounts/{encode_address(bytes(20))}/history")).status == 404
     for bad in ("", "a b", "x" * 33, "..%2F..%2Fetc", "%ff", "%C3%BC", "p1;drop"):
         assert (await api.get(f"/accounts/{bad}")).status in (400, 404), bad

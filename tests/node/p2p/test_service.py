@@ -112,18 +112,25 @@ def test_a_peer_that_comes_back_replaces_its_stale_connection() -> None:
     run(scenario())
 
 
-def test_a_dialer_comes_back_when_its_peer_does() -> None:
+def test_a_dialer_comes_back_when_its_peer_does(caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> int:
+        return sum("cannot reach" in record.message for record in caplog.records)
+
     async def scenario() -> None:
         async with running() as nodes:
             a, b = await nodes.make(A, ALL), await nodes.make(B, ALL)
             a.dial(b)
             await until(lambda: connected(a, b))
-            await b.service.stop()
-            await until(lambda: not a.service.peers())
-            await until(lambda: a.counter("dial_failed") >= 2)
-            b = await nodes.make(B, ALL, port=b.port)
-            await until(lambda: connected(a, b))
-            assert a.recorder.order == ["connected", "disconnected", "connected"]
+            for absences in (1, 2):
+                failed = a.counter("dial_failed")
+                await b.service.stop()
+                await until(lambda: not a.service.peers())
+                await until(lambda: a.counter("dial_failed") >= failed + 3)  # noqa: B023
+                assert told() == absences  # once, however often it is dialed
+                b = await nodes.make(B, ALL, port=b.port)
+                await until(lambda: connected(a, b))  # noqa: B023
+            order = ["connected", *["disconnected", "connected"] * 2]
+            assert a.recorder.order == order
 
     run(scenario())
 
@@ -292,6 +299,26 @@ def test_broadcast_reaches_all_but_the_excluded() -> None:
             assert not b.service.send(C.node_key, NOTE, b"nobody there")
             with pytest.raises(InvalidInput, match="too long to send"):
                 a.service.broadcast(VOTE, bytes(1_001))
+
+    run(scenario())
+
+
+def test_a_quiet_peer_gets_only_what_is_meant_for_it() -> None:
+    async def scenario() -> None:
+        async with running() as nodes:
+            a, b = await nodes.make(A, ALL), await nodes.make(B, ALL)
+            a.dial(b)
+            await until(lambda: connected(a, b))
+            a.service.keep_quiet(C.node_key)  # nobody of that name is connected
+            a.service.keep_quiet(B.node_key)
+            assert not a.service.is_quiet(C.node_key)
+            assert a.service.broadcast(NOTE, b"not for it") == 0
+            assert a.service.broadcast(NOTE, b"for all", also_quiet=True) == 1
+            assert a.service.send(B.node_key, NOTE, b"answer")
+            await until(lambda: len(b.recorder.messages) == 2)
+            a.service.drop(B.node_key, "test")
+            await until(lambda: a.recorder.order.count("connected") == 2)
+            assert not a.service.is_quiet(B.node_key)
 
     run(scenario())
 

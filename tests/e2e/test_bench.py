@@ -1,0 +1,23 @@
+"""The benchmarks run, and their figures fit together."""
+
+import pytest
+
+from tests.e2e.support import Commands
+
+pytestmark = [pytest.mark.network, pytest.mark.slow]
+
+
+def test_the_stages_of_a_transaction_add_up(commands: Commands) -> None:
+    figures = commands.ask("bench", "stages", "--transactions", "1500")
+    stages = [f"{name}_us" for name in ("decode", "admit", "execute", "write", "remove")]
+    assert all(figures[name] > 0 for name in [*stages, "signature_us"])
+    assert figures["all_us"] == pytest.approx(sum(figures[name] for name in stages), abs=0.2)
+
+
+def test_a_short_run_of_a_chain_loses_nothing(commands: Commands) -> None:
+    figures = commands.ask("bench", "chain", "--validators", "1", "--transactions", "300")
+    assert figures["refused"] == {}
+    assert figures["failed"] < 10  # purchases that came before the first offers
+    assert figures["finalised_per_s"] > 0
+    assert figures["executed_per_final"] >= 1
+    assert figures["heights"] >= 1

@@ -1,0 +1,1 @@
+"""Tests of the light node: real full nodes beside it, and ones that lie."""

@@ -1,0 +1,300 @@
+"""A verifier of bitenergy proofs in one file: read it whole, then trust what it says.
+
+    python verify_proof.py genesis.json PROOF
+    python verify_proof.py HEIGHT:BLOCK_ID PROOF
+
+It says "yes" and what was proved (exit status 0), or "no" and the first thing that does not hold
+(1). PROOF is a file that `bitenergy proof` wrote. From a source that you trust you need the
+network's genesis file, or height and id of one block: the proof then has to begin there. No node is
+asked. It needs nothing but libsodium (`pip install pynacl`); docs/protocol.md explains the bytes.
+
+Each set of validators is named by a block that the set before it signed. Who begins at genesis
+relies on no set having turned bad after its time; a recent block that you trust makes that safer.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from nacl import bindings
+from nacl.exceptions import CryptoError
+
+Value = None | bool | int | bytes | str | list["Value"] | dict["Value", "Value"]
+EMPTY = bytes(32)
+HEADER = """genesis height time_ms parent last_commit evidence_root transactions_root state_root
+    receipts_root validators next_validators parameters gas_used proposer seal""".split()
+ACCOUNT = """key roles status nonce money_micro money_reserved_micro energy_milli_wh
+    energy_reserved_milli_wh""".split()
+# MessagePack: first byte -> what follows, and bytes of its length (of the number itself).
+LONG = {low + step: (int, 1 << step) for low in (0xCC, 0xD0) for step in range(4)}
+LONG |= {0xC4 + step: (bytes, 1 << step) for step in range(3)}
+LONG |= {0xD9 + step: (str, 1 << step) for step in range(3)}
+LONG |= {0xDC: (list, 2), 0xDD: (list, 4), 0xDE: (dict, 2), 0xDF: (dict, 4)}
+SHORT = {dict: (0x80, 16), list: (0x90, 16), str: (0xA0, 32)}
+CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
+
+
+class Refused(Exception):
+    """What was given does not prove anything."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who decides a network's blocks from `height` on; or, by its id, one block at `height`."""
+
+    genesis: bytes
+    validators: bytes
+    height: int
+    block_id: bytes = b""
+
+
+def require(condition: object, reason: str) -> None:
+    """Raise Refused with `reason` unless `condition` holds."""
+    if not condition:
+        raise Refused(reason)
+
+
+def tagged(name: str, data: bytes) -> bytes:
+    """Return SHA-256 of a tag and `data`."""
+    return hashlib.sha256(bytes([len(name)]) + name.encode() + data).digest()
+
+
+def is_array(value: Value, *kinds: type) -> bool:
+    """Tell whether `value` is an array of exactly these kinds (True is no number)."""
+    return isinstance(value, list) and [type(item) for item in value] == list(kinds)
+
+
+def decode(data: bytes) -> Value:
+    """Return the value of canonical bytes; whatever would not encode to them is refused."""
+    try:
+        value, end = _read(data, 0, 16)
+        require(end == len(data) and encode(value) == data, "the encoding is not canonical")
+    except (IndexError, TypeError, UnicodeError):
+        raise Refused("the bytes are not MessagePack") from None
+    return value
+
+
+def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
+    first, at = data[at], at + 1
+    if first <= 0x7F or first >= 0xE0:
+        return (first if first <= 0x7F else first - 256), at
+    if first in CONSTANTS:
+        return CONSTANTS[first], at
+    if first in LONG:
+        (kind, width), signed = LONG[first], 0xD0 <= first <= 0xD3
+        number, at = int.from_bytes(data[at : at + width], "big", signed=signed), at + width
+    else:
+        require(first <= 0xBF, "floats and extension types are not used")
+        kind = str if first >= 0xA0 else list if first >= 0x90 else dict
+        number = first - SHORT[kind][0]
+    if kind is int:
+        return number, at
+    require(number <= len(data) - at, "the bytes end in the middle of a value")
+    if kind in (bytes, str):
+        part = data[at : at + number]
+        return (part if kind is bytes else part.decode("utf-8")), at + number
+    require(depth > 0, "the value nests too deeply")
+    items: list[Value] = []
+    for _ in range(number if kind is list else 2 * number):
+        item, at = _read(data, at, depth - 1)
+        items.append(item)
+    if kind is list:
+        return items, at
+    require({type(key) for key in items[::2]} <= {int, bytes, str}, "this is no key of a map")
+    return dict(zip(items[::2], items[1::2], strict=True)), at
+
+
+def encode(value: Value) -> bytes:
+    """Return the canonical bytes of a value: each part in its shortest form, keys ascending."""
+    if value is None or isinstance(value, bool):
+        return {None: b"\xc0", False: b"\xc2", True: b"\xc3"}[value]
+    if isinstance(value, int):
+        if -32 <= value <= 127:
+            return value.to_bytes(1, "big", signed=True)
+        for first, (kind, width) in LONG.items():
+            low, high = (-1 << 8 * width - 1, 0) if first >= 0xD0 else (0, 1 << 8 * width)
+            if kind is int and low <= value < high:
+                return bytes([first]) + value.to_bytes(width, "big", signed=first >= 0xD0)
+        raise Refused("a number has more than 64 bits")
+    if isinstance(value, bytes | str):
+        data = value if isinstance(value, bytes) else value.encode("utf-8")
+        return _head(type(value), len(data)) + data
+    if isinstance(value, list):
+        return _head(list, len(value)) + b"".join(map(encode, value))
+    require(isinstance(value, dict), "such a value has no encoding")
+    pairs = sorted((encode(key), encode(item)) for key, item in value.items())
+    return _head(dict, len(value)) + b"".join(key + item for key, item in pairs)
+
+
+def _head(kind: type, size: int) -> bytes:
+    if kind in SHORT and size < SHORT[kind][1]:
+        return bytes([SHORT[kind][0] + size])
+    widths = [(width, first) for first, (each, width) in LONG.items() if each is kind]
+    width, first = min(pair for pair in widths if size < 1 << 8 * pair[0])
+    return bytes([first]) + size.to_bytes(width, "big")
+
+
+def read_header(data: bytes) -> dict[str, Value]:
+    """Return the fields of a header, and its block's id."""
+    value = decode(data)
+    kinds = [int if name in ("height", "time_ms", "gas_used") else bytes for name in HEADER]
+    require(is_array(value, int, int, *kinds) and value[:2] == [2, 1], "not a header")
+    return dict(zip(HEADER, value[2:], strict=True)) | {"block_id": tagged("header", data)}
+
+
+def verify_finality(step: list[bytes], trust: Trust) -> dict[str, Value]:
+    """Return the header of a step that more than two thirds of the trusted validators signed."""
+    header = read_header(step[0])
+    place = (header["height"], header["block_id"])
+    if trust.block_id:
+        require(place == (trust.height, trust.block_id), "the proof begins at another block")
+        return header
+    require(header["genesis"] == trust.genesis, "the proof is of another network")
+    require(header["height"] >= trust.height, "the blocks of the proof do not ascend")
+    require(header["validators"] == trust.validators, "the block is not of the trusted validators")
+    require(tagged("validators", step[2]) == trust.validators, "these are other validators")
+    # Their hash is trusted, and so is what they are: [vote key, power, account] in order.
+    validators, certificate = decode(step[2])[2], decode(step[1])
+    require(is_array(certificate, int, int, int, int, bytes, list), "not a certificate")
+    kind, version, height, round_, block_id, signers = certificate
+    require((kind, version) == (4, 1) and 0 <= round_ < 2**31, "not a certificate")
+    require((height, block_id) == place, "the certificate is of another block")
+    vote = encode([trust.genesis, 2, height, round_, block_id])
+    digest, weight, previous = tagged("vote/sign", vote), 0, -1
+    require(all(is_array(signer, int, bytes) for signer in signers), "not a signer")
+    for index, signature in signers:
+        require(previous < index < len(validators), "signers ascend, each a validator, each once")
+        require(len(signature) == 64, "a signature has 64 bytes")
+        try:
+            bindings.crypto_sign_open(signature + digest, validators[index][0])
+        except CryptoError:
+            raise Refused(f"the signature of validator {index} is wrong") from None
+        weight, previous = weight + validators[index][1], index
+    total = sum(power for _, power, _ in validators)
+    require(weight * 3 > total * 2, f"power {weight} of {total} is not more than two thirds")
+    return header
+
+
+def follow(steps: list[list[bytes]], trust: Trust) -> dict[str, Value]:
+    """Return the last step's header; each step is decided by those whom the one before named."""
+    for step in steps:
+        header = verify_finality(step, trust)
+        trust = Trust(header["genesis"], header["next_validators"], header["height"] + 1)
+    return header
+
+
+def verify_state(root: bytes, key: bytes, value: bytes | None, way: Value) -> None:
+    """Raise Refused unless the state with `root` holds `value` (None: nothing) at `key`."""
+    require(is_array(way, bytes, bytes, bytes), "not a state proof")
+    bitmap, joined, other = way
+    siblings = [joined[at : at + 32] for at in range(0, len(joined), 32)]
+    require(len(bitmap) <= 128 and max(bitmap, default=0) <= 7, "a level has three siblings")
+    require(len(joined) == 32 * sum(map(int.bit_count, bitmap)), "siblings too many or too few")
+    require(EMPTY not in siblings and bitmap[:1] != b"\0", "empty siblings are left out")
+    require(len(other) in (0, 64) and not (other and value is not None), "no other leaf is here")
+    digest, depth, current = tagged("state/key", key), len(bitmap), EMPTY
+    place = int.from_bytes(digest, "big")
+    if value is not None:
+        current = tagged("state/leaf", digest + tagged("state/value", value))
+    elif other:
+        beside = int.from_bytes(other[:32], "big") ^ place
+        require(beside and not beside >> (256 - 2 * depth), "the other leaf is not on the way")
+        current = tagged("state/leaf", other)
+    for number, bits in enumerate(bitmap):
+        children = [siblings.pop(0) if bits & bit else EMPTY for bit in (4, 2, 1)]
+        children.insert(place >> (256 - 2 * (depth - number)) & 3, current)
+        current = tagged("state/node", b"".join(children))
+    require(current == root, "the way does not lead to the block's state root")
+
+
+def verify_in_list(root: bytes, item: bytes, path: Value, what: str) -> None:
+    """Raise Refused unless `item` stands where `path` says in the list with `root`."""
+    require(is_array(path, int, int, bytes), "not a Merkle proof")
+    index, count, joined = path
+    require(0 <= index < count < 2**63, "not a Merkle proof")
+    current, width, at = tagged("leaf", item), count, 0
+    while width > 1:
+        if index ^ 1 < width:
+            sibling, at = joined[at : at + 32], at + 32
+            current = tagged("node", sibling + current if index & 1 else current + sibling)
+        index, width = index // 2, (width + 1) // 2
+    require(at == len(joined), "siblings too many or too few")
+    current = tagged("root", count.to_bytes(8, "big") + current)
+    require(current == root, f"the {what} is not in the block")
+
+
+def verify(data: bytes, trust: Trust) -> dict[str, Value]:
+    """Return what the proof `data` shows to a reader who has `trust`; raises Refused."""
+    value, steps = decode(data), []
+    if is_array(value, int, int, list, bytes) and value[:2] == [42, 1]:
+        require(0 < len(value[2]) <= 1_024, "too many steps, or none")
+        steps, value = value[2], decode(value[3])
+        require(all(is_array(step, bytes, bytes, bytes) for step in steps), "not a step")
+    if is_array(value, int, int, *[bytes] * 4, list, list) and value[:2] == [40, 1]:
+        key, held, way = value[5:]
+        require(1 <= len(key) <= 256 and (not held or is_array(held, bytes)), "not a state proof")
+        leaf = held[0] if held else None
+        header = follow([*steps, value[2:5]], trust)
+        verify_state(header["state_root"], key, leaf, way)
+        found = {"state_key": key.hex(), "value": leaf}
+        if key[:1] == b"a" and len(key) == 21:
+            found["account"] = key[1:]
+            found |= zip(ACCOUNT, decode(leaf)[2:], strict=False) if leaf else {}
+    else:
+        fits = is_array(value, int, int, *[bytes] * 4, list, bytes, list)
+        require(fits and value[:2] == [41, 1], "not a proof of this version")
+        transaction, path, receipt, receipt_path = value[5:]
+        header = follow([*steps, value[2:5]], trust)
+        transaction_id, fields = tagged("tx", transaction), decode(receipt)
+        require(is_array(fields, int, int, bytes, str, int, int, list, list), "not a receipt")
+        require(fields[:3] == [8, 1, transaction_id], "the receipt is of another transaction")
+        verify_in_list(header["transactions_root"], transaction_id, path, "transaction")
+        verify_in_list(header["receipts_root"], receipt, receipt_path, "receipt")
+        found = {"transaction": transaction_id, "code": fields[3], "events": fields[6]}
+    return {name: header[name] for name in ("genesis", "height", "time_ms", "block_id")} | found
+
+
+def shown(value: Value) -> str:
+    """Return bytes as JSON holds them: an account as its address, others in hexadecimal."""
+    if isinstance(value, bytes) and len(value) == 20:
+        return "be" + base64.b32encode(value + tagged("address", value)[:5]).decode().lower()
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def read_trust(text: str) -> Trust:
+    """Return what `HEIGHT:BLOCK_ID`, or the genesis file of that name, lets a reader trust."""
+    height, colon, block_id = text.partition(":")
+    if colon and height.isdecimal() and len(block_id) == 64:
+        return Trust(b"", b"", int(height), bytes.fromhex(block_id))
+    document = json.loads(Path(text).read_bytes())
+    staking = document.get("modules", {}).get("staking", {})
+    require(not staking.get("stakes"), "validators follow from stakes here: give HEIGHT:BLOCK_ID")
+    chosen = [member for member in document["members"] if "validator" in member["roles"]]
+    keys = [[bytes.fromhex(member[name]) for name in ("vote_key", "key")] for member in chosen]
+    entries = [[vote_key, 1, tagged("account", key)[:20]] for vote_key, key in keys]
+    first = encode([5, 1, sorted(entries, key=lambda entry: entry[2])])
+    return Trust(tagged("genesis", encode(document)), tagged("validators", first), 1)
+
+
+def main(arguments: list[str]) -> int:
+    """Print the verdict and return the exit status."""
+    try:
+        require(len(arguments) == 2, f"two things are needed\n{__doc__}")
+        trust, proof = read_trust(arguments[0]), Path(arguments[1]).read_bytes()
+        print("yes\n" + json.dumps(verify(proof, trust), default=shown, indent=1))
+    except Refused as error:
+        print(f"no: {error}")
+        return 1
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"cannot read what was given: {error!r}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

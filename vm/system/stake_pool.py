@@ -1,0 +1,286 @@
+"""The records of staking: the pool behind a validator, shares in it, stake on its way out, the pot.
+
+Rewards are shared lazily, by marks: nothing is written for who did nothing. All of it is exact.
+Fractions of a micro-token are kept, times 2^64, where they arose: in the pot, in a pool, with a
+delegation; so the sum of all that is owed is to the last bit what the staking account booked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vm.context import CallContext
+from vm.overlay import INDEX_SPACE, StateReader
+from vm.primitives.codec import (
+    decode_integer,
+    encode_integer,
+    encode_trusted,
+    unpack_trusted,
+)
+from vm.primitives.errors import CallError, InvariantViolation
+from vm.system.staking_terms import STAKING_SPACE
+
+POOL_SPACE: Final = STAKING_SPACE + b"p"
+DELEGATION_SPACE: Final = STAKING_SPACE + b"d"
+UNBONDING_SPACE: Final = STAKING_SPACE + b"u"
+POT_KEY: Final = STAKING_SPACE + b"t"
+POOL_INDEX: Final = INDEX_SPACE + b"bp"
+DELEGATION_INDEX: Final = INDEX_SPACE + b"bd"
+"""Delegator, then validator."""
+UNBONDING_INDEX: Final = INDEX_SPACE + b"bu"
+"""Delegator, then number."""
+POOL_TYPE: Final = 51
+DELEGATION_TYPE: Final = 52
+UNBONDING_TYPE: Final = 53
+POT_TYPE: Final = 54
+VERSION: Final = 1
+SCALE_BITS: Final = 64
+MAX_SCALED_BYTES: Final = 40
+
+
+@dataclass(slots=True)  # mutable: a working copy, saved when it is right
+class Pool:
+    """All stake behind one validator; whoever put something in holds shares of it."""
+
+    stake_micro: int = 0
+    """Stake that counts: what was put in, less what was taken back or slashed."""
+    shares: int = 0
+    """Shares of it in all; a share is worth stake_micro / shares."""
+    power: int = 0
+    """Voting power by which it earns: that of the set in force."""
+    commission_percent: int = 0
+    """Part of the rewards that the validator keeps before they are shared."""
+    slashed_height: int = 0
+    """Height at which it contradicted itself; 0 if it never did. Such a pool is out for good."""
+    slashed_at: int = 0
+    """Height of the block that slashed it for that; 0 if none did."""
+    excess_from: int = 0
+    """Height of the block since which its votes weighed more than its stake, when last they did."""
+    excess_until: int = 0
+    """Last height that such votes decided."""
+    mark: int = 0
+    """The pot's rewards per unit of power when the pool was settled last, scaled."""
+    per_share: int = 0
+    """Rewards of one share since the beginning, scaled."""
+    rest: int = 0
+    """Rewards that did not divide among the shares, scaled."""
+    commission: int = 0
+    """Commission not withdrawn yet, scaled."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        scaled = (self.mark, self.per_share, self.rest, self.commission)
+        return encode_trusted(
+            (
+                POOL_TYPE,
+                VERSION,
+                self.stake_micro,
+                encode_integer(self.shares),
+                self.power,
+                self.commission_percent,
+                self.slashed_height,
+                self.slashed_at,
+                self.excess_from,
+                self.excess_until,
+                *(encode_integer(number) for number in scaled),
+            )
+        )
+
+    def settle(self, pot: Pot) -> None:
+        """Take from the pot what came since the last time, and share it out."""
+        earned = self.power * (pot.per_power - self.mark)
+        self.mark = pot.per_power
+        kept = earned * self.commission_percent // 100
+        self.share_out(earned - kept)
+        self.commission += kept
+
+    def share_out(self, scaled: int) -> None:
+        """Share rewards among the shares; what does not divide waits for the next ones."""
+        if not self.shares:
+            self.commission += scaled + self.rest
+            self.rest = 0
+            return
+        each, self.rest = divmod(scaled + self.rest, self.shares)
+        self.per_share += each
+
+    def worth_micro(self, shares: int) -> int:
+        """Return the stake that `shares` stand for, rounded down."""
+        return shares * self.stake_micro // self.shares if self.shares else 0
+
+    def shares_for(self, amount_micro: int) -> int:
+        """Return the shares that new stake of `amount_micro` gets, rounded down."""
+        return amount_micro * self.shares // self.stake_micro if self.shares else amount_micro
+
+
+@dataclass(slots=True)  # mutable: a working copy, saved when it is right
+class Delegation:
+    """What one account put behind one validator; a validator's own stake is one as well."""
+
+    shares: int = 0
+    """Its shares of the pool."""
+    mark: int = 0
+    """The pool's rewards per share when the delegation was settled last, scaled."""
+    accrued: int = 0
+    """Rewards not withdrawn yet, scaled."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        numbers = (self.shares, self.mark, self.accrued)
+        fields = (encode_integer(number) for number in numbers)
+        return encode_trusted((DELEGATION_TYPE, VERSION, *fields))
+
+    def settle(self, pool: Pool) -> None:
+        """Take what its shares earned since the last time; the pool is settled already."""
+        self.accrued += self.shares * (pool.per_share - self.mark)
+        self.mark = pool.per_share
+
+
+@dataclass(frozen=True, slots=True)
+class Unbonding:
+    """Stake on its way out, which still answers for faults up to the height at which it left."""
+
+    validator: bytes
+    """Whose pool it left, 20 bytes."""
+    delegator: bytes
+    """Whose it is, 20 bytes."""
+    amount_micro: int
+    """How much left."""
+    height: int
+    """Height of the block in which it left."""
+    due_ms: int
+    """When it is free, milliseconds UTC."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        return encode_trusted(
+            (
+                UNBONDING_TYPE,
+                VERSION,
+                self.validator,
+                self.delegator,
+                self.amount_micro,
+                self.height,
+                self.due_ms,
+            )
+        )
+
+    def slashed_micro(self, pool: Pool, percent: int) -> int:
+        """Return how much of it the validator's fault burns.
+
+        It backed the height of the fault if it left there or later, or if its votes still counted
+        there. What left after the slash was slashed with the pool.
+        """
+        last = self.height
+        if pool.excess_from <= self.height <= pool.excess_until:
+            last = pool.excess_until
+        answers = 0 < pool.slashed_height <= last and self.height < pool.slashed_at
+        return self.amount_micro * percent // 100 if answers else 0
+
+
+@dataclass(slots=True)  # mutable: a working copy, saved when it is right
+class Pot:
+    """What the staking account holds for whom, in one sum, and how rewards are shared by power."""
+
+    booked_micro: int = 0
+    """Money of the staking account that is somebody's; what is above it is new income."""
+    total_power: int = 0
+    """Power of the set in force, among which new income is shared."""
+    per_power: int = 0
+    """Rewards of one unit of power since the beginning, scaled."""
+    rest: int = 0
+    """Rewards that did not divide among the power, scaled."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        return encode_trusted(
+            (
+                POT_TYPE,
+                VERSION,
+                self.booked_micro,
+                self.total_power,
+                encode_integer(self.per_power),
+                encode_integer(self.rest),
+            )
+        )
+
+    def book(self, income_micro: int) -> None:
+        """Share new income among the power in force."""
+        self.booked_micro += income_micro
+        each, self.rest = divmod((income_micro << SCALE_BITS) + self.rest, self.total_power)
+        self.per_power += each
+
+
+def load_pool(ctx: CallContext, validator: bytes) -> Pool:
+    """Return a working copy of a validator's pool; raises CallError `unknown_validator`."""
+    data = ctx.get(POOL_SPACE + validator)
+    if data is None:
+        raise CallError(
+            "unknown_validator",
+            "nothing is staked with this account",
+            actual=validator,
+            hint="A validator bonds first; `bitenergy stake validators` lists them.",
+        )
+    return decode_pool(data)
+
+
+def save_pool(ctx: CallContext, validator: bytes, pool: Pool) -> None:
+    """Write a pool's leaf."""
+    ctx.put(POOL_SPACE + validator, pool.encode())
+
+
+def decode_pool(data: bytes) -> Pool:
+    """Return the pool of a leaf's bytes."""
+    match unpack_trusted(data):
+        case (51, 1, int(stake), shares, *rest) if len(rest) == 10:
+            small = [item for item in rest[:6] if isinstance(item, int)]
+            return Pool(stake, _integer(shares), *small, *(_integer(item) for item in rest[6:]))
+    raise InvariantViolation(f"not a pool of this version: {data.hex()[:80]}")
+
+
+def read_pool(state: StateReader, validator: bytes) -> Pool | None:
+    """Return a pool without gas, for readers; None if there is none."""
+    data = state.get(POOL_SPACE + validator)
+    return None if data is None else decode_pool(data)
+
+
+def delegation_key(validator: bytes, delegator: bytes) -> bytes:
+    """Return the state key of a delegation."""
+    return DELEGATION_SPACE + validator + delegator
+
+
+def decode_delegation(data: bytes) -> Delegation:
+    """Return the delegation of a leaf's bytes."""
+    match unpack_trusted(data):
+        case (52, 1, bytes(shares), bytes(mark), bytes(accrued)):
+            return Delegation(_integer(shares), _integer(mark), _integer(accrued))
+    raise InvariantViolation(f"not a delegation of this version: {data.hex()[:80]}")
+
+
+def unbonding_key(number: int) -> bytes:
+    """Return the state key of the `number`-th unbonding."""
+    return UNBONDING_SPACE + number.to_bytes(8, "big")
+
+
+def decode_unbonding(data: bytes) -> Unbonding:
+    """Return the unbonding of a leaf's bytes."""
+    match unpack_trusted(data):
+        case (53, 1, bytes(validator), bytes(delegator), int(amount), int(height), int(due_ms)):
+            return Unbonding(validator, delegator, amount, height, due_ms)
+    raise InvariantViolation(f"not an unbonding of this version: {data.hex()[:80]}")
+
+
+def decode_pot(data: bytes | None) -> Pot:
+    """Return the pot of its leaf's bytes."""
+    if data is None:
+        return Pot()
+    match unpack_trusted(data):
+        case (54, 1, int(booked), int(power), bytes(each), bytes(rest)):
+            return Pot(booked, power, _integer(each), _integer(rest))
+    raise InvariantViolation(f"not the pot of this version: {data.hex()[:80]}")
+
+
+def _integer(data: object) -> int:
+    if not isinstance(data, bytes):
+        raise InvariantViolation("a scaled number is a byte string")
+    return decode_integer(data, max_bytes=MAX_SCALED_BYTES)

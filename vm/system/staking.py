@@ -1,0 +1,443 @@
+"""Staking: who puts what behind which validator, what that earns, and what faults cost it.
+
+All stake that is money, and all rewards, lie in one account that nobody has a key for. Whatever
+comes into it unbooked (block rewards, fees) belongs to the validators of the block, by power.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from vm.arguments import ACCOUNT, AMOUNT, Argument, integer
+from vm.context import CallContext
+from vm.module import Module, Section, method
+from vm.overlay import StateReader
+from vm.primitives.codec import Encodable
+from vm.primitives.errors import CallError, InvalidGenesis, InvariantViolation
+from vm.system.accounts import (
+    ACTIVE,
+    REMOVED,
+    Account,
+    change_supply,
+    load_account,
+    save_account,
+)
+from vm.system.incentives import add_points, change_points_total, take_points
+from vm.system.members import NAME_SPACE, load_member
+from vm.system.stake_pool import (
+    DELEGATION_INDEX,
+    DELEGATION_SPACE,
+    POOL_INDEX,
+    POOL_SPACE,
+    POT_KEY,
+    SCALE_BITS,
+    UNBONDING_INDEX,
+    UNBONDING_SPACE,
+    Delegation,
+    Pool,
+    Pot,
+    Unbonding,
+    decode_delegation,
+    decode_unbonding,
+    delegation_key,
+    load_pool,
+    read_pool,
+    save_pool,
+    unbonding_key,
+)
+from vm.system.staking_account import (
+    STAKING_ACCOUNT,
+    burn_fine,
+    burn_stake,
+    load_pot,
+    mint_reward,
+    pay_out,
+    take_in,
+)
+from vm.system.staking_terms import (
+    MONEY,
+    NO_TOKEN,
+    POWER_UNIT_MICRO,
+    TERMS_KEY,
+    TOUCHED_KEY,
+    StakingTerms,
+    load_terms,
+    parse_terms,
+)
+from vm.system.validator_changes import change_validators, changes_between, set_before, step_towards
+from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, read_validators
+
+MAX_UNBONDINGS: Final = 16
+"""Unbondings of one delegator that wait at the same time."""
+_END: Final = b"\xff" * 21
+PERCENT: Final = integer(0, 100)
+
+
+class StakingModule(Module):
+    """Stakes, delegations and rewards; from them the validators of the next height."""
+
+    name = "staking"
+
+    def __init__(self, roles: tuple[str, ...]) -> None:
+        self._validator = 1 << roles.index("validator") if "validator" in roles else 0
+
+    # --- what members call ---------------------------------------------------------------------
+
+    @method(Argument("amount_micro", AMOUNT), roles=("validator",))
+    def bond(self, ctx: CallContext, amount_micro: int) -> Encodable:
+        """Put the caller's own stake behind the caller as a validator."""
+        terms = _terms(ctx)
+        if ctx.get(POOL_SPACE + ctx.caller) is None:
+            if not load_member(ctx, ctx.caller).vote_key:
+                raise CallError(
+                    "no_vote_key",
+                    "a validator votes with a key of its own",
+                    hint="Enter it with `bitenergy member set --vote-key`.",
+                )
+            _open_pool(ctx, ctx.caller)
+        self._add(ctx, terms, ctx.caller, ctx.caller, amount_micro)
+        return None
+
+    @method(Argument("validator", ACCOUNT), Argument("amount_micro", AMOUNT))
+    def delegate(self, ctx: CallContext, validator: bytes, amount_micro: int) -> Encodable:
+        """Put the caller's stake behind a validator, for a share of its rewards and its faults."""
+        self._add(ctx, _terms(ctx), validator, ctx.caller, amount_micro)
+        return None
+
+    @method(Argument("validator", ACCOUNT), Argument("amount_micro", AMOUNT))
+    def unbond(self, ctx: CallContext, validator: bytes, amount_micro: int) -> Encodable:
+        """Take stake back; it is free after the unbonding period, and answers for faults before."""
+        terms = _terms(ctx)
+        delegator = ctx.caller
+        waiting = sum(
+            1 for _ in ctx.scan(UNBONDING_INDEX + delegator, UNBONDING_INDEX + delegator + _END)
+        )
+        if waiting >= MAX_UNBONDINGS:
+            raise CallError(
+                "too_many_unbondings",
+                "too much stake is on its way out already",
+                expected=f"at most {MAX_UNBONDINGS} at a time",
+                hint="Wait until the first of it is free.",
+            )
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
+        delegation = _load_delegation(ctx, validator, delegator)
+        worth_micro = pool.worth_micro(delegation.shares)
+        if amount_micro > worth_micro:
+            raise CallError(
+                "insufficient_stake",
+                "there is not so much stake of the caller's with this validator",
+                expected=f"at most {worth_micro}",
+                actual=amount_micro,
+            )
+        pool.settle(pot)
+        delegation.settle(pool)
+        shares = -(-amount_micro * pool.shares // pool.stake_micro)
+        if amount_micro == worth_micro:
+            shares = delegation.shares
+        delegation.shares -= shares
+        pool.shares -= shares
+        pool.stake_micro -= amount_micro
+        if not delegation.shares:
+            _leave(ctx, pot, pool, validator, delegator, delegation)
+        else:
+            ctx.put(delegation_key(validator, delegator), delegation.encode())
+        save_pool(ctx, validator, pool)
+        number, due_ms = ctx.next_number("unbonding"), ctx.time_ms + terms.unbonding_ms
+        leaving = Unbonding(validator, delegator, amount_micro, ctx.height, due_ms)
+        ctx.put(unbonding_key(number), leaving.encode())
+        ctx.put(UNBONDING_INDEX + delegator + number.to_bytes(8, "big"), b"\1")
+        ctx.schedule(due_ms, number.to_bytes(8, "big"))
+        ctx.put(TOUCHED_KEY, b"\1")
+        ctx.emit("unbond", delegator, validator, amount_micro, due_ms)
+        return number
+
+    @method(Argument("validator", ACCOUNT))
+    def withdraw(self, ctx: CallContext, validator: bytes) -> Encodable:
+        """Pay the caller its rewards from a validator's pool; to the validator its commission."""
+        _terms(ctx)
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
+        delegation = _load_delegation(ctx, validator, ctx.caller)
+        pool.settle(pot)
+        delegation.settle(pool)
+        amount_micro = delegation.accrued >> SCALE_BITS
+        delegation.accrued -= amount_micro << SCALE_BITS
+        if ctx.caller == validator:
+            commission_micro = pool.commission >> SCALE_BITS
+            pool.commission -= commission_micro << SCALE_BITS
+            amount_micro += commission_micro
+        if not amount_micro:
+            raise CallError("no_rewards", "there is nothing to withdraw yet")
+        if delegation.shares:
+            ctx.put(delegation_key(validator, ctx.caller), delegation.encode())
+        save_pool(ctx, validator, pool)
+        pay_out(ctx, pot, ctx.caller, amount_micro)
+        ctx.emit("withdraw", ctx.caller, validator, amount_micro)
+        return amount_micro
+
+    @method(Argument("percent", PERCENT), roles=("validator",))
+    def set_commission(self, ctx: CallContext, percent: int) -> Encodable:
+        """State which part of the rewards from now on the caller keeps as the validator."""
+        _terms(ctx)
+        pool = load_pool(ctx, ctx.caller)
+        pool.settle(load_pot(ctx))
+        pool.commission_percent = percent
+        save_pool(ctx, ctx.caller, pool)
+        ctx.emit("set_commission", ctx.caller, percent)
+        return None
+
+    # --- what happens by itself ----------------------------------------------------------------
+
+    def init_genesis(self, ctx: CallContext, section: Section) -> None:
+        """Write the terms, and the stakes with which the network begins."""
+        if not section:
+            return
+        terms, stakes = parse_terms(section)
+        ctx.put(TERMS_KEY, terms.encode())
+        if terms.token == NO_TOKEN:
+            return
+        told = len(ctx.events)
+        save_account(ctx, STAKING_ACCOUNT, Account(bytes(32), 0, REMOVED, 0, 0, 0, 0, 0))
+        ctx.put(POT_KEY, Pot().encode())
+        for name, amount_micro in sorted(stakes.items()):
+            account = ctx.get(NAME_SPACE + name.encode())
+            if account is None:
+                raise InvalidGenesis("staking: a stake of nobody", actual=name)
+            _open_pool(ctx, account)
+            _make_stake(ctx, terms, account, amount_micro)
+            self._add(ctx, terms, account, account, amount_micro)
+        wanted = self._wanted(ctx, terms)
+        if not wanted:
+            raise InvalidGenesis(
+                "staking: nobody has the stake that a validator needs",
+                expected="stakes of members with the role 'validator', at least 'min_stake' each",
+            )
+        self._write_set(ctx, (), wanted)
+        ctx.delete(TOUCHED_KEY)
+        del ctx.events[told:]  # as many as there are stakes: the state itself tells of them
+
+    def end_block(self, ctx: CallContext) -> None:
+        """Share the block's income by power; then let the set follow the stakes."""
+        terms = load_terms(ctx)
+        if terms.token == NO_TOKEN:
+            return
+        if terms.block_reward_micro:
+            mint_reward(ctx, terms.block_reward_micro)
+        pot = load_pot(ctx)
+        income_micro = load_account(ctx, STAKING_ACCOUNT).money_micro - pot.booked_micro
+        if income_micro:
+            pot.book(income_micro)
+            ctx.put(POT_KEY, pot.encode())
+        if ctx.get(TOUCHED_KEY) is None:
+            return
+        before = set_before(ctx)
+        wanted = self._wanted(ctx, terms) or before
+        following = step_towards(before, wanted)
+        self._write_set(ctx, before, following)
+        if following == tuple(wanted):
+            ctx.delete(TOUCHED_KEY)
+        else:
+            _note_excess(ctx, following, wanted)
+            ctx.schedule(ctx.time_ms + 1, b"")  # so that there is a next block to go on in
+
+    def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
+        """Make a proved contradiction cost what genesis says: a fine, and part of the stakes."""
+        terms = load_terms(ctx)
+        if terms.fine_micro:
+            burn_fine(ctx, account, terms.fine_micro)
+        if terms.token == NO_TOKEN or ctx.get(POOL_SPACE + account) is None:
+            return
+        pool = load_pool(ctx, account)
+        cut_micro = pool.stake_micro * terms.slash_percent // 100
+        pool.stake_micro -= cut_micro
+        pool.slashed_height, pool.slashed_at = height, ctx.height
+        save_pool(ctx, account, pool)
+        burn_stake(ctx, terms, cut_micro)
+        ctx.put(TOUCHED_KEY, b"\1")
+        ctx.emit("slash", account, height, cut_micro)
+
+    def on_due(self, ctx: CallContext, payload: bytes) -> None:
+        """Free stake whose unbonding period is over, less what it answers for."""
+        if not payload:
+            return
+        terms, number = load_terms(ctx), int.from_bytes(payload, "big")
+        data = ctx.get(unbonding_key(number))
+        if data is None:
+            raise InvariantViolation(f"unbonding {number} is due and not there")
+        leaving = decode_unbonding(data)
+        ctx.delete(unbonding_key(number))
+        ctx.delete(UNBONDING_INDEX + leaving.delegator + payload)
+        pool = load_pool(ctx, leaving.validator)
+        cut_micro = leaving.slashed_micro(pool, terms.slash_percent)
+        burn_stake(ctx, terms, cut_micro)
+        free_micro = leaving.amount_micro - cut_micro
+        if terms.token == MONEY:
+            pay_out(ctx, load_pot(ctx), leaving.delegator, free_micro)
+        else:
+            add_points(ctx, leaving.delegator, free_micro)
+        ctx.emit("unbonded", leaving.delegator, leaving.validator, free_micro, cut_micro)
+
+    def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
+        """Write the index entries that follow from a pool, a delegation or an unbonding."""
+        if key[:2] == POOL_SPACE:
+            ctx.put(POOL_INDEX + key[2:], b"\1")
+        elif key[:2] == DELEGATION_SPACE:
+            ctx.put(DELEGATION_INDEX + key[22:] + key[2:22], b"\1")
+        elif key[:2] == UNBONDING_SPACE:
+            ctx.put(UNBONDING_INDEX + decode_unbonding(value).delegator + key[2:], b"\1")
+
+    # --- parts ---------------------------------------------------------------------------------
+
+    def _add(
+        self,
+        ctx: CallContext,
+        terms: StakingTerms,
+        validator: bytes,
+        delegator: bytes,
+        amount_micro: int,
+    ) -> None:
+        """Put free money or points of `delegator` behind a validator."""
+        pool, pot = load_pool(ctx, validator), load_pot(ctx)
+        if pool.slashed_height:
+            raise CallError("slashed", "this validator contradicted itself and is out for good")
+        pool.settle(pot)
+        delegation = _find_delegation(ctx, validator, delegator)
+        if delegation is None:
+            delegation = Delegation(mark=pool.per_share)
+            ctx.put(DELEGATION_INDEX + delegator + validator, b"\1")
+        delegation.settle(pool)
+        shares = pool.shares_for(amount_micro)
+        delegation.shares += shares
+        pool.shares += shares
+        pool.stake_micro += amount_micro
+        ctx.put(delegation_key(validator, delegator), delegation.encode())
+        save_pool(ctx, validator, pool)
+        if terms.token == MONEY:
+            take_in(ctx, pot, delegator, amount_micro)
+        else:
+            take_points(ctx, delegator, amount_micro)
+        ctx.put(TOUCHED_KEY, b"\1")
+        ctx.emit("stake", delegator, validator, amount_micro)
+
+    def _wanted(self, ctx: CallContext, terms: StakingTerms) -> tuple[Validator, ...]:
+        """Return the set that the stakes ask for; empty if nobody has what it takes."""
+        found: list[Validator] = []
+        for key, _ in list(ctx.scan(POOL_INDEX, POOL_INDEX + _END)):
+            account = key[len(POOL_INDEX) :]
+            pool = load_pool(ctx, account)
+            if pool.slashed_height or pool.stake_micro < terms.min_stake_micro:
+                continue
+            leaf, member = load_account(ctx, account), load_member(ctx, account)
+            if leaf.status == ACTIVE and leaf.roles & self._validator and member.vote_key:
+                power = pool.stake_micro // POWER_UNIT_MICRO
+                found.append(Validator(member.vote_key, power, account))
+        found.sort(key=lambda validator: (-validator.power, validator.account))
+        by_key: dict[bytes, Validator] = {}
+        for validator in found:
+            by_key.setdefault(validator.vote_key, validator)
+        chosen = list(by_key.values())[: terms.max_validators]
+        return tuple(sorted(chosen, key=lambda validator: validator.account))
+
+    def _write_set(
+        self, ctx: CallContext, before: Sequence[Validator], after: Sequence[Validator]
+    ) -> None:
+        """Make `after` the next height's set; each pool earns by its new power from then on."""
+        changed = changes_between(before, after)
+        if not changed:
+            return
+        pot = load_pot(ctx)
+        for validator in changed:
+            pool = load_pool(ctx, validator.account)
+            pool.settle(pot)
+            pool.power = validator.power
+            save_pool(ctx, validator.account, pool)
+        pot.total_power = sum(validator.power for validator in after)
+        ctx.put(POT_KEY, pot.encode())
+        if ctx.height:
+            change_validators(ctx, after)
+        else:
+            ctx.put(VALIDATORS_KEY, encode_validators(after))
+
+
+def _terms(ctx: CallContext) -> StakingTerms:
+    terms = load_terms(ctx)
+    if terms.token == NO_TOKEN:
+        raise CallError("no_staking", "nothing is staked on this network")
+    return terms
+
+
+def _open_pool(ctx: CallContext, validator: bytes) -> None:
+    pool = Pool(mark=load_pot(ctx).per_power)
+    save_pool(ctx, validator, pool)
+    ctx.put(POOL_INDEX + validator, b"\1")
+
+
+def _note_excess(
+    ctx: CallContext, following: Sequence[Validator], wanted: Sequence[Validator]
+) -> None:
+    """Note whose votes weigh more at the next height than their stake: what left answers."""
+    powers = {validator.account: validator.power for validator in wanted}
+    for validator in following:
+        if validator.power > powers.get(validator.account, 0):
+            pool = load_pool(ctx, validator.account)
+            if pool.excess_until != ctx.height:
+                pool.excess_from = ctx.height
+            pool.excess_until = ctx.height + 1
+            save_pool(ctx, validator.account, pool)
+
+
+def _make_stake(ctx: CallContext, terms: StakingTerms, account: bytes, amount_micro: int) -> None:
+    """Give a member the stake with which genesis has it begin."""
+    if not amount_micro:
+        raise InvalidGenesis("staking: a stake is more than nothing")
+    if terms.token == MONEY:
+        leaf = load_account(ctx, account)
+        leaf.earn(amount_micro)
+        save_account(ctx, account, leaf)
+        change_supply(ctx, money_micro=amount_micro)
+    else:
+        change_points_total(ctx, amount_micro)
+        add_points(ctx, account, amount_micro)
+
+
+def answers_for_faults(state: StateReader, account: bytes) -> bool:
+    """Tell whether a contradiction of `account` can still cost it something.
+
+    It can where it validates now, or has stake that no fault has cut yet.
+    """
+    pool = read_pool(state, account)
+    if pool is not None:
+        return not pool.slashed_height
+    return any(validator.account == account for validator in read_validators(state))
+
+
+def _find_delegation(ctx: CallContext, validator: bytes, delegator: bytes) -> Delegation | None:
+    data = ctx.get(delegation_key(validator, delegator))
+    return None if data is None else decode_delegation(data)
+
+
+def _load_delegation(ctx: CallContext, validator: bytes, delegator: bytes) -> Delegation:
+    found = _find_delegation(ctx, validator, delegator)
+    if found is not None:
+        return found
+    if delegator == validator:
+        return Delegation()  # whose stake is out may still have commission
+    raise CallError("no_stake", "the caller staked nothing with this validator", actual=validator)
+
+
+def _leave(
+    ctx: CallContext,
+    pot: Pot,
+    pool: Pool,
+    validator: bytes,
+    delegator: bytes,
+    delegation: Delegation,
+) -> None:
+    """Pay the last rewards of a delegation that ends; what is no whole micro-token stays here."""
+    amount_micro = delegation.accrued >> SCALE_BITS
+    pool.share_out(delegation.accrued - (amount_micro << SCALE_BITS))
+    ctx.delete(delegation_key(validator, delegator))
+    ctx.delete(DELEGATION_INDEX + delegator + validator)
+    if amount_micro:
+        pay_out(ctx, pot, delegator, amount_micro)
+        ctx.emit("withdraw", delegator, validator, amount_micro)
