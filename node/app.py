@@ -60,7 +60,7 @@ def run(config_path: Path) -> int:
 
 async def _run(config: NodeConfig) -> int:
     genesis = load_genesis(config.genesis, config.data)
-    node = Node(config, genesis, _load_keys(config))
+    node = Node(config, genesis, load_node_keys(config))
     save_short_form(config.genesis, config.data, genesis)
     api = ApiServer(
         node,
@@ -130,7 +130,8 @@ def _held_vote_key(config: NodeConfig) -> Iterator[None]:
         lock.release()
 
 
-def _load_keys(config: NodeConfig) -> NodeKeys:
+def load_node_keys(config: NodeConfig) -> NodeKeys:
+    """Return the secrets that a configuration names; raises KeyFileError."""
     identity = make_certificate(load_key(config.node_key, purpose="node"))
     seed = load_key(config.vote_key, purpose="vote") if config.vote_key else None
     return NodeKeys(identity, seed)

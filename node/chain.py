@@ -36,10 +36,15 @@ class Chain:
         self.genesis = genesis
         if store.is_empty:
             store.commit(build_genesis(runtime, genesis), None)
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the head from the store; raises StorageFailure unless its state is whole."""
+        store, genesis = self.store, self.genesis
         store.verify_root()
         found = store.head(store.height)
         if found is None:
-            raise StorageFailure("the last final block is missing: resync this node")
+            raise StorageFailure("the last final block is missing: bitenergy node resync")
         if found.header.genesis != genesis.digest:
             raise StorageFailure(
                 f"the data directory belongs to network {found.header.genesis.hex()}, the genesis "

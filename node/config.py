@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,14 @@ from vm.primitives.hashing import HASH_BYTES
 
 DEFAULT_MINING_PERCENT: Final = 25
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+ARCHIVE: Final = "archive"
 FULL: Final = "full"
 LIGHT: Final = "light"
-MODES: Final = (FULL, LIGHT)
+MODES: Final = (ARCHIVE, FULL, LIGHT)
+JOINS: Final = ("blocks", "snapshot")
+DEFAULT_KEEP_BLOCKS: Final = 10_000
+DEFAULT_SNAPSHOT_INTERVAL: Final = 10_000
+MAX_COUNT: Final = 10**9
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "node": (
         "name",
@@ -26,10 +31,13 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "data",
         "log",
         "workers",
-        "verify_synced_signatures",
         "mining_percent",
         "mode",
+        "keep_blocks",
+        "snapshot_interval",
+        "join",
         "trust",
+        "verify_synced_signatures",
     ),
     "keys": ("node", "vote"),
     "p2p": ("listen", "peers"),
@@ -82,11 +90,18 @@ class NodeConfig:
     workers: int | None
     """Processes that check signatures; None for half the processors."""
     verify_synced_signatures: bool
-    """Whether block sync checks every signature, or trusts the commit certificate for them."""
-    mode: str = FULL
-    """One of MODES: a light node keeps no chain and asks full nodes for proofs."""
+    """Whether block sync checks every signature, or lets the commit certificate stand for them."""
+    mode: str = ARCHIVE
+    """One of MODES: `archive` keeps every block, `full` the last `keep_blocks` and the state, and
+    `light` no chain: it asks the others for proofs."""
+    keep_blocks: int = DEFAULT_KEEP_BLOCKS
+    """How many blocks with their receipts and indices a `full` node keeps at least."""
+    snapshot_interval: int = DEFAULT_SNAPSHOT_INTERVAL
+    """Heights between two snapshots for those who join; 0 takes none by itself."""
+    join: str = "blocks"
+    """One of JOINS: how an empty chain gets to the height of the others."""
     trust: TrustedBlock | None = None
-    """The block with which a light node begins; None for genesis."""
+    """A block that the owner knows to be final; a light node begins there instead of at genesis."""
     mining_percent: int = DEFAULT_MINING_PERCENT
     """How much of one core a validator's node uses to mine, under proof of work; 0 for nothing."""
 
@@ -110,22 +125,17 @@ def load_config(path: Path) -> NodeConfig:
                 raise ConfigError(f"unknown setting {table}.{name}", expected=", ".join(known))
     reader = _Reader(document, path.resolve().parent)
     vote_key = reader.text("keys", "vote", "")
-    mode = reader.text("node", "mode", FULL)
-    if mode not in MODES:
-        raise ConfigError("unknown mode", expected=", ".join(MODES), actual=mode)
+    mode = reader.choice("node", "mode", MODES)
     if mode == LIGHT and vote_key:
         raise ConfigError(
             "a light node does not vote",
             hint='Take `vote` out of [keys], or set mode = "full" in node.toml.',
         )
-    level = reader.text("node", "log", "info")
-    if level not in LOG_LEVELS:
-        raise ConfigError("unknown log level", expected=", ".join(LOG_LEVELS), actual=level)
     return NodeConfig(
         reader.text("node", "name"),
         reader.path("node", "genesis"),
         reader.path("node", "data"),
-        level,
+        reader.choice("node", "log", LOG_LEVELS, default="info"),
         reader.path("keys", "node"),
         reader.base / vote_key if vote_key else None,
         _address(reader.text("p2p", "listen"), "p2p.listen"),
@@ -134,8 +144,11 @@ def load_config(path: Path) -> NodeConfig:
         reader.texts("api", "hosts"),
         reader.texts("api", "origins"),
         reader.count("node", "workers"),
-        reader.flag("node", "verify_synced_signatures", default=True),
+        reader.flag("node", "verify_synced_signatures", default=False),
         mode,
+        reader.number("node", "keep_blocks", 1, DEFAULT_KEEP_BLOCKS),
+        reader.number("node", "snapshot_interval", 0, DEFAULT_SNAPSHOT_INTERVAL),
+        reader.choice("node", "join", JOINS),
         parse_trust(trust) if (trust := reader.text("node", "trust", "")) else None,
         reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
     )
@@ -155,7 +168,7 @@ def parse_peer(text: str) -> PeerAddress:
 
 
 def parse_trust(text: str) -> TrustedBlock:
-    """Return the block of `HEIGHT:ID`; raises ConfigError."""
+    """Return the trusted header of `HEIGHT:ID`; raises ConfigError."""
     height, _, digits = text.partition(":")
     try:
         block_id = bytes.fromhex(digits)
@@ -163,7 +176,7 @@ def parse_trust(text: str) -> TrustedBlock:
         block_id = b""
     if not height.isdecimal() or len(height) > 18 or len(block_id) != HASH_BYTES:
         raise ConfigError(
-            "not a trusted block", expected="HEIGHT:ID, the id in 64 digits", actual=text
+            "not a trusted header", expected="HEIGHT:ID, the id in 64 digits", actual=text
         )
     return TrustedBlock(int(height), block_id)
 
@@ -213,6 +226,20 @@ class _Reader:
         value = self._document.get(table, {}).get(name, default)
         if type(value) is not int or not 0 <= value <= 100:
             raise ConfigError(f"{table}.{name} is a number from 0 to 100", actual=value)
+        return value
+
+    def number(self, table: str, name: str, least: int, default: int) -> int:
+        value = self._document.get(table, {}).get(name, default)
+        if type(value) is not int or not least <= value <= MAX_COUNT:
+            raise ConfigError(f"{table}.{name} is a number from {least} on", actual=value)
+        return value
+
+    def choice(
+        self, table: str, name: str, choices: Sequence[str], *, default: str | None = None
+    ) -> str:
+        value = self.text(table, name, default or choices[0])
+        if value not in choices:
+            raise ConfigError(f"unknown {table}.{name}", expected=", ".join(choices), actual=value)
         return value
 
     def flag(self, table: str, name: str, *, default: bool) -> bool:

@@ -24,6 +24,7 @@ def diagnose(
     is_voted: bool,
     height: int,
     best_height: int,
+    lowest_held: int | None,
     head_age_ms: int,
     heartbeat_ms: int,
     mempool: MempoolInfo,
@@ -31,14 +32,15 @@ def diagnose(
 ) -> list[Finding]:
     """Return what is right and wrong, the gravest first.
 
-    `connected` holds the accounts of validators whose nodes are connected; `head_age_ms` is how
-    old the last final block is by this node's clock. Under proof of work nothing `is_voted`.
+    `connected` holds the accounts of validators whose nodes are connected; `lowest_held` is the
+    lowest block that anybody ahead still has; `head_age_ms` is how old the last final block is by
+    this node's clock. Under proof of work nothing `is_voted`.
     """
     quorum = _quorum if is_voted else _miners
     findings = [
         *quorum(validators, connected, own_account),
         *_progress(view, validators, height, head_age_ms, heartbeat_ms, mempool),
-        *_height(height, best_height),
+        *_height(height, best_height, lowest_held),
         *_clock(head_age_ms),
         *_space(mempool, data),
     ]
@@ -115,7 +117,14 @@ def _progress(
     return [Finding("ok", "progress", f"Height {height} became final {age} ago.")]
 
 
-def _height(height: int, best_height: int) -> list[Finding]:
+def _height(height: int, best_height: int, lowest_held: int | None) -> list[Finding]:
+    if lowest_held is not None and lowest_held > height + 1:
+        text = (
+            f"This node needs block {height + 1}, and its peers have pruned the blocks below "
+            f"{lowest_held}. Name a node in archive mode as a peer, or begin from a snapshot: "
+            "bitenergy node resync --join snapshot"
+        )
+        return [Finding("problem", "sync", text)]
     if best_height > height + 1:
         text = f"This node is at height {height}, a peer claims {best_height}: it is catching up."
         return [Finding("warning", "sync", text)]

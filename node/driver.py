@@ -28,13 +28,8 @@ from consensus.work import proved_work
 from node.block_pool import BlockPool, CompleteBlock
 from node.block_work import BlockWork
 from node.chain import Chain
-from node.driver_ports import (
-    KeyedValidator,
-    Network,
-    ReleaseVote,
-    RestartEngine,
-    SyncedInput,
-)
+from node.driver_inputs import MoveHead, ReleaseVote, RestartEngine, SyncedInput
+from node.driver_ports import KeyedValidator, Network
 from node.evidence_pool import EvidencePool
 from node.ledger.certificate import (
     encode_certificate,
@@ -62,7 +57,7 @@ from vm.system.validators import signers_of
 _log = logging.getLogger("bitenergy.driver")
 
 
-QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote
+QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote | MoveHead
 
 
 class Driver:
@@ -126,6 +121,15 @@ class Driver:
         """Whether it signs nothing as yet."""
         return self._is_held
 
+    @property
+    def vote_key(self) -> bytes | None:
+        """The public key with which this node votes, or None."""
+        return self._signer.vote_key if self._signer is not None else None
+
+    def knows(self, message: Proposal | Vote) -> bool:
+        """Tell whether our signing file accounts for a message that our key signed."""
+        return self._signer is None or self._signer.knows(message)
+
     def release(self) -> None:
         """Vote from now on: validators told that this chain is not behind theirs."""
         if self._is_held:
@@ -177,6 +181,8 @@ class Driver:
                     self._cancel_timers()
                     self._work.cancel()
                     await self._begin_height()
+            elif isinstance(item, MoveHead):
+                await self._move_head(item)
             elif not self._syncing:
                 await self._handle(item)
             self._queue.task_done()
@@ -387,6 +393,16 @@ class Driver:
         await self._commit(candidate, item.certificate)
         if not item.done.done():
             item.done.set_result(None)
+
+    async def _move_head(self, item: MoveHead) -> None:
+        self._cancel_timers()
+        self._work.cancel()
+        item.move()
+        self._forget_messages()
+        self._pool.forget(self._chain.height)
+        if not item.done.done():
+            item.done.set_result(None)
+        await self._begin_height()
 
     async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
         self._cancel_timers()

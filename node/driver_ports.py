@@ -1,13 +1,11 @@
-"""What stands between the driver and others: the network, validators, and what block sync feeds."""
+"""What the driver needs of the network, and validators as it names them to an engine."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from consensus.messages import CommitCertificate, Validator
-from node.block_pool import CompleteBlock
+from consensus.messages import Validator
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +33,3 @@ class Network(Protocol):
 
     def blocks_missing(self, peer: bytes | None, height: int) -> None:
         """Have block sync look whether others are ahead."""
-
-
-class SyncedInput:
-    """A block from block sync, its certificate and signatures checked, for the driver to apply."""
-
-    __slots__ = ("block", "certificate", "done")
-
-    def __init__(
-        self,
-        block: CompleteBlock,
-        certificate: CommitCertificate | None,
-        done: asyncio.Future[None],
-    ) -> None:
-        self.block = block
-        self.certificate = certificate
-        self.done = done
-
-
-class RestartEngine:
-    """Asks for a `Started` after block sync moved the head."""
-
-
-class ReleaseVote:
-    """Lets a validator vote that held back since the process started."""

@@ -5,6 +5,7 @@ It is also how the driver reaches the network, because what it asks for comes ba
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from node.ledger.certificate import (
     decode_evidence,
     decode_proposal,
     decode_vote,
+    message_digest,
     validate_certificate,
     verify_message,
 )
@@ -28,15 +30,18 @@ from node.ledger.transaction import Transaction
 from node.light_service import LightService
 from node.light_wire import ASK, GET_HEADERS, LIGHT
 from node.mempool import Mempool
+from node.own_votes import HeardVotes, decode_votes
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.snapshot.service import Snapshots
 from node.store import StorageFailure
 from node.sync import BlockSync, read_range
 from node.vote_guard import is_chain_current
 from node.wire import (
     ANNOUNCE,
+    BASE,
     BLOCK,
     BLOCKS,
     CERTIFICATE,
@@ -44,12 +49,14 @@ from node.wire import (
     GET_BLOCK,
     GET_BLOCKS,
     GET_TRANSACTIONS,
+    GET_VOTES,
     HEIGHT,
     MAX_TRANSACTIONS_PER_MESSAGE,
     PROPOSAL,
     STATUS,
     TRANSACTIONS,
     VOTE,
+    VOTES,
     CompactBlock,
     decode_compact_block,
     decode_height,
@@ -64,10 +71,14 @@ from node.wire import (
 from node.work_gate import WorkGate
 from vm.primitives.errors import InvalidBlock, InvalidInput
 from vm.primitives.hashing import HASH_BYTES
+from vm.primitives.signatures import verify_signature
+
+_log = logging.getLogger("bitenergy.inbox")
 
 MAX_ANSWER_BYTES: Final = 4_000_000
 MAX_MISSES: Final = 2_048
 """After so many transactions that are not here the rest of a request is not looked for."""
+VOTE_KEY_BYTES: Final = 32
 MAX_PROPOSED: Final = 256
 """How many blocks are remembered as a validator's."""
 
@@ -98,6 +109,9 @@ class Inbox:
         self._gate = gate
         self._fetches = 0
         self._proposed: dict[bytes, None] = {}
+        self._heard = HeardVotes()
+        self._answered: set[bytes] = set()
+        self._signed_height = 0
         self.refused = 0
 
     def connect(
@@ -107,6 +121,7 @@ class Inbox:
         gossip: TransactionGossip,
         sync: BlockSync,
         light: LightService,
+        snapshots: Snapshots,
     ) -> None:
         """Take the parts that need the inbox themselves."""
         self._peers = peers
@@ -114,6 +129,7 @@ class Inbox:
         self._gossip = gossip
         self._sync = sync
         self._light = light
+        self._snapshots = snapshots
 
     # --- the driver's network ----------------------------------------------------------------
 
@@ -173,7 +189,10 @@ class Inbox:
     def on_connected(self, peer: Peer) -> None:
         """Tell a new peer where we stand."""
         self._sync.peer_height(peer.key, peer.height)
+        self.tell_base(peer.key)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
+        if self._driver.is_held and self._driver.vote_key:
+            self._peers.send(peer.key, GET_VOTES, self._driver.vote_key)
         self._gossip.announce_to(peer.key)
         self._tell_evidence(peer.key, peer.height)
         self.consider_release()
@@ -188,6 +207,7 @@ class Inbox:
     def on_disconnected(self, key: bytes, reason: Disconnect) -> None:
         """Forget a peer."""
         self._sync.peer_gone(key)
+        self._snapshots.peer_gone(key)
         self.consider_release()
 
     def consider_release(self) -> None:
@@ -195,19 +215,28 @@ class Inbox:
         account = self._driver.find_account()
         if not self._driver.is_held or account is None:
             return
+        if self._chain.height < self._signed_height:
+            return
         nodes = self._directory.validator_nodes
-        heights = {
+        told = self._sync.sources.told_heights()
+        heights = {nodes[peer]: height for peer, height in told.items() if peer in nodes}
+        answered = {
             nodes[peer]: height
-            for peer, height in self._sync.told_heights().items()
-            if peer in nodes
+            for peer, height in told.items()
+            if peer in nodes and peer in self._answered
         }
+        validators, reached = self._chain.validators, self._chain.tip.height
         is_young = self._gate is not None and self._gate.may_mine(self._clock_ms())
-        reached = self._chain.tip.height
-        if is_young or is_chain_current(self._chain.validators, account, heights, reached):
+        if is_young or all(
+            is_chain_current(validators, account, known, reached) for known in (heights, answered)
+        ):
             self._driver.release()
 
     def on_message(self, key: bytes, kind: int, payload: bytes) -> None:
         """Take a peer's message; raises BitenergyError on a bad one, which drops the peer."""
+        if self._snapshots.concerns(kind):
+            self._snapshots.on_message(key, kind, payload)
+            return
         handler = _HANDLERS.get(kind)
         if handler is None:
             raise InvalidInput("an unknown kind of message", actual=kind)
@@ -339,6 +368,32 @@ class Inbox:
     def _on_blocks(self, peer: bytes, payload: bytes) -> None:
         self._sync.on_blocks(peer, payload)
 
+    def _on_get_votes(self, peer: bytes, payload: bytes) -> None:
+        if len(payload) != VOTE_KEY_BYTES:
+            raise InvalidInput("a vote key has 32 bytes", actual=len(payload))
+        if self._guard.may_tell_status(peer):
+            self._heard.forget(self._chain.height)
+            self._answer(peer, VOTES, self._heard.encode(payload))
+
+    def _on_votes(self, peer: bytes, payload: bytes) -> None:
+        """Take what a peer heard of our vote key before this process started."""
+        key, messages = self._driver.vote_key, decode_votes(payload)
+        if key is None or not self._driver.is_held:
+            return
+        for message in messages:
+            digest = message_digest(self._chain.genesis.digest, message)
+            if not verify_signature(key, digest, message.signature):
+                raise InvalidInput("a message told as ours is not signed by us")
+            if not self._driver.knows(message) and message.height > self._signed_height:
+                self._signed_height = message.height
+                _log.error(
+                    "this directory was set back: its vote key signed what the signing file does "
+                    "not know of; nothing is signed until that height is final",
+                    extra={"height": message.height, "round": message.round},
+                )
+        self._answered.add(peer)
+        self.consider_release()
+
     def _on_evidence(self, peer: bytes, payload: bytes) -> None:
         evidence = decode_evidence(payload)
         height = evidence.first.height
@@ -361,6 +416,17 @@ class Inbox:
         self._tell_evidence(peer, height)
         self.consider_release()
 
+    def _on_base(self, peer: bytes, payload: bytes) -> None:
+        self._sync.peer_base(peer, decode_height(payload))
+
+    def tell_base(self, peer: bytes | None = None) -> None:
+        """Tell a peer, or all, which blocks are not here any more."""
+        payload = encode_height(self._chain.store.base)
+        if peer is None:
+            self._peers.broadcast(BASE, payload)
+        else:
+            self._peers.send(peer, BASE, payload)
+
     def _concerns(self, message: Vote | Proposal) -> bool:
         if message.height > self._chain.height + 2:
             self._sync.look()
@@ -372,6 +438,8 @@ class Inbox:
             return True
         if verify_message(self._chain.genesis.digest, message, self._chain.validators):
             self._guard.note_checked(payload)
+            validator = self._chain.validators[message.validator_index]
+            self._heard.note(validator.vote_key, message, payload)
             if isinstance(message, Proposal):
                 self._note_proposed(message.block_id, peer)
             self._relay(kind, payload, peer)
@@ -416,4 +484,7 @@ _HANDLERS: Mapping[int, Callable[[Inbox, bytes, bytes], None]] = {
     LIGHT: lambda inbox, peer, payload: inbox._light.on_light(peer, payload),
     GET_HEADERS: lambda inbox, peer, payload: inbox._light.on_get_headers(peer, payload),
     ASK: lambda inbox, peer, payload: inbox._light.on_ask(peer, payload),
+    BASE: Inbox._on_base,
+    GET_VOTES: Inbox._on_get_votes,
+    VOTES: Inbox._on_votes,
 }

@@ -16,6 +16,7 @@ from consensus.pow import FETCHED_HEIGHTS, PowEngine
 from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
+from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
 from node.doctor import diagnose
 from node.driver import Driver, system_clock_ms
@@ -45,8 +46,11 @@ from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
+from node.pruning import Pruner
 from node.signer import Signer
-from node.store import Store
+from node.snapshot.service import Snapshots
+from node.snapshot.wire import SNAPSHOT_KINDS
+from node.store import RESYNC_HINT, StorageFailure, Store
 from node.submission import Submission
 from node.sync import BlockSync
 from node.undecided import UndecidedChain
@@ -97,6 +101,7 @@ class Node:
         self.runtime = make_runtime(genesis.roles)
         self.store = Store(config.data)
         self.chain = Chain(self.store, self.runtime, genesis)
+        _validate_trust(config, self.store)
         self._signer = _open_signer(config, keys.vote_seed, self.chain)
         self._mempool = Mempool(self.store)
         self._verifier = Verifier(config.workers)
@@ -106,21 +111,13 @@ class Node:
         self._sealer = self._make_sealer(sealer)
         guard = PeerGuard(loop.time)
         self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
-        self._inbox = Inbox(
-            self.chain,
-            self._pool,
-            self._mempool,
-            self._directory,
-            guard,
-            on_fatal=self.on_fatal,
-            clock_ms=clock_ms,
-            gate=self._gate,
-        )
+        self._inbox = self._make_inbox(guard)
         self._undecided = self._make_undecided()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._peers = PeerService(
             identity=keys.identity,
             genesis=genesis.digest,
-            kinds=(*KINDS, *LIGHT_KINDS),
+            kinds=(*KINDS, *LIGHT_KINDS, *SNAPSHOT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
             random=Random(),
@@ -129,9 +126,12 @@ class Node:
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
         light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
-        self._inbox.connect(self._peers, self._driver, self._gossip, self._sync, light)
+        self._snapshots = self._make_snapshots(guard)
+        self._inbox.connect(
+            self._peers, self._driver, self._gossip, self._sync, light, self._snapshots
+        )
+        self._pruner = self._make_pruner()
         self._followers = Followers()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = loop.create_future()
         self._telling: asyncio.TimerHandle | None = None
         self._height_told_s = 0.0
@@ -139,6 +139,18 @@ class Node:
         self._transactions = 0
         self._failed_transactions = 0
         self.p2p_address = ("", 0)
+
+    def _make_inbox(self, guard: PeerGuard) -> Inbox:
+        return Inbox(
+            self.chain,
+            self._pool,
+            self._mempool,
+            self._directory,
+            guard,
+            on_fatal=self.on_fatal,
+            clock_ms=self._clock_ms,
+            gate=self._gate,
+        )
 
     def _make_pool(self) -> BlockPool:
         if self._rules is None:
@@ -202,6 +214,28 @@ class Node:
             self._peers,
             verify_signatures=self._config.verify_synced_signatures,
             gate=self._gate,
+            trusted=self._config.trust,
+        )
+
+    def _make_snapshots(self, guard: PeerGuard) -> Snapshots:
+        return Snapshots(
+            self._config,
+            self.chain,
+            guard,
+            self._driver,
+            self._peers,
+            spawn=self.spawn,
+            on_moved=self._on_moved,
+        )
+
+    def _make_pruner(self) -> Pruner | None:
+        if self._config.mode == "archive":
+            return None
+        return Pruner(
+            self.store,
+            keep_blocks=self._config.keep_blocks,
+            spawn=self.spawn,
+            on_pruned=self._inbox.tell_base,
         )
 
     # --- life --------------------------------------------------------------------------------
@@ -220,11 +254,16 @@ class Node:
         self._driver.start()
         self._inbox.consider_release()
         self.spawn(self._driver.run())
-        self.spawn(self._sync.run())
+        self.spawn(self._follow())
+        self.spawn(self._snapshots.run())
         _log.info(
             "started",
             extra={"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name},
         )
+
+    async def _follow(self) -> None:
+        await self._snapshots.run_join()
+        await self._sync.run()
 
     async def wait_failed(self) -> None:
         """Return never; raise what stops the node."""
@@ -238,6 +277,7 @@ class Node:
     async def stop(self) -> None:
         """Stop everything in order and close the store."""
         self._gossip.stop()
+        self._snapshots.server.stop()
         self._followers.end()
         await self._peers.stop()
         while tasks := list(self._tasks):
@@ -279,6 +319,9 @@ class Node:
         )
         self._followers.publish(FinalBlock(candidate, self._clock_ms()))
         self._directory.follow(candidate, self._peers)
+        self._snapshots.server.on_final(candidate.header.height)
+        if self._pruner is not None:
+            self._pruner.on_final(candidate.header.height)
         self._inbox.consider_release()
         if self._telling is None:
             loop = asyncio.get_running_loop()
@@ -293,8 +336,17 @@ class Node:
         for block in applied:
             self._followers.publish(UndecidedBlock(block, now_ms))
 
+    def _on_moved(self) -> None:
+        """Follow a head that came with its state."""
+        self._directory.update(self._peers)
+        self._inbox.tell_base()
+        self._inbox.consider_release()
+        self._tell_height()
+
     def _tell_height(self) -> None:
-        self._telling = None
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
         self._height_told_s = asyncio.get_running_loop().time()
         self._peers.broadcast(HEIGHT, encode_height(self.chain.height), also_quiet=True)
 
@@ -315,7 +367,7 @@ class Node:
 
     def is_syncing(self) -> bool:
         """Tell whether the node catches up with others."""
-        return self._sync.is_syncing
+        return self._sync.is_syncing or self._snapshots.join.is_joining
 
     def peers(self) -> Sequence[PeerInfo]:
         """Return the connected peers."""
@@ -325,7 +377,7 @@ class Node:
                 self._directory.node_names.get(peer.key, ""),
                 peer.address,
                 "in" if peer.direction is Direction.INCOMING else "out",
-                self._sync.claimed_height(peer.key),
+                self._sync.sources.claimed_height(peer.key),
                 peer.bytes_in,
                 peer.bytes_out,
                 -1 if peer.rtt_ms is None else int(peer.rtt_ms),
@@ -367,7 +419,8 @@ class Node:
             own_account=self._driver.find_account(),
             is_voted=self._rules is None,
             height=self.chain.height,
-            best_height=self._sync.best_height(),
+            best_height=self._sync.sources.best_height(),
+            lowest_held=self._sync.sources.lowest_held(self.chain.height),
             head_age_ms=self._clock_ms() - self.chain.header.time_ms,
             heartbeat_ms=self.chain.parameters.heartbeat_ms,
             mempool=self.mempool(),
@@ -384,6 +437,7 @@ class Node:
             "transactions_executed_total": self._driver.executed,
             "messages_refused_total": self._inbox.refused,
             "height": self.chain.height,
+            "base_height": self.store.base,
             "peers": len(self._peers.peers()),
             "mempool_transactions": len(self._mempool),
             "mempool_bytes": self._mempool.size_bytes,
@@ -421,10 +475,20 @@ def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> S
     if vote_seed is None:
         return None
     # Each vote key has a file of its own, so that keys can rotate.
-    name = f"signing-{public_key(vote_seed).hex()[:16]}"
+    name = f"{SIGNING_PREFIX}{public_key(vote_seed).hex()[:16]}"
     signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
     validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
     return signer
+
+
+def _validate_trust(config: NodeConfig, store: Store) -> None:
+    """Raise StorageFailure where the chain here is not the one that the owner trusts."""
+    found = store.head(config.trust.height) if config.trust is not None else None
+    if found is not None and config.trust and found.header.block_id() != config.trust.block_id:
+        raise StorageFailure(
+            f"block {config.trust.height} here is {found.header.block_id().hex()}, the trusted one "
+            f"is {config.trust.block_id.hex()}. Check node.trust. {RESYNC_HINT}"
+        )
 
 
 def anonymous_bytes(process: str = "self") -> int:

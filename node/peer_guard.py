@@ -54,6 +54,10 @@ class PeerGuard:
         served.take(REQUEST_BYTES, now_s)
         return True
 
+    def wait_s(self, peer: bytes) -> float:
+        """Return how long the peer must wait until a request of it is answered, seconds."""
+        return self._of(peer).served.wait_s(self._clock())
+
     def served(self, peer: bytes, size_bytes: int) -> None:
         """Count an answer."""
         self._of(peer).served.take(size_bytes, self._clock())

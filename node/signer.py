@@ -90,6 +90,14 @@ class Signer:
             raise InvariantViolation("the engine asked for a signature without persisting it first")
         return sign(self._seed, message_digest(self._genesis, message))
 
+    def knows(self, message: Vote | Proposal) -> bool:
+        """Tell whether the file accounts for a message that the key signed."""
+        state = self.state
+        if state is None:
+            return False
+        is_past = (message.height, message.round) < (state.height, state.round)
+        return is_past or covers(state, message)
+
     def _record(self, sequence: int, fields: Sequence[Encodable]) -> bytes:
         payload = encode([sequence, self._genesis, self.vote_key, fields])
         record = len(payload).to_bytes(4, "big") + payload

@@ -7,9 +7,7 @@ checks and compares the root. A directory that once had blocks is never begun an
 
 from __future__ import annotations
 
-import os
-from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,26 +15,41 @@ from typing import Final
 import plyvel
 
 from consensus.messages import CommitCertificate
-from node.history import involved_accounts
+from node.block_index import (
+    BASE_KEY,
+    BLOCK_ID,
+    BODY,
+    CHANGE,
+    FORMAT,
+    FORMAT_KEY,
+    HEAD,
+    HEIGHT_KEY,
+    HISTORY,
+    PAGE,
+    PENDING,
+    RECEIPTS,
+    STATE,
+    TRANSACTION,
+    VALIDATORS,
+    height_bytes,
+    involved_accounts,
+)
+from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined, touch_synced
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
 from node.ledger.receipt import Receipt, decode_receipt
 from node.ledger.state_tree import tree_root
+from node.store_caches import MISSING, OrderedKeys, RecentEntries
 from vm.overlay import ORDERED_SPACES
 from vm.primitives.codec import decode, encode_trusted
-from vm.primitives.errors import BitenergyError
+from vm.primitives.errors import BitenergyError, InvariantViolation
 from vm.system.validators import VALIDATORS_KEY, Validator, decode_validators
 
-FORMAT: Final = b"bitenergy-store-1"
-MARKER_NAME: Final = "blocks-were-here"
 CACHED_VALUES: Final = 16_384
 CACHED_PAGES: Final = 4_096
 MAX_RECEIPTS_BYTES: Final = 67_108_864
-_MISSING: Final = object()
-
-_STATE, _PAGE, _HEAD, _BODY, _RECEIPTS = b"s", b"t", b"h", b"b", b"r"
-_TRANSACTION, _BLOCK_ID, _HISTORY, _VALIDATORS, _PENDING, _META = b"x", b"d", b"u", b"w", b"p", b"M"
+RESYNC_HINT: Final = "Fetch the chain anew from the node's peers: bitenergy node resync"
 
 
 class StorageFailure(Exception):
@@ -59,75 +72,6 @@ class StoredHead:
     """The certificate; None for block 0 and under engines with finality by depth."""
 
 
-class _Recent:
-    """A bounded cache in two generations: what is used moves to the young one."""
-
-    __slots__ = ("_limit", "_old", "_young")
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit // 2
-        self._young: dict[bytes, bytes | None] = {}
-        self._old: dict[bytes, bytes | None] = {}
-
-    def get(self, key: bytes) -> object:
-        value = self._young.get(key, _MISSING)
-        if value is _MISSING:
-            value = self._old.get(key, _MISSING)
-            if value is not _MISSING:
-                self.put(key, value)
-        return value
-
-    def put(self, key: bytes, value: bytes | None) -> None:
-        young = self._young
-        if len(young) >= self._limit:
-            self._old = young
-            self._young = young = {}
-        young[key] = value
-
-
-class _OrderedKeys:
-    """The ordered key spaces in memory, so that a scan touches no disk and no deleted entries.
-
-    LevelDB walks over every entry deleted since its last compaction, and the cheap end of an
-    order book is where entries are deleted all the time.
-    """
-
-    __slots__ = ("_keys", "_values")
-
-    def __init__(self, entries: Iterable[tuple[bytes, bytes]]) -> None:
-        self._values = dict(entries)
-        self._keys = sorted(self._values)
-
-    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        keys, values = self._keys, self._values
-        first = bisect_left(keys, start)
-        for place in range(first, bisect_left(keys, end, first)):
-            value = values.get(keys[place])
-            if value is not None:  # gone since the scan began
-                yield keys[place], value
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._values.get(key)
-
-    def apply(self, changes: Mapping[bytes, bytes | None]) -> None:
-        values = self._values
-        added: list[bytes] = []
-        is_any_gone = False
-        for key, value in changes.items():
-            if key[0] not in ORDERED_SPACES:
-                continue
-            if value is None:
-                is_any_gone |= values.pop(key, None) is not None
-            else:
-                if key not in values:
-                    added.append(key)
-                values[key] = value
-        if is_any_gone or added:
-            # New lists: a scan that is under way keeps the old one.
-            kept = [key for key in self._keys if key in values] if is_any_gone else self._keys
-            self._keys = sorted([*kept, *added])
-
-
 class Store:
     """The final chain on disk; it is also the final state as code reads it (a StateView)."""
 
@@ -137,13 +81,19 @@ class Store:
         Raises AlreadyOpen, or StorageFailure where blocks were but the database is gone.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        path = directory / "chain"
-        marker = directory / MARKER_NAME
+        finish_swap(directory)
+        self._directory = directory
+        self.syncs = 0
+        self._connect()
+
+    def _connect(self) -> None:
+        path = self._directory / CHAIN_FOLDER
+        marker = self._directory / MARKER_NAME
         fresh = not (path / "CURRENT").exists()
         if fresh and (marker.exists() or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
             raise StorageFailure(
-                f"{path} had blocks and its database is gone. Restore it, or remove {path} and "
-                f"{marker}, but no signing file, and let the node sync again from its peers."
+                f"{path} had blocks and its database is gone. Restore it, or fetch the chain anew "
+                "from the node's peers: bitenergy node resync"
             )
         try:
             self._db = plyvel.DB(
@@ -160,7 +110,7 @@ class Store:
             if "io error: lock " in str(error).lower():
                 raise AlreadyOpen(
                     "another process uses this data directory",
-                    actual=directory,
+                    actual=self._directory,
                     hint="Stop the other node first, or give this one its own directory.",
                 ) from error
             raise StorageFailure(
@@ -168,13 +118,14 @@ class Store:
                 "disk, then start the node again."
             ) from error
         except plyvel.Error as error:
-            raise StorageFailure(f"the database at {path} is damaged: {_words(error)}") from error
+            raise StorageFailure(
+                f"the database at {path} is damaged: {_words(error)}. {RESYNC_HINT}"
+            ) from error
         self._marker = marker
         self._failed = False
         self._view = self._db.snapshot()
-        self._values = _Recent(CACHED_VALUES)
-        self._pages = _Recent(CACHED_PAGES)
-        self.syncs = 0
+        self._values = RecentEntries(CACHED_VALUES)
+        self._pages = RecentEntries(CACHED_PAGES)
         try:
             self._open(path, is_fresh=fresh)
         except BaseException:
@@ -182,16 +133,17 @@ class Store:
             raise
 
     def _open(self, path: Path, *, is_fresh: bool) -> None:
-        self._ordered = _OrderedKeys(
+        self._ordered = OrderedKeys(
             entry
             for space in ORDERED_SPACES
             for entry in self._scan_disk(bytes([space]), bytes([space + 1]))
         )
-        stored = self._get(_META + b"format")
+        stored = self._get(FORMAT_KEY)
         is_strange = stored is None and not is_fresh and any(True for _ in self._read(b"", b"\xff"))
         if stored not in (None, FORMAT) or is_strange:
             raise StorageFailure(f"{path} is not a bitenergy database of this version")
-        self.height = int.from_bytes(self._get(_META + b"height") or b"", "big")
+        self.height = int.from_bytes(self._get(HEIGHT_KEY) or b"", "big")
+        self.base = int.from_bytes(self._get(BASE_KEY) or b"", "big")
         self.is_empty = stored is None
         if not self.is_empty and not self._marker.exists():
             self._mark()
@@ -200,6 +152,48 @@ class Store:
         """Close the database."""
         self._db.close()
 
+    def adopt_joined(self) -> None:
+        """Read from the database in `joining`, complete and closed, from now on.
+
+        Only a chain that holds nothing but genesis gives way to it.
+        """
+        if self.height:
+            raise InvariantViolation("a chain that goes on was about to be replaced")
+        self._view.close()
+        self._db.close()
+        mark_joined(self._directory)
+        finish_swap(self._directory)
+        self._connect()
+
+    def frozen(self) -> plyvel.Snapshot:
+        """Return the database as it is now, for reading in any thread; the caller closes it."""
+        return self._db.snapshot()
+
+    def drop(self, keys: Sequence[bytes], base: int) -> None:
+        """Delete entries of blocks below `base`, in any thread; raises StorageFailure.
+
+        Not synced: after a crash they are deleted again.
+        """
+        if self._failed:
+            raise StorageFailure("the database failed before; restart the node")
+        try:
+            with self._db.write_batch(transaction=True) as batch:
+                for key in keys:
+                    batch.delete(key)
+                batch.put(BASE_KEY, height_bytes(base))
+        except (plyvel.Error, OSError) as error:
+            self._failed = True
+            raise StorageFailure(f"old blocks could not be deleted: {_words(error)}") from error
+
+    def show_base(self, base: int) -> None:
+        """Let readers see what `drop` left."""
+        self._refresh_view()
+        self.base = base
+
+    def compact(self, prefix: bytes) -> None:
+        """Give the bytes of deleted entries below a prefix back to the disk, in any thread."""
+        self._db.compact_range(start=prefix, stop=prefix + b"\xff" * 40)
+
     # --- the final state, as the ledger reads it ---------------------------------------------
 
     def get(self, key: bytes) -> bytes | None:
@@ -207,8 +201,8 @@ class Store:
         if key[0] in ORDERED_SPACES:
             return self._ordered.get(key)
         value = self._values.get(key)
-        if value is _MISSING:
-            value = self._get(_STATE + key)
+        if value is MISSING:
+            value = self._get(STATE + key)
             self._values.put(key, value)
         return value
 
@@ -219,15 +213,15 @@ class Store:
         return self._scan_disk(start, end)
 
     def _scan_disk(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._read(_STATE + start, _STATE + end):
+        for key, value in self._read(STATE + start, STATE + end):
             yield key[1:], value
 
     def page(self, path: str) -> bytes | None:
         """Return a page of the final state tree."""
         key = path.encode("ascii")
         value = self._pages.get(key)
-        if value is _MISSING:
-            value = self._get(_PAGE + key)
+        if value is MISSING:
+            value = self._get(PAGE + key)
             self._pages.put(key, value)
         return value
 
@@ -254,22 +248,26 @@ class Store:
         height = block.header.height.to_bytes(8, "big")
         encoded = encode_certificate(certificate) if certificate else b""
         writes: list[tuple[bytes, bytes]] = [
-            (_HEAD + height, encode_trusted([block.header.encode(), encoded])),
-            (_BODY + height, block.body.encode()),
-            (_RECEIPTS + height, encode_trusted(executed.encoded_receipts)),
-            (_BLOCK_ID + block.block_id, height),
-            (_META + b"height", height),
-            (_META + b"format", FORMAT),
+            (HEAD + height, encode_trusted([block.header.encode(), encoded])),
+            (BODY + height, block.body.encode()),
+            (RECEIPTS + height, encode_trusted(executed.encoded_receipts)),
+            (BLOCK_ID + block.block_id, height),
+            (HEIGHT_KEY, height),
+            (FORMAT_KEY, FORMAT),
         ]
         validators = executed.state.get(VALIDATORS_KEY)
         if validators is not None and VALIDATORS_KEY in executed.state.overlay.changes:
-            writes.append((_VALIDATORS + executed.next_validators, validators))
+            writes.append((VALIDATORS + executed.next_validators, validators))
+        if block.header.next_validators != block.header.validators:
+            writes.append((CHANGE + height, b""))
         for number, transaction in enumerate(block.transactions):
             place = height + number.to_bytes(4, "big")
-            writes.append((_TRANSACTION + transaction.id, place))
-        for account, numbers in involved_accounts(block).items():
+            writes.append((TRANSACTION + transaction.id, place))
+        for account, numbers in involved_accounts(
+            block.transactions, executed.receipts, executed.first_transaction
+        ).items():
             packed = b"".join([number.to_bytes(4, "big") for number in numbers])
-            writes.append((_HISTORY + account + height, packed))
+            writes.append((HISTORY + account + height, packed))
         pages = {path.encode("ascii"): page for path, page in executed.state.pages.items()}
         gone = self._pending_ids() - set(keep_pending)
         self._write(writes, executed.state.overlay.changes, pages, gone)
@@ -295,7 +293,7 @@ class Store:
 
     def head(self, height: int) -> StoredHead | None:
         """Return the header and certificate of a final block, or None."""
-        stored = self._get(_HEAD + height.to_bytes(8, "big"))
+        stored = self._get(HEAD + height.to_bytes(8, "big"))
         if stored is None:
             return None
         match decode(stored, max_bytes=65_536):
@@ -307,7 +305,7 @@ class Store:
 
     def head_bytes(self, height: int) -> tuple[bytes, bytes] | None:
         """Return the canonical bytes of a final block's header and certificate, or None."""
-        stored = self._get(_HEAD + height.to_bytes(8, "big"))
+        stored = self._get(HEAD + height.to_bytes(8, "big"))
         if stored is None:
             return None
         match decode(stored, max_bytes=65_536):
@@ -317,7 +315,7 @@ class Store:
 
     def body_bytes(self, height: int) -> bytes | None:
         """Return the canonical bytes of a final block's body, or None."""
-        return self._get(_BODY + height.to_bytes(8, "big"))
+        return self._get(BODY + height.to_bytes(8, "big"))
 
     def body(self, height: int) -> Body | None:
         """Return a final block's body, or None."""
@@ -326,7 +324,7 @@ class Store:
 
     def receipt_bytes(self, height: int) -> tuple[bytes, ...]:
         """Return the canonical bytes of a final block's receipts, in order."""
-        stored = self._get(_RECEIPTS + height.to_bytes(8, "big"))
+        stored = self._get(RECEIPTS + height.to_bytes(8, "big"))
         if stored is None:
             return ()
         value = decode(stored, max_bytes=MAX_RECEIPTS_BYTES, max_items=1_048_576)
@@ -340,12 +338,12 @@ class Store:
 
     def find_block(self, block_id: bytes) -> int | None:
         """Return the height of a final block, or None."""
-        stored = self._get(_BLOCK_ID + block_id)
+        stored = self._get(BLOCK_ID + block_id)
         return None if stored is None else int.from_bytes(stored, "big")
 
     def find_transaction(self, transaction_id: bytes) -> tuple[int, int] | None:
         """Return (height, number in the block) of a final transaction, or None."""
-        stored = self._get(_TRANSACTION + transaction_id)
+        stored = self._get(TRANSACTION + transaction_id)
         if stored is None:
             return None
         return int.from_bytes(stored[:8], "big"), int.from_bytes(stored[8:], "big")
@@ -356,8 +354,8 @@ class Store:
         The newest first, all in blocks below height `before`.
         """
         found: list[tuple[int, int]] = []
-        stop = _HISTORY + account + before.to_bytes(8, "big")
-        for key, value in self._read(_HISTORY + account, stop, reverse=True):
+        stop = HISTORY + account + before.to_bytes(8, "big")
+        for key, value in self._read(HISTORY + account, stop, reverse=True):
             height = int.from_bytes(key[-8:], "big")
             numbers = [int.from_bytes(value[at : at + 4], "big") for at in range(0, len(value), 4)]
             found.extend((height, number) for number in reversed(numbers))
@@ -367,7 +365,7 @@ class Store:
 
     def validators_by_hash(self, digest: bytes) -> tuple[Validator, ...] | None:
         """Return the set of validators whose hash a header carries, or None."""
-        stored = self._get(_VALIDATORS + digest)
+        stored = self._get(VALIDATORS + digest)
         return None if stored is None else decode_validators(stored)
 
     def validators_at(self, height: int) -> tuple[Validator, ...] | None:
@@ -375,30 +373,35 @@ class Store:
         found = self.head(height)
         if found is not None:
             return self.validators_by_hash(found.header.validators)
-        before = self.head(height - 1)
+        if height > self.height + 1:
+            return None
+        change = next(self._read(CHANGE, CHANGE + height_bytes(height), reverse=True), None)
+        before = self.head(0 if change is None else int.from_bytes(change[0][1:], "big"))
         return None if before is None else self.validators_by_hash(before.header.next_validators)
+
+    def changes_after(self, height: int) -> Iterator[int]:
+        """Return the heights above `height` after which other validators decide, ascending."""
+        for key, _ in self._read(CHANGE + height_bytes(height + 1), CHANGE + b"\xff" * 9):
+            yield int.from_bytes(key[1:], "big")
 
     # --- blocks that are not final -----------------------------------------------------------
 
     def save_pending(
         self, block_id: bytes, header: bytes, body: bytes, *, synced: bool = True
     ) -> None:
-        """Keep a block that is not final.
-
-        One that a vote is about to lock is synced, so that a crash of all cannot lose it.
-        """
-        entry = (_PENDING + block_id, encode_trusted([header, body]))
+        """Keep a block that is not final; synced where a crash of all must not lose it."""
+        entry = (PENDING + block_id, encode_trusted([header, body]))
         self._write([entry], {}, {}, synced=synced)
 
     def _pending_ids(self) -> set[bytes]:
-        with self._db.iterator(prefix=_PENDING, include_value=False) as keys:
+        with self._db.iterator(prefix=PENDING, include_value=False) as keys:
             return {key[1:] for key in keys}
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
         found: dict[bytes, tuple[Header, Body]] = {}
         with self._db.snapshot() as newest:
-            entries = list(self._read(_PENDING, _PENDING + b"\xff" * 33, view=newest))
+            entries = list(self._read(PENDING, PENDING + b"\xff" * 33, view=newest))
         for key, value in entries:
             match decode(value, max_bytes=MAX_RECEIPTS_BYTES):
                 case (bytes(header), bytes(body)):
@@ -409,12 +412,12 @@ class Store:
         """Raise StorageFailure unless the stored tree has the root of the last final header."""
         found = self.head(self.height)
         if found is None:
-            raise StorageFailure("the last final block is missing: resync this node from its peers")
+            raise StorageFailure(f"the last final block is missing. {RESYNC_HINT}")
         actual = tree_root(self.page)
         if actual != found.header.state_root:
             raise StorageFailure(
                 f"the state of block {self.height} is damaged: its root is {actual.hex()}, the "
-                f"header says {found.header.state_root.hex()}. Resync this node from its peers."
+                f"header says {found.header.state_root.hex()}. {RESYNC_HINT}"
             )
 
     def size_bytes(self) -> int:
@@ -426,7 +429,9 @@ class Store:
             value: bytes | None = self._view.get(key, verify_checksums=True)
         except plyvel.Error as error:
             self._failed = True
-            raise StorageFailure(f"the database is damaged: {_words(error)}") from error
+            raise StorageFailure(
+                f"the database is damaged: {_words(error)}. {RESYNC_HINT}"
+            ) from error
         return value
 
     def _read(
@@ -444,11 +449,13 @@ class Store:
                 yield from entries
         except plyvel.Error as error:
             self._failed = True
-            raise StorageFailure(f"the database is damaged: {_words(error)}") from error
+            raise StorageFailure(
+                f"the database is damaged: {_words(error)}. {RESYNC_HINT}"
+            ) from error
 
     def _mark(self) -> None:
         try:
-            _touch_synced(self._marker)
+            touch_synced(self._marker)
         except OSError as error:
             self._failed = True
             raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error
@@ -468,14 +475,14 @@ class Store:
             with self._db.write_batch(transaction=True, sync=synced) as batch:
                 for key, value in writes:
                     batch.put(key, value)
-                for prefix, entries in ((_STATE, changes), (_PAGE, pages)):
+                for prefix, entries in ((STATE, changes), (PAGE, pages)):
                     for key, entry in entries.items():
                         if entry is None:
                             batch.delete(prefix + key)
                         else:
                             batch.put(prefix + key, entry)
                 for block_id in gone:
-                    batch.delete(_PENDING + block_id)
+                    batch.delete(PENDING + block_id)
             self.syncs += synced
         except (plyvel.Error, OSError) as error:
             self._failed = True
@@ -489,12 +496,3 @@ def _words(error: Exception) -> str:
     """Return what LevelDB says, which comes as bytes."""
     found = error.args[0] if error.args else b""
     return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)
-
-
-def _touch_synced(path: Path) -> None:
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    os.fsync(handle)
-    os.close(handle)
-    folder = os.open(path.parent, os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)

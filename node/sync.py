@@ -1,9 +1,9 @@
 """Block sync: brings a node that was away to the height of its peers, block by block.
 
-Every certificate is checked, and every signature unless the configuration trusts the certificate
-for them. While one batch is being applied the next one is under way. A peer that promises blocks
-and does not give them is passed over for a while, and asked last from then on, whatever height it
-claims; so is one that always answers at the last moment.
+A pipeline: blocks are fetched from several peers at once, decoded and their signatures checked in
+worker processes, and applied, each stage while the next blocks are in the one before. Every commit
+certificate is checked. Where it decides a block under the known validators it may stand for the
+signatures of the transactions: more than two thirds of the validators have checked those.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from consensus.messages import CommitCertificate
 from node.block_pool import CompleteBlock
 from node.chain import Chain
 from node.driver import Driver
-from node.driver_ports import RestartEngine, SyncedInput
+from node.driver_inputs import RestartEngine, SyncedInput
 from node.ledger.block import MAX_HEADER_BYTES, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, validate_certificate
 from node.ledger.chain_rules import body_matches
+from node.ledger.proof_paths import TrustedBlock
 from node.ledger.transaction import decode_transaction
 from node.p2p.service import PeerService
+from node.sync_fetch import Batch, Fetcher
+from node.sync_peers import SyncPeers
 from node.verifier import Verifier
-from node.wire import (
-    GET_BLOCKS,
-    SYNC_BATCH_BLOCKS,
-    SYNC_BATCH_BYTES,
-    SyncedBlock,
-    decode_blocks,
-    encode_range,
-)
+from node.wire import SYNC_BATCH_BYTES, SyncedBlock
 from node.work_gate import WorkGate
 from vm.primitives.errors import BitenergyError, InvalidBlock
 
 _log = logging.getLogger("bitenergy.sync")
 
-ANSWER_DEADLINE_S: Final = 10.0
-SLOW_ANSWER_S: Final = 3.0
 PATIENCE_S: Final = 1.0
-PASSED_OVER_S: Final = 30.0
-MAX_REMEMBERED: Final = 1_024
+PREPARED_BLOCKS: Final = 4
+"""Blocks decoded and in examination ahead of the one being applied."""
 
 
-# mutable: what a peer has done so far
-@dataclass(slots=True)
-class _Record:
-    """How a peer has served us, beyond its connections."""
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A block whose body matches its header."""
 
-    failures: int = 0
-    """Times it gave nothing, gave what does not hold, or was slow."""
-    ask_after_s: float = 0.0
-    """From when on it may be asked, seconds of the loop's time."""
+    peer: bytes
+    block: CompleteBlock
+    certificate: CommitCertificate | None
+    signatures: asyncio.Task[list[bool]] | None
+
+
+class _PeerFault(Exception):
+    """What a peer gave does not hold."""
+
+    def __init__(self, peer: bytes, reason: str) -> None:
+        super().__init__(reason)
+        self.peer = peer
 
 
 class BlockSync:
@@ -67,24 +68,26 @@ class BlockSync:
         *,
         verify_signatures: bool,
         gate: WorkGate | None = None,
+        trusted: TrustedBlock | None = None,
     ) -> None:
-        """`gate` is that of proof of work, where no certificate decides."""
+        """`gate` is that of proof of work: no certificate decides there, and there is nothing
+        that could stand for the signatures.
+        """
         self._chain = chain
         self._driver = driver
         self._verifier = verifier
         self._peers = peers
         self._verify_signatures = verify_signatures or gate is not None
         self._gate = gate
-        self._claims: dict[bytes, int] = {}
-        self._records: dict[bytes, _Record] = {}
+        self._trusted = trusted
+        self.sources = SyncPeers()
+        self._fetcher = Fetcher(peers, self.sources, on_fault=self._drop)
         self._wake = asyncio.Event()
-        self._answer: asyncio.Future[tuple[SyncedBlock, ...] | None] | None = None
-        self._asked = b""
         self.is_syncing = False
 
     def peer_height(self, peer: bytes, height: int) -> None:
         """Take note of a peer's final height."""
-        self._claims[peer] = height
+        self.sources.note_height(peer, height)
         if height > self._reached:
             self._wake.set()
 
@@ -93,11 +96,15 @@ class BlockSync:
         """Up to where nothing is missing: blocks above the last final one count too."""
         return self._chain.tip.height
 
+    def peer_base(self, peer: bytes, base: int) -> None:
+        """Take note of the lowest height whose block a peer still has."""
+        self.sources.note_base(peer, base)
+        self._wake.set()
+
     def peer_gone(self, peer: bytes) -> None:
         """Forget a peer."""
-        self._claims.pop(peer, None)
-        if peer == self._asked and self._answer is not None and not self._answer.done():
-            self._answer.set_result(None)
+        self.sources.forget(peer)
+        self._fetcher.peer_gone(peer)
 
     def look(self) -> None:
         """Look soon whether somebody is ahead."""
@@ -105,37 +112,17 @@ class BlockSync:
 
     def on_blocks(self, peer: bytes, payload: bytes) -> None:
         """Take the answer to what was asked; anything else is dropped."""
-        if peer == self._asked and self._answer is not None and not self._answer.done():
-            self._answer.set_result(decode_blocks(payload))
-
-    def claimed_height(self, peer: bytes) -> int:
-        """Return the height that a peer claims; 0 if it claims none."""
-        return self._claims.get(peer, 0)
-
-    def told_heights(self) -> dict[bytes, int]:
-        """Return the final heights that connected peers told, without those of whom claimed
-        blocks and did not give them.
-        """
-        now_s = asyncio.get_running_loop().time()
-        return {
-            peer: height
-            for peer, height in self._claims.items()
-            if peer not in self._records or self._records[peer].ask_after_s <= now_s
-        }
-
-    def best_height(self) -> int:
-        """Return the highest height that a connected peer claims."""
-        return max(self._claims.values(), default=0)
+        self._fetcher.on_blocks(peer, payload)
 
     async def run(self) -> None:
         """Sync whenever somebody is ahead, until cancelled."""
         while True:
             await self._wait()
-            if self._best_peer(ahead=2) is None:
+            if not self._is_anybody_ahead(2):
                 # One block behind is what consensus itself mends; only if it does not, sync does.
                 start = self._reached
                 await asyncio.sleep(PATIENCE_S)
-                if self._best_peer(ahead=1) is None:
+                if not self._is_anybody_ahead(1):
                     continue
                 if self._reached > start:
                     self._wake.set()
@@ -143,9 +130,13 @@ class BlockSync:
             start = self._reached
             self.is_syncing = True
             try:
-                while await self._fetch_and_apply():
-                    pass
+                while self._is_anybody_ahead(1):
+                    before = self._reached
+                    await self._advance()
+                    if self._gate is not None and self._reached == before:
+                        await asyncio.sleep(PATIENCE_S)  # their blocks are no heavier than ours
             finally:
+                self._fetcher.close()
                 self.is_syncing = False
                 self._driver.feed(RestartEngine())
             if self._reached > start:
@@ -153,135 +144,114 @@ class BlockSync:
 
     async def _wait(self) -> None:
         """Wait until something changed, or until one that is ahead may be asked again."""
-        now_s = asyncio.get_running_loop().time()
-        ahead = [peer for peer, height in self._claims.items() if height > self._reached]
-        waits = [self._record(peer).ask_after_s - now_s for peer in ahead]
         try:
-            async with asyncio.timeout(max(min(waits), 0.01) if waits else None):
+            async with asyncio.timeout(self.sources.wait_s(self._reached)):
                 await self._wake.wait()
         except TimeoutError:
             pass
         self._wake.clear()
 
-    def _best_peer(self, *, ahead: int) -> bytes | None:
-        """Return who served best of those ahead; among equals the one that claims most."""
-        now_s = asyncio.get_running_loop().time()
-        best: bytes | None = None
-        best_rank = (0, 0)
-        for peer, height in self._claims.items():
-            record = self._record(peer)
-            if height < self._reached + ahead or record.ask_after_s > now_s:
-                continue
-            rank = (-record.failures, height)
-            if best is None or rank > best_rank:
-                best, best_rank = peer, rank
-        return best
+    def _is_anybody_ahead(self, blocks: int) -> bool:
+        return self.sources.pick(self._chain.height + 1, self._reached + blocks) is not None
 
-    async def _fetch_and_apply(self) -> bool:
-        """Bring the chain up from one peer; tell whether to look for another."""
-        peer = self._best_peer(ahead=1)
-        if peer is None:
-            return False
-        following: asyncio.Task[tuple[SyncedBlock, ...]] | None = None
-        first, start = self._chain.height + 1, self._reached
+    def _drop(self, peer: bytes, reason: str) -> None:
+        _log.warning("a peer's blocks do not hold", extra={"peer": peer, "reason": reason})
+        self.sources.pass_over(peer)
+        self._fetcher.discard(peer)
+        self._peers.drop(peer, "its blocks do not hold")
+
+    # --- the pipeline ------------------------------------------------------------------------
+
+    async def _advance(self) -> None:
+        """Fetch, prepare and apply until nobody can give more, or somebody gives what is bad."""
+        prepared: asyncio.Queue[_Prepared | None] = asyncio.Queue(PREPARED_BLOCKS)
+        preparing = asyncio.ensure_future(self._prepare_all(prepared))
+        waiting: asyncio.Future[_Prepared | None] | None = None
         try:
-            blocks = await self._request(peer, first)
-            while blocks:
-                after = first + len(blocks)
-                is_more = self._claims.get(peer, 0) >= after and self._best_peer(ahead=1) == peer
-                following = asyncio.ensure_future(self._request(peer, after)) if is_more else None
-                await self._apply(first, blocks)
-                if following is None:
-                    break
-                first, blocks = after, await following
-            if self._gate is not None and self._reached <= start:
-                self._pass_over(peer)  # what it gave is no heavier than what is here
+            while True:
+                waiting = asyncio.ensure_future(prepared.get())
+                await asyncio.wait({waiting, preparing}, return_when=asyncio.FIRST_COMPLETED)
+                if not waiting.done():
+                    preparing.result()
+                item = await waiting
+                if item is None:
+                    return
+                await self._apply(item)
+        except _PeerFault as fault:
+            self._drop(fault.peer, str(fault))
+        finally:
+            left = [preparing] if waiting is None else [preparing, waiting]
+            while not prepared.empty():
+                item = prepared.get_nowait()
+                if item is not None and item.signatures is not None:
+                    left.append(item.signatures)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _prepare_all(self, prepared: asyncio.Queue[_Prepared | None]) -> None:
+        """Put the blocks after the head into the queue, None after the last."""
+        height = self._chain.height + 1
+        while (batch := await self._fetcher.take(height)) is not None:
+            for synced in batch.blocks:
+                await prepared.put(self._prepare(batch, synced, height))
+                height += 1
+        await prepared.put(None)
+
+    def _prepare(self, batch: Batch, synced: SyncedBlock, height: int) -> _Prepared:
+        """Return a block whose parts match; raises _PeerFault."""
+        try:
+            block, certificate = self._decode(synced, height)
         except BitenergyError as error:
-            _log.warning("a peer's blocks do not hold", extra={"peer": peer, "reason": str(error)})
-            self._pass_over(peer)
-            self._peers.drop(peer, "its blocks do not hold")
-        finally:
-            if following is not None:
-                following.cancel()
-                await asyncio.gather(following, return_exceptions=True)
-        return True
+            raise _PeerFault(batch.peer, str(error)) from error
+        checking: asyncio.Task[list[bool]] | None = None
+        if self._verify_signatures:
+            checking = asyncio.ensure_future(self._verifier.check(block.transactions))
+        return _Prepared(batch.peer, block, certificate, checking)
 
-    async def _request(self, peer: bytes, first: int) -> tuple[SyncedBlock, ...]:
-        """Return blocks from height `first` on; none if the peer is gone.
-
-        Raises BitenergyError where the peer does not keep what it claims.
-        """
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        self._asked = peer
-        self._answer = loop.create_future()
-        if not self._peers.send(peer, GET_BLOCKS, encode_range(first, SYNC_BATCH_BLOCKS)):
-            self._pass_over(peer)
-            return ()
-        try:
-            blocks = await asyncio.wait_for(self._answer, ANSWER_DEADLINE_S)
-        except TimeoutError as error:
-            raise InvalidBlock("the peer did not answer in time") from error
-        finally:
-            self._answer = None
-        if loop.time() - began_s > SLOW_ANSWER_S:
-            self._record(peer).failures += 1
-        if blocks is None:
-            return ()
-        if not blocks:
-            raise InvalidBlock("the peer has not got the blocks that it claims", actual=first)
-        return blocks
-
-    async def _apply(self, first: int, blocks: tuple[SyncedBlock, ...]) -> None:
-        for height, synced in enumerate(blocks, first):
-            if height <= self._chain.height:
-                continue  # became final here meanwhile
-            block, certificate = await self._decode(synced, height)
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._driver.feed(SyncedInput(block, certificate, done))
-            await done
-        if self._gate is not None:
-            await self._driver.settled()
-
-    async def _decode(
+    def _decode(
         self, synced: SyncedBlock, height: int
     ) -> tuple[CompleteBlock, CommitCertificate | None]:
-        """Return a block whose certificate, body and signatures hold; raises BitenergyError."""
         header, body = decode_header(synced.header), decode_body(synced.body)
+        block_id = header.block_id()
         if header.height != height:
             raise InvalidBlock("not the block asked for", expected=height, actual=header.height)
-        block_id = header.block_id()
-        certificate: CommitCertificate | None = None
-        if self._gate is not None:
-            self._gate.validate(header, block_id)
-        else:
-            certificate = decode_certificate(synced.certificate)
-            validate_certificate(
-                certificate,
-                self._chain.genesis.digest,
-                self._chain.validators,
-                height=height,
-                block_id=block_id,
+        trusted = self._trusted
+        if trusted is not None and trusted.height == height and trusted.block_id != block_id:
+            raise InvalidBlock(
+                "the block is not the trusted one", expected=trusted.block_id, actual=block_id
             )
+        certificate = decode_certificate(synced.certificate) if self._gate is None else None
         transactions = tuple([decode_transaction(raw) for raw in body.transactions])
         if not body_matches(header, body, [transaction.id for transaction in transactions]):
             raise InvalidBlock("the parts of a block are not those of its header", actual=block_id)
-        if self._verify_signatures and not all(await self._verifier.check(transactions)):
-            raise InvalidBlock("a signature in the block is wrong", actual=block_id)
         return CompleteBlock(block_id, header, body, transactions), certificate
 
-    def _record(self, peer: bytes) -> _Record:
-        record = self._records.get(peer)
-        if record is None:
-            if len(self._records) >= MAX_REMEMBERED:
-                del self._records[next(iter(self._records))]
-            record = self._records[peer] = _Record()
-        return record
-
-    def _pass_over(self, peer: bytes) -> None:
-        record = self._record(peer)
-        record.failures += 1
-        record.ask_after_s = asyncio.get_running_loop().time() + PASSED_OVER_S
+    async def _apply(self, item: _Prepared) -> None:
+        """Have the driver apply a block; raises _PeerFault where it is not the decided one."""
+        block, header = item.block, item.block.header
+        if header.height <= self._chain.height:
+            return  # became final here meanwhile
+        try:
+            if item.certificate is not None:
+                validate_certificate(
+                    item.certificate,
+                    self._chain.genesis.digest,
+                    self._chain.validators,
+                    height=header.height,
+                    block_id=block.block_id,
+                )
+            if self._gate is not None:
+                self._gate.validate(header, block.block_id)
+            if item.signatures is not None and not all(await item.signatures):
+                raise InvalidBlock("a signature in the block is wrong", actual=block.block_id)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._driver.feed(SyncedInput(block, item.certificate, done))
+            await done
+            if self._gate is not None:
+                await self._driver.settled()
+        except BitenergyError as error:
+            raise _PeerFault(item.peer, str(error)) from error
 
 
 def read_range(chain: Chain, first: int, count: int) -> list[SyncedBlock]:

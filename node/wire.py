@@ -34,6 +34,9 @@ GET_BLOCKS: Final = 25
 BLOCKS: Final = 26
 EVIDENCE: Final = 27
 HEIGHT: Final = 28
+BASE: Final = 48
+GET_VOTES: Final = 49
+VOTES: Final = 50
 
 KINDS: Final = (
     MessageKind(VOTE, "vote", 256, Priority.URGENT),
@@ -49,6 +52,9 @@ KINDS: Final = (
     MessageKind(BLOCKS, "blocks", 12_582_912, Priority.BULK),
     MessageKind(EVIDENCE, "evidence", 1_024),
     MessageKind(HEIGHT, "height", 64),
+    MessageKind(BASE, "base", 64),
+    MessageKind(GET_VOTES, "get_votes", 64),
+    MessageKind(VOTES, "votes", 4_096),
 )
 
 BLOCK_TYPE: Final = 22
@@ -214,7 +220,7 @@ def decode_blocks(payload: bytes) -> tuple[SyncedBlock, ...]:
 
 
 def encode_height(height: int) -> bytes:
-    """Return the payload that tells a node's last final height."""
+    """Return the payload that tells a node's last final height, or the first that it has."""
     return height.to_bytes(8, "big")
 
 

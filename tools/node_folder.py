@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from node.config import FULL
+from node.config import ARCHIVE
 from node.keyfile import generate_seed, load_key, read_key_file, save_plain_key
 from node.p2p.certificates import make_certificate
 from node.p2p.peers import PeerAddress
@@ -56,10 +56,12 @@ class NodeSettings:
     """Whether the node has a vote key."""
     peers: tuple[PeerAddress, ...]
     """Whom it connects to on its own."""
-    mode: str = FULL
-    """`full`, or `light` for a node that keeps no chain."""
+    mode: str = ARCHIVE
+    """`archive`, `full`, or `light` for a node that keeps no chain."""
+    join: str = "blocks"
+    """How it gets to the height of the others at first: `blocks` or `snapshot`."""
     trust: str = ""
-    """HEIGHT:ID of the block with which a light node begins; empty for genesis."""
+    """A block known to be final, HEIGHT:ID; empty for genesis alone."""
 
 
 def create_keys(folder: Path, *, votes: bool) -> NodeIdentity:
@@ -107,8 +109,17 @@ def config_text(settings: NodeSettings) -> str:
         'data = "data"',
         "# debug, info, warning or error",
         'log = "info"',
-        *([f"mode = {_quoted(settings.mode)}"] if settings.mode != FULL else []),
-        *([f"trust = {_quoted(settings.trust)}"] if settings.trust else []),
+        "# archive keeps every block, full the state and the last blocks, light no chain",
+        f"mode = {_quoted(settings.mode)}",
+        "# keep_blocks = 10000",
+        "# How an empty node gets to the height of the others: blocks or snapshot",
+        f"join = {_quoted(settings.join)}",
+        "# A block known to be final, from somebody you trust",
+        f"trust = {_quoted(settings.trust)}" if settings.trust else '# trust = "HEIGHT:ID"',
+        "# Block sync: check every signature, though each block's commit certificate is checked",
+        "# verify_synced_signatures = false",
+        "# Heights between snapshots for those who join; 0 takes none",
+        "# snapshot_interval = 10000",
         "# Percent of one core that a validator mines with under proof of work; 0 for none.",
         "# mining_percent = 25",
         "",

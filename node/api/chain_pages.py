@@ -33,7 +33,8 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
     limit = arguments.number("limit")
     blocks: list[JsonObject] = []
     pace = context.pace()
-    while height >= 0 and len(blocks) < limit:
+    lowest = context.facade.store.base
+    while height >= lowest and len(blocks) < limit:
         header = context.reader.header(height)
         blocks.append(
             {
@@ -51,7 +52,8 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
         height -= 1
         if not await pace.may_go_on():
             break
-    return Answer({"blocks": blocks, "next": height + 1 if height >= 0 else None})
+    following = height + 1 if height >= lowest else None
+    return Answer({"blocks": blocks, "next": following, "base_height": lowest})
 
 
 async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
@@ -179,7 +181,7 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
             "unknown_transaction",
             "no final block holds this transaction",
             actual=transaction_id,
-            hint="If it is pending, ask again once it is final.",
+            hint=context.reader.pruned_hint() or "If it is pending, ask again once it is final.",
         )
     height, number = place
     block = context.reader.block(height)

@@ -85,7 +85,8 @@ class ChainReader:
         self._cached_bytes = 0
 
     def block(self, height: int) -> StoredBlock:
-        """Return the final block at `height`, which is there; raises InvariantViolation if not."""
+        """Return the final block at `height`; raises ApiError 410 where it was pruned."""
+        self._validate_kept(height)
         found = self._cached.get(height)
         if found is not None:
             self._cached.move_to_end(height)
@@ -99,14 +100,16 @@ class ChainReader:
         return block
 
     def header(self, height: int) -> Header:
-        """Return the header of the final block at `height`, which is there."""
+        """Return the header of the final block at `height`; raises ApiError 410 if it is gone."""
         found = self._store.head(height)
         if found is None:
+            self._validate_kept(height)
             raise InvariantViolation(f"the store lacks the head of final block {height}")
         return found.header
 
     def count_transactions(self, height: int) -> int:
         """Return how many transactions a final block holds, without decoding them."""
+        self._validate_kept(height)
         stored = self._store.body_bytes(height)
         if stored is None:
             raise InvariantViolation(f"the store lacks the body of final block {height}")
@@ -128,7 +131,13 @@ class ChainReader:
         if isinstance(which, bytes):
             height = self._store.find_block(which)
             if height is None:
-                raise ApiError(404, "unknown_block", "no final block has this id", actual=which)
+                raise ApiError(
+                    404,
+                    "unknown_block",
+                    "no final block has this id",
+                    actual=which,
+                    hint=self.pruned_hint() or None,
+                )
             return height
         if which > head:
             raise ApiError(
@@ -139,6 +148,23 @@ class ChainReader:
                 actual=which,
             )
         return which
+
+    def pruned_hint(self) -> str:
+        """Return what to say of what is not found here; empty where every block is here."""
+        base = self._store.base
+        return f"Pruned below height {base} here: ask a node in archive mode." if base else ""
+
+    def _validate_kept(self, height: int) -> None:
+        base = self._store.base
+        if height < base:
+            raise ApiError(
+                410,
+                "pruned",
+                f"pruned below height {base}: this node has no older blocks and receipts",
+                expected=f"at least {base}",
+                actual=height,
+                hint="Ask a node in archive mode.",
+            )
 
     def _load(self, height: int) -> tuple[StoredBlock, int]:
         header = self.header(height)

@@ -119,7 +119,9 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
     pace = context.pace()
     if not number:
         height, number = height - 1, -1
-    lowest = max(0, height - MAX_BLOCKS_SEARCHED)
+    base = context.facade.store.base
+    oldest = max(0, base - 1)
+    lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
     while height > lowest:
         found = _trades_of(context, context.reader.block(height), market)
         if number >= 0:
@@ -127,12 +129,14 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
         room = limit - len(trades)
         if len(found) > room:
             trades += reversed(found[len(found) - room :])
-            return Answer({"trades": trades, "next": f"{height}.{len(found) - room}"})
+            following = f"{height}.{len(found) - room}"
+            return Answer({"trades": trades, "next": following, "base_height": base})
         trades += reversed(found)
         height, number = height - 1, -1
         if not await pace.may_go_on():
             break
-    return Answer({"trades": trades, "next": str(height + 1) if height > 0 else None})
+    last = str(height + 1) if height > oldest else None
+    return Answer({"trades": trades, "next": last, "base_height": base})
 
 
 def _trades_of(context: ApiContext, block: StoredBlock, market: str) -> list[JsonObject]:

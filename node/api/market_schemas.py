@@ -85,7 +85,7 @@ MARKET_SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Trade": record({**_TRADE, "time_ms": COUNT}, optional=_TRADE_NAMES),
-    "Trades": record({"trades": array(ref("Trade")), "next": NAME_OR_NULL}),
+    "Trades": record({"trades": array(ref("Trade")), "next": NAME_OR_NULL, "base_height": COUNT}),
     "Lines": record(
         {
             "interval": COUNT,

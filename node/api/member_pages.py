@@ -87,7 +87,14 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     if len(entries) < len(places):
         height, number = places[len(entries) - 1]
         following = f"{height}.{number}"
-    return Answer({"address": encode_address(account), "history": entries, "next": following})
+    return Answer(
+        {
+            "address": encode_address(account),
+            "history": entries,
+            "next": following,
+            "base_height": context.facade.store.base,
+        }
+    )
 
 
 def _places_before(

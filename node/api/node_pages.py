@@ -39,6 +39,7 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
             "final_height": height,
             "tip_height": height + len(undecided),
             "tip_id": (undecided[-1].block_id if undecided else header.block_id()).hex(),
+            "base_height": facade.store.base,
             "block_id": header.block_id().hex(),
             "state_root": header.state_root.hex(),
             "time_ms": header.time_ms,

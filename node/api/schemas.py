@@ -97,6 +97,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "final_height": COUNT,
             "tip_height": COUNT,
             "tip_id": HASH,
+            "base_height": COUNT,
             "block_id": HASH,
             "state_root": HASH,
             "time_ms": COUNT,
@@ -248,6 +249,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": nullable(COUNT),
+            "base_height": COUNT,
         }
     ),
     "Block": record(
@@ -371,6 +373,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 )
             ),
             "next": NAME_OR_NULL,
+            "base_height": COUNT,
         }
     ),
     "AccountProof": record(

@@ -122,7 +122,8 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
             "unknown_transaction",
             "this node knows no such transaction",
             actual=transaction_id,
-            hint="It may have expired, or not have reached this node yet.",
+            hint=context.reader.pruned_hint()
+            or "It may have expired, or not have reached this node yet.",
         )
     return Answer(
         {

@@ -41,6 +41,7 @@ _ID = Parameter("id", HASH, "Id of the transaction.")
 _CURSOR = Parameter("before", CURSOR, "Only what came before this place.")
 _MARKET = Parameter("market", NAME, "The market.")
 _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the open one.")
+_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block yet."
 _UNKNOWN_MARKET = "No such market."
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
@@ -162,7 +163,7 @@ CHAIN_ROUTES: Final = (
             _LIMIT,
             Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
         ),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
         searches=True,
     ),
@@ -175,7 +176,7 @@ CHAIN_ROUTES: Final = (
         ref("SignedHeader"),
         chain_pages.show_header,
         (_BLOCK,),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
     ),
     Route(

@@ -21,3 +21,15 @@ def test_a_short_run_of_a_chain_loses_nothing(commands: Commands) -> None:
     assert figures["finalised_per_s"] > 0
     assert figures["executed_per_final"] >= 1
     assert figures["heights"] >= 1
+
+
+def test_a_short_join_gets_everything(commands: Commands) -> None:
+    figures = commands.ask("bench", "join", "--transactions", "600")
+    assert (figures["transactions"], figures["heights"]) == (600, 2)
+    assert figures["verified_per_s"] > 0 and figures["certified_per_s"] > 0
+
+
+def test_a_small_snapshot_is_moved_and_proved(commands: Commands) -> None:
+    figures = commands.ask("bench", "snapshot", "--accounts", "1000")
+    assert figures["chunks"] == 16
+    assert figures["total_s"] == pytest.approx(figures["taken_s"] + figures["joined_s"], abs=0.11)

@@ -317,7 +317,7 @@ def test_a_database_that_is_gone_is_not_begun_anew(copy: Nodes) -> None:
         status, reason = run_to_its_end(copy)
         assert status == EXIT_STORAGE
         assert "database is gone" in reason
-        assert "sync again" in reason, "it says what to do"
+        assert "bitenergy node resync" in reason, "it says what to do"
 
 
 def test_a_signing_file_that_is_damaged(copy: Nodes) -> None:

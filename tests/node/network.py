@@ -21,6 +21,7 @@ from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
 from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
+from node.snapshot.wire import SNAPSHOT_KINDS
 from node.submission import Submission
 from node.wire import KINDS
 from vm.primitives.address import account_id
@@ -156,8 +157,9 @@ class Network:
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
         sealer: Sealer | None = None,
+        **settings: Any,
     ) -> Node:
-        """Start a member's node; it dials the `peers`, else all that run."""
+        """Start a member's node with more `settings`; it dials the `peers`, else all that run."""
         targets = list(self.nodes) if peers is None else peers
         config = NodeConfig(
             name=name,
@@ -173,6 +175,7 @@ class Network:
             api_origins=(),
             workers=1,
             verify_synced_signatures=verify_signatures,
+            **settings,
         )
         secret = (vote_seed or seed(f"vote {name}")) if votes else None
         keys = NodeKeys(node_identity(name), secret)
@@ -339,7 +342,7 @@ class Liar:
         service = PeerService(
             identity=self.identity,
             genesis=self.net.genesis.digest,
-            kinds=KINDS,
+            kinds=(*KINDS, *SNAPSHOT_KINDS),
             handler=self,
             height=lambda: self.claims,
             random=Random(1),

@@ -70,7 +70,8 @@ def test_a_good_configuration_has_absolute_paths(tmp_path: Path) -> None:
     assert config.data == tmp_path / "data"
     assert config.vote_key == tmp_path / "vote.key"
     assert config.workers == 2
-    assert config.verify_synced_signatures is True
+    assert config.verify_synced_signatures is False
+    assert (config.mode, config.join, config.trust) == ("archive", "blocks", None)
     assert (config.peers[0].host, config.peers[0].port) == ("::1", 7000)
     assert load_config(write(tmp_path, {"keys": {"vote": ""}})).vote_key is None
 
@@ -82,7 +83,13 @@ def test_a_good_configuration_has_absolute_paths(tmp_path: Path) -> None:
         ({"node": {"name": ""}}, "node.name is needed"),
         ({"node": {"name": 5}}, "node.name is needed"),
         ({"node": {"genesis": ""}}, "node.genesis is needed"),
-        ({"node": {"log": "loud"}}, "unknown log level"),
+        ({"node": {"log": "loud"}}, "unknown node.log"),
+        ({"node": {"mode": "thin"}}, "unknown node.mode"),
+        ({"node": {"join": "magic"}}, "unknown node.join"),
+        ({"node": {"trust": "7"}}, "not a trusted header"),
+        ({"node": {"trust": f"x:{KEY}"}}, "not a trusted header"),
+        ({"node": {"keep_blocks": 0}}, "node.keep_blocks is a number"),
+        ({"node": {"snapshot_interval": -1}}, "node.snapshot_interval is a number"),
         ({"node": {"workers": 0}}, "node.workers is a number"),
         ({"node": {"workers": True}}, "node.workers is a number"),
         ({"node": {"verify_synced_signatures": 1}}, "is true or false"),

@@ -46,6 +46,7 @@ def examine(**changes: Any) -> dict[str, Finding]:
         "own_account": ACCOUNTS[0],
         "height": 7,
         "best_height": 7,
+        "lowest_held": 0,
         "head_age_ms": 1_000,
         "heartbeat_ms": 60_000,
         "mempool": MempoolInfo(0, 0, 1_000),

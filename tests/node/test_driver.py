@@ -16,7 +16,7 @@ from consensus.interface import EngineView, Input, Output
 from consensus.messages import NIL, CommitCertificate, SigningState, Step, Vote, VoteKind
 from node.block_pool import BlockPool, CompleteBlock
 from node.driver import Driver
-from node.driver_ports import RestartEngine, SyncedInput
+from node.driver_inputs import RestartEngine, SyncedInput
 from node.ledger.chain_rules import Candidate
 from node.ledger.transaction import Transaction
 from node.mempool import Mempool

@@ -31,6 +31,7 @@ from node.ledger.certificate import (
     encode_vote,
     message_digest,
 )
+from node.snapshot.wire import CHANGES, GET_SNAPSHOTS, HEADER, SNAPSHOT_KINDS, SNAPSHOTS
 from node.wire import (
     ANNOUNCE,
     BLOCK,
@@ -69,6 +70,7 @@ from vm.primitives.signatures import sign
 
 pytestmark = pytest.mark.network
 
+ANSWERS = (SNAPSHOTS, CHANGES, HEADER)
 FOUR = ("V0", "V1", "V2", "V3")
 THREE = ("V0", "V1", "V2")
 
@@ -106,12 +108,14 @@ def test_malformed_payloads_of_every_kind_end_the_connection(tmp_path: Path) -> 
     async def scenario() -> None:
         async with network(tmp_path, "V0", followers=("L",)) as net:
             junk = [b"\xff" * 8 + b"\0", os.urandom(48), b"\xc1", b"\x90", b""]
-            for kind in KINDS:
-                if kind.number in (GET_BLOCK, BLOCKS):
+            for kind in (*KINDS, *SNAPSHOT_KINDS):
+                if kind.number in (GET_BLOCK, BLOCKS, *ANSWERS):
                     continue  # any bytes name a block that is not here; answers nobody asked for
                 for payload in junk:
                     if kind.number in (ANNOUNCE, GET_TRANSACTIONS) and len(payload) % 32 == 0:
                         continue  # no ids
+                    if kind.number == GET_SNAPSHOTS and not payload:
+                        continue  # that is the request
                     if kind.number == TRANSACTIONS and payload == b"\x90":
                         continue  # no transactions
                     net.nodes["V0"]._peers._banned_until_s.clear()

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from consensus.messages import CommitCertificate
 from node.chain import Chain
+from node.data_folder import MARKER_NAME
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import decode_genesis
 from node.ledger.transaction import Transaction
 from node.modules import make_runtime
-from node.store import MARKER_NAME, AlreadyOpen, StorageFailure, Store
+from node.store import AlreadyOpen, StorageFailure, Store
 from tests.node.network import account_of, genesis_document, make_transaction
 from vm.primitives.errors import InvariantViolation
 from vm.system.validators import read_validators

@@ -151,6 +151,48 @@ def test_a_directory_that_was_set_back_signs_no_height_again(
 
 
 @pytest.mark.network
+def test_a_directory_set_back_within_a_height_does_not_sign_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signatures = Signatures(monkeypatch)
+
+    def said_at(name: str, height: int) -> int:
+        return sum(1 for key in signatures.said if key[:2] == (vote_key(name), height))
+
+    async def scenario() -> None:
+        async with network(tmp_path, *FOUR) as net:
+            await advance(net)
+            height = await net.until_equal() + 1
+            await net.stop("V3")
+            shutil.copytree(tmp_path / "V3", tmp_path / "copy")
+            node = await net.start("V3")
+            await net.until(lambda: node.engine_view().own_index is not None)
+            await net.stop("V1")
+            await net.stop("V2")
+            await net.accept("V0", net.next("m5"))  # two of four decide nothing
+            await net.until(lambda: said_at("V3", height))
+            await net.stop("V3")
+            said = said_at("V3", height)
+            shutil.rmtree(tmp_path / "V3")
+            (tmp_path / "copy").rename(tmp_path / "V3")
+            await net.start("V1")
+            node = await net.start("V3", peers=["V0", "V1"])
+            inbox = node._inbox
+            await net.until(lambda: len(inbox._answered) == 2)
+            assert inbox._signed_height == height
+            assert node.engine_view().own_index is None
+            await net.start("V2")
+            await net.until_height(height)
+            assert said_at("V3", height) == said
+            await net.until(lambda: node.engine_view().own_index is not None)
+            await net.stop("V2")
+            await advance(net)  # needs its vote
+            signatures.check()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.network
 def test_a_network_comes_up_cold_with_all_and_with_three_of_four(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +218,7 @@ def test_a_network_comes_up_cold_with_all_and_with_three_of_four(
 def test_one_who_claims_to_be_ahead_silences_nobody_for_long(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.sync.ANSWER_DEADLINE_S", 0.5)
+    monkeypatch.setattr("node.sync_fetch.ANSWER_DEADLINE_S", 0.5)
 
     async def scenario() -> None:
         async with network(tmp_path, *FOUR) as net:

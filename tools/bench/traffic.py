@@ -129,7 +129,9 @@ class Traffic:
             return post_offer(MARKET, 0, POST_MILLI_WH, price)
         if kind == "buy":
             return buy(MARKET, 0, BUY_MILLI_WH, BUY_PRICE_MICRO, allow_partial=True)
-        to = self.traders[(place + self._random.randrange(1, len(self.traders))) % MEMBERS]
+        to = self.traders[
+            (place + self._random.randrange(1, len(self.traders))) % len(self.traders)
+        ]
         return transfer(to.account, 1_000 + self._random.randrange(1_000_000))
 
 

@@ -72,3 +72,29 @@ def idle(session: Session, accounts: int) -> int:
     from tools.bench import idle as bench_idle
 
     return bench_idle.run_bench(accounts=accounts, as_json=session.as_json)
+
+
+@bench_command.command("join")
+@click.option(
+    "--transactions", type=click.IntRange(100, 10_000_000), default=50_000, show_default=True
+)
+@json_option
+@pass_session
+def join(session: Session, transactions: int) -> int:
+    """Transactions per second by block sync, with all signatures checked and without."""
+    from tools.bench import join as bench_join
+
+    return bench_join.run_bench(transactions=transactions, as_json=session.as_json)
+
+
+@bench_command.command("snapshot")
+@click.option(
+    "--accounts", type=click.IntRange(1_000, 10_000_000), default=1_000_000, show_default=True
+)
+@json_option
+@pass_session
+def snapshot(session: Session, accounts: int) -> int:
+    """A snapshot of many accounts: taken, moved to another node, and proved."""
+    from tools.bench import snapshot as bench_snapshot
+
+    return bench_snapshot.run_bench(accounts=accounts, as_json=session.as_json)

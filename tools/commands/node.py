@@ -42,6 +42,25 @@ def config_option(command: Command) -> Command:
     )(command)
 
 
+def join_options(command: Command) -> Command:
+    """Add `--join` and `--trust`."""
+    command = click.option(
+        "--trust",
+        metavar="HEIGHT:ID",
+        default="",
+        help="A block known to be final, from somebody you trust; without it genesis is what the "
+        "node goes by.",
+    )(command)
+    return click.option(
+        "--join",
+        type=click.Choice(("blocks", "snapshot")),
+        default="blocks",
+        show_default=True,
+        help="How the node gets to the height of the others: over every block, or from a snapshot "
+        "that it proves.",
+    )(command)
+
+
 @click.command("init")
 @click.option(
     "--dir",
@@ -60,17 +79,6 @@ def config_option(command: Command) -> Command:
 @click.option("--name", default="node", show_default=True, help="What the node calls itself.")
 @click.option("--validator", is_flag=True, help="Make a vote key too.")
 @click.option(
-    "--light",
-    is_flag=True,
-    help="A light node, for meters and boards: keeps no chain, asks others for proofs.",
-)
-@click.option(
-    "--trust",
-    metavar="HEIGHT:ID",
-    help="A recent block that you know to be final: a light node begins there instead of at "
-    "genesis.",
-)
-@click.option(
     "--peer",
     "peers",
     metavar="KEY@HOST:PORT",
@@ -80,6 +88,14 @@ def config_option(command: Command) -> Command:
 )
 @click.option("--p2p", default="0.0.0.0:8646", show_default=True, help="Where peers connect.")
 @click.option("--api", default="127.0.0.1:8645", show_default=True, help="Where wallets connect.")
+@join_options
+@click.option(
+    "--mode",
+    type=click.Choice(("archive", "full", "light")),
+    default="archive",
+    show_default=True,
+    help="Keep every block; the state and the last blocks; or, as meters and boards do, no chain.",
+)
 @json_option
 @pass_session
 def init_command(
@@ -88,19 +104,20 @@ def init_command(
     genesis: Path,
     name: str,
     validator: bool,
-    light: bool,
-    trust: str | None,
     peers: tuple[str, ...],
     p2p: str,
     api: str,
+    join: str,
+    trust: str,
+    mode: str,
 ) -> None:
     """Make the folder of one node: keys, configuration and a copy of the genesis file."""
-    from node.config import FULL, LIGHT, parse_peer, parse_trust
+    from node.config import LIGHT, parse_peer, parse_trust
     from node.ledger.genesis import decode_genesis
 
-    if light and validator:
-        raise click.UsageError("A light node does not vote: leave --validator or --light away.")
-    if trust is not None:
+    if mode == LIGHT and validator:
+        raise click.UsageError("A light node does not vote: leave --validator away.")
+    if trust:
         parse_trust(trust)
     data = genesis.read_bytes()
     network = decode_genesis(data)
@@ -122,8 +139,9 @@ def init_command(
             api_listen=api,
             votes=validator,
             peers=known,
-            mode=LIGHT if light else FULL,
-            trust=trust or "",
+            mode=mode,
+            join=join,
+            trust=trust,
         ),
     )
     if session.as_json:
@@ -132,11 +150,15 @@ def init_command(
         )
         return
     print_lines(f"{path} for network {network.chain} {network.digest.hex()}")
-    steps = [] if known else [f"Name the nodes to connect to in {path}."]
+    _tell_next_steps(path, identity, knows_peers=bool(known))
+
+
+def _tell_next_steps(path: Path, identity: NodeIdentity, *, knows_peers: bool) -> None:
+    steps = [] if knows_peers else [f"Name the nodes to connect to in {path}."]
     steps += [
         "Have an operator enter this node's keys:  bitenergy member add … "
         f"--node-key {identity.node_key.hex()} --node-proof {identity.node_proof.hex()}"
-        + (f" --vote-key {identity.vote_key.hex()}" if validator else ""),
+        + (f" --vote-key {identity.vote_key.hex()}" if identity.vote_key else ""),
         f"Start it:  bitenergy node run --config {path}",
     ]
     note("\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1)))
@@ -166,6 +188,59 @@ def run(config: Path) -> int:
     from node.app import run as run_node
 
     return run_node(config)
+
+
+@node_command.command("resync")
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=DEFAULT_FOLDER,
+    show_default=True,
+    help="Folder of the node.",
+)
+@click.option(
+    "--join",
+    type=click.Choice(("blocks", "snapshot")),
+    help="Fetch every block, or a snapshot; by default as the configuration says.",
+)
+@click.option("--trust", metavar="HEIGHT:ID", help="A block known to be final.")
+@json_option
+@pass_session
+def resync(session: Session, folder: Path, join: str | None, trust: str | None) -> None:
+    """Remove the chain of a stopped node, so that it fetches it anew from its peers.
+
+    Keys stay, and the file of what a validator signed: no height is signed again.
+    """
+    from tools.resync import resync_node
+
+    removed = resync_node(folder, join=join, trust=trust)
+    if session.as_json:
+        print_json({"removed_bytes": removed, "config": str(folder / CONFIG_FILE)})
+        return
+    print_lines(
+        f"{folder}: {removed / 1e6:.1f} MB of the chain removed; keys and signing file stay"
+    )
+    note(f"Start it:  bitenergy node run --config {folder / CONFIG_FILE}")
+
+
+@node_command.command("snapshot")
+@config_option
+@click.option(
+    "--timeout", type=float, default=600.0, show_default=True, help="Seconds to wait for it."
+)
+@json_option
+@pass_session
+def snapshot(session: Session, config: Path, timeout: float) -> None:
+    """Have the running node take a snapshot for those who join, and wait until it is there."""
+    from tools.resync import request_snapshot
+
+    height, block_id = request_snapshot(config, timeout_s=timeout)
+    if session.as_json:
+        print_json({"height": height, "id": block_id.hex()})
+        return
+    print_lines(f"snapshot of block {height}")
+    note(f"Who joins by it may name it:  --trust {height}:{block_id.hex()}")
 
 
 @node_command.command("keys")

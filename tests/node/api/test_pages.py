@@ -6,6 +6,7 @@ import asyncio
 import base64
 
 from node.api.limits import ApiLimits
+from node.block_index import BODY, HEAD, RECEIPTS, TRANSACTION, height_bytes
 from node.ledger.block import decode_header
 from node.ledger.proofs import (
     decode_account_proof,
@@ -13,6 +14,7 @@ from node.ledger.proofs import (
     validate_account_proof,
     validate_transaction_proof,
 )
+from node.ledger.transaction import decode_transaction
 from node.store import StoredHead
 from tests.ledger.support import id_of, key_of
 from tests.node.api.conftest import Api, serve
@@ -96,7 +98,11 @@ async def test_blocks_are_listed_from_the_newest(api: Api) -> None:
     assert [block["height"] for block in rest["blocks"]] == list(range(head - 2, -1, -1))
     assert rest["next"] is None
     assert rest["blocks"][-2]["transactions"] == 1
-    assert (await api.get("/blocks?before=0")).json == {"blocks": [], "next": None}
+    assert (await api.get("/blocks?before=0")).json == {
+        "blocks": [],
+        "next": None,
+        "base_height": 0,
+    }
 
 
 async def test_a_block_by_height_by_id_and_the_latest(api: Api) -> None:
@@ -348,3 +354,31 @@ async def test_few_search_at_a_time(node: FakeNode) -> None:
         assert (await api.get("/status")).status == 200
         turns.release()
         assert sorted([(await task).status for task in waiting]) == [200, 200, 503]
+
+
+async def test_what_was_pruned_is_said_to_be_pruned(fresh_node: FakeNode) -> None:
+    store = fresh_node.store
+    for _ in range(4):
+        fresh_node.grow(
+            fresh_node.transaction("P1", ("accounts", "transfer", (id_of("P2"), 1, "")))
+        )
+    body, head = store.body(1), store.head(1)
+    assert body is not None and head is not None
+    gone = decode_transaction(body.transactions[0]).id
+    keys = [BODY, RECEIPTS, HEAD]
+    store.drop([key + height_bytes(1) for key in keys] + [TRANSACTION + gone], 2)
+    store.show_base(2)
+    async for api in serve(fresh_node):
+        assert (await api.get("/status")).json["base_height"] == 2
+        for path in ("/blocks/1", "/headers/1", "/blocks/0"):
+            answer = await api.get(path)
+            assert answer.status == 410
+            assert answer.json["error"]["code"] == "pruned"
+            assert "pruned below height 2" in answer.json["error"]["message"]
+        missing = await api.get(f"/transactions/{gone.hex()}")
+        assert missing.status == 404
+        assert "Pruned below height 2" in missing.json["error"]["hint"]
+        shown = (await api.get("/blocks")).json
+        assert [block["height"] for block in shown["blocks"]] == [4, 3, 2]
+        assert (shown["next"], shown["base_height"]) == (None, 2)
+        assert (await api.get("/blocks/2")).json["height"] == 2

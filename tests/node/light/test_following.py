@@ -135,7 +135,7 @@ def test_what_only_full_nodes_need_is_not_sent(tmp_path: Path) -> None:
         assert heard
         assert VOTE not in heard
         assert len(set(heard)) == 2  # heights and headers
-        assert all(net.nodes[name]._sync.best_height() < 10**6 for name in FOUR)
+        assert all(net.nodes[name]._sync.sources.best_height() < 10**6 for name in FOUR)
 
     in_network(tmp_path, scenario)
 

@@ -68,7 +68,7 @@ def test_a_network_that_cannot_be_followed_is_refused(
 
 
 def test_init_makes_the_folder_of_a_light_node(genesis: Path, tmp_path: Path) -> None:
-    start = ["init", "--genesis", str(genesis), "--dir", str(tmp_path / "meter"), "--light"]
+    start = ["init", "--genesis", str(genesis), "--dir", str(tmp_path / "meter"), "--mode", "light"]
     assert run([*start, "--validator"]) == 2
     assert run([*start, "--trust", "7"]) == 1
     assert not (tmp_path / "meter").exists()
@@ -91,7 +91,7 @@ def test_init_makes_the_folder_of_a_light_node(genesis: Path, tmp_path: Path) ->
 
 def test_it_answers_on_this_machine_only(genesis: Path, tmp_path: Path) -> None:
     folder = tmp_path / "meter"
-    start = ["init", "--genesis", str(genesis), "--dir", str(folder), "--light"]
+    start = ["init", "--genesis", str(genesis), "--dir", str(folder), "--mode", "light"]
     assert run([*start, "--api", "0.0.0.0:8645"]) == 0
     assert run_light(load_config(folder / "node.toml")) == 1
     assert not (folder / "data").exists()

@@ -1,0 +1,1 @@
+"""Snapshots: a final state in chunks that each prove themselves, for those who join."""

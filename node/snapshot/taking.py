@@ -1,0 +1,221 @@
+"""Taking a snapshot while the node goes on: from a frozen view of the database into files.
+
+SNAPSHOTS/HEIGHT/manifest   what it is of
+SNAPSHOTS/HEIGHT/outline    the tree's pages above the chunks
+SNAPSHOTS/HEIGHT/PATH       one chunk each
+
+A snapshot is made under another name and renamed when it is whole. Memory is bounded by the
+buffers of the chunks and the largest chunk, whatever the size of the state.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import plyvel
+
+from node.block_index import HEAD, HEIGHT_KEY, PAGE, STATE, height_bytes
+from node.data_folder import sync_folder
+from node.ledger.block import decode_header
+from node.ledger.state_tree import key_hash, unpack_page
+from node.snapshot.format import (
+    MAX_CHUNK_BYTES,
+    MAX_DEPTH,
+    Manifest,
+    decode_manifest,
+    encode_chunk,
+    encode_outline,
+)
+from node.store import StorageFailure
+from vm.overlay import INDEX_SPACE
+from vm.primitives.codec import decode
+from vm.primitives.errors import DecodeError
+from vm.primitives.hashing import HASH_BYTES
+
+MANIFEST_NAME: Final = "manifest"
+OUTLINE_NAME: Final = "outline"
+UNFINISHED_NAME: Final = "unfinished"
+CHUNK_BYTES: Final = 1_048_576
+"""What a chunk aims at."""
+BUFFER_BYTES: Final = 16_777_216
+"""What may wait in memory for all the chunks' files."""
+STEP_ENTRIES: Final = 256
+PAIR_BYTES: Final = 12
+"""What a chunk needs for a pair beside its key and value."""
+KEPT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSnapshot:
+    """A snapshot that is here, whole."""
+
+    folder: Path
+    """Where its files are."""
+    manifest: Manifest
+    """What it is of."""
+
+    @property
+    def height(self) -> int:
+        """The height of its block."""
+        return self.manifest.header.height
+
+    def read(self, path: str) -> bytes:
+        """Return a chunk, or the outline for the empty path; empty bytes where there is none."""
+        name = path if len(path) == self.manifest.depth else OUTLINE_NAME if not path else ""
+        try:
+            return (self.folder / name).read_bytes() if name else b""
+        except OSError:
+            return b""
+
+
+def load_snapshots(base: Path) -> list[HeldSnapshot]:
+    """Return the whole snapshots below `base`, the newest first."""
+    found: list[HeldSnapshot] = []
+    for path in base.glob(f"[0-9]*/{MANIFEST_NAME}"):
+        try:
+            found.append(HeldSnapshot(path.parent, decode_manifest(path.read_bytes())))
+        except (OSError, DecodeError):
+            continue
+    return sorted(found, key=lambda snapshot: -snapshot.height)
+
+
+def remove_leftovers(base: Path, *, kept: int = KEPT) -> None:
+    """Remove what is not whole, and the oldest snapshots beyond those kept."""
+    whole = [snapshot.folder for snapshot in load_snapshots(base)[:kept]]
+    for folder in base.iterdir() if base.exists() else ():
+        if folder.is_dir() and folder not in whole:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class SnapshotTaking:
+    """One snapshot in the making: `steps` does the work, `result` is it."""
+
+    def __init__(
+        self, view: plyvel.Snapshot, base: Path, *, chunk_bytes: int = CHUNK_BYTES
+    ) -> None:
+        """Take the final state that `view` shows; `steps` closes the view."""
+        self._view = view
+        self._base = base
+        self._chunk_bytes = chunk_bytes
+        self._folder = base / UNFINISHED_NAME
+        self.height = int.from_bytes(view.get(HEIGHT_KEY) or b"", "big")
+        self.result: HeldSnapshot | None = None
+
+    def steps(self) -> Iterator[None]:
+        """Write the files in small steps; raises StorageFailure where the state is damaged."""
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            header, certificate = self._head()
+            size = yield from self._measure()
+            depth = 1
+            while depth < MAX_DEPTH and size > self._chunk_bytes * 16**depth:
+                depth += 1
+            while True:
+                yield from self._distribute(depth)
+                largest = max((path.stat().st_size for path in self._drafts()), default=0)
+                if largest <= MAX_CHUNK_BYTES * 3 // 4 or depth == MAX_DEPTH:
+                    break
+                depth += 1
+            for path in self._drafts():
+                chunk = encode_chunk(_pairs(path.read_bytes()))
+                (self._folder / path.name.removesuffix(".draft")).write_bytes(chunk)
+                path.unlink()
+                yield
+            (self._folder / OUTLINE_NAME).write_bytes(encode_outline(self._outline(depth)))
+            manifest = Manifest(decode_header(header), certificate, depth)
+            (self._folder / MANIFEST_NAME).write_bytes(manifest.encode())
+            self.result = self._publish(manifest)
+        finally:
+            self._view.close()
+
+    def _head(self) -> tuple[bytes, bytes]:
+        match decode(self._view.get(HEAD + height_bytes(self.height)) or b"", max_bytes=65_536):
+            case (bytes(header), bytes(certificate)):
+                return header, certificate
+        raise StorageFailure(f"the head of block {self.height} is damaged")
+
+    def _measure(self) -> Generator[None, None, int]:
+        """Return how many bytes the chunks take in all."""
+        size = 0
+        for number, (key, value) in enumerate(self._state()):
+            size += len(key) + len(value) + PAIR_BYTES
+            if number % STEP_ENTRIES == 0:
+                yield
+        return size
+
+    def _state(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what the state root proves: all keys but those of the derived indices."""
+        spaces = ((STATE, STATE + INDEX_SPACE), (STATE + _next(INDEX_SPACE), _next(STATE)))
+        for start, stop in spaces:
+            with self._view.iterator(start=start, stop=stop, verify_checksums=True) as entries:
+                for key, value in entries:
+                    yield key[1:], value
+
+    def _distribute(self, depth: int) -> Iterator[None]:
+        """Append each pair to the draft of its chunk."""
+        for path in self._drafts():
+            path.unlink()
+        most = max(BUFFER_BYTES >> (4 * depth), 1_024)
+        buffers: dict[str, bytearray] = {}
+        for number, (key, value) in enumerate(self._state()):
+            path = key_hash(key).hex()[:depth]
+            buffer = buffers.setdefault(path, bytearray())
+            buffer += len(key).to_bytes(4, "big") + len(value).to_bytes(4, "big") + key + value
+            if len(buffer) >= most:
+                self._append(path, buffer)
+            if number % STEP_ENTRIES == 0:
+                yield
+        for path, buffer in buffers.items():
+            self._append(path, buffer)
+
+    def _append(self, path: str, buffer: bytearray) -> None:
+        with (self._folder / f"{path}.draft").open("ab") as draft:
+            draft.write(buffer)
+        buffer.clear()
+
+    def _drafts(self) -> list[Path]:
+        return sorted(self._folder.glob("*.draft"))
+
+    def _outline(self, depth: int) -> Mapping[str, bytes]:
+        pages: dict[str, bytes] = {}
+        waiting = [""]
+        while waiting:
+            path = waiting.pop()
+            page = self._view.get(PAGE + path.encode("ascii"))
+            if page is None:
+                raise StorageFailure(f"the state tree has no page at {path!r}")
+            pages[path] = page
+            if len(path) + 1 < depth:
+                waiting.extend(
+                    f"{path}{place:x}"
+                    for place, slot in enumerate(unpack_page(page))
+                    if len(slot) == HASH_BYTES
+                )
+        return pages
+
+    def _publish(self, manifest: Manifest) -> HeldSnapshot:
+        """Give the snapshot its name, and remove the oldest beyond those kept."""
+        folder = self._base / str(self.height)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._folder.rename(folder)
+        sync_folder(self._base)
+        remove_leftovers(self._base)
+        return HeldSnapshot(folder, manifest)
+
+
+def _pairs(draft: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 0
+    while position < len(draft):
+        middle = position + 8 + int.from_bytes(draft[position : position + 4], "big")
+        end = middle + int.from_bytes(draft[position + 4 : position + 8], "big")
+        yield draft[position + 8 : middle], draft[middle:end]
+        position = end
+
+
+def _next(prefix: bytes) -> bytes:
+    return prefix[:-1] + bytes([prefix[-1] + 1])

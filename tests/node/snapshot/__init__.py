@@ -1,0 +1,1 @@
+"""Snapshots through real nodes and stores."""
