@@ -15,10 +15,11 @@ JOBS ?= 2
 SEED ?= 1
 TEST_LIMIT_S ?= 600
 SEEDS ?= 200
+FIRST ?= 0
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim bench lock clean
+.PHONY: help setup demo test lint format sim canaries bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -65,8 +66,11 @@ format: setup ## lay the code out and apply the safe mends
 	@$(BIN)/ruff check --quiet --fix . || true
 	@$(BIN)/ruff format .
 
-sim: setup ## consensus in simulation, SEEDS=1000 for more networks
-	@BITENERGY_SIM_SEEDS=$(SEEDS) $(BIN)/python -m pytest --numprocesses=$(JOBS) --hypothesis-seed=$(SEED) -m simulation $(ARGS)
+sim: setup ## simulated networks under faults, SEEDS=20000 for a campaign
+	@$(BIN)/python -m tests.sim.campaign --seeds $(SEEDS) --first $(FIRST) $(ARGS)
+
+canaries: setup ## every planted fault must be caught by a simulation
+	@$(BIN)/python -m pytest --numprocesses=$(JOBS) -q -m canaries tests/sim $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)

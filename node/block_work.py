@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -168,9 +167,10 @@ class BlockWork:
         Gas bounds the work of a block by rule; on a slow or busy machine this bounds it by the
         clock, and so a block that took too long is smaller in the next round.
         """
-        end_s = time.monotonic() + budget_s
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + budget_s
         for transaction in self._mempool.ready():
             self.executed += 1
             yield transaction
-            if time.monotonic() >= end_s:
+            if clock() >= end_s:
                 return

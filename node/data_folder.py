@@ -60,11 +60,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def touch_synced(path: Path) -> None:
-    """Make an empty file that survives a power cut."""
-    handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-    os.fsync(handle)
-    os.close(handle)
-    sync_folder(path.parent)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -490,8 +489,3 @@ class Driver:
         return engine_io.BlockArrived(
             block.block_id, header.parent, header.height, header.time_ms, self._clock_ms(), work
         )
-
-
-def system_clock_ms() -> int:
-    """Return the machine's time, milliseconds UTC."""
-    return time.time_ns() // 1_000_000

@@ -218,7 +218,7 @@ class Inbox:
         if self._chain.height < self._signed_height:
             return
         nodes = self._directory.validator_nodes
-        told = self._sync.sources.told_heights()
+        told = self._sync.sources.told_heights(self._chain.height)
         heights = {nodes[peer]: height for peer, height in told.items() if peer in nodes}
         answered = {
             nodes[peer]: height

@@ -8,7 +8,6 @@ import resource
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 from typing import Final
 
 from consensus.interface import Engine, EngineView
@@ -18,8 +17,9 @@ from node.chain import Chain
 from node.config import NodeConfig
 from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
+from node.disk import Disk
 from node.doctor import diagnose
-from node.driver import Driver, system_clock_ms
+from node.driver import Driver
 from node.engines import make_engine, work_rules
 from node.facade import (
     FinalBlock,
@@ -39,12 +39,12 @@ from node.ledger.genesis import Genesis
 from node.ledger.transaction import Transaction, decode_transaction
 from node.light_service import LightService
 from node.light_wire import LIGHT_KINDS
+from node.machine import Machine
 from node.mempool import MAX_BYTES, Mempool
-from node.miner import Miner, Sealer
+from node.miner import Sealer
 from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
-from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from node.pruning import Pruner
 from node.signer import Signer
@@ -54,7 +54,6 @@ from node.store import RESYNC_HINT, StorageFailure, Store
 from node.submission import Submission
 from node.sync import BlockSync
 from node.undecided import UndecidedChain
-from node.verifier import Verifier
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
 from node.work_gate import WorkGate
@@ -85,42 +84,38 @@ class Node:
         genesis: Genesis,
         keys: NodeKeys,
         *,
-        clock_ms: Callable[[], int] = system_clock_ms,
-        sealer: Sealer | None = None,
+        machine: Machine | None = None,
     ) -> None:
-        """Open the store and compose the parts, inside a running event loop.
-
-        Under proof of work a validator's node mines in a process of its own unless a `sealer` is
-        given.
-        """
+        """Open the store and compose the parts, inside a running event loop."""
         loop = asyncio.get_running_loop()
+        machine = machine or Machine()
+        clock_ms = machine.clock_ms
         self.genesis = genesis
         self.name = config.name
         self._config = config
         self._clock_ms = clock_ms
         self.runtime = make_runtime(genesis.roles)
-        self.store = Store(config.data)
+        self.store = Store(config.data, disk=machine.disk)
         self.chain = Chain(self.store, self.runtime, genesis)
         _validate_trust(config, self.store)
-        self._signer = _open_signer(config, keys.vote_seed, self.chain)
+        self._signer = _open_signer(config, keys.vote_seed, self.chain, machine.disk)
         self._mempool = Mempool(self.store)
-        self._verifier = Verifier(config.workers)
+        self._verifier = machine.make_verifier(config.workers)
         self._rules = work_rules(genesis)
         self._pool = self._make_pool()
         self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
-        self._sealer = self._make_sealer(sealer)
+        self._sealer = self._make_sealer(machine)
         guard = PeerGuard(loop.time)
         self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
         self._inbox = self._make_inbox(guard)
         self._undecided = self._make_undecided()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._peers = PeerService(
+        self._peers = machine.make_peers(
             identity=keys.identity,
             genesis=genesis.digest,
             kinds=(*KINDS, *LIGHT_KINDS, *SNAPSHOT_KINDS),
             handler=self._inbox,
             height=lambda: self.chain.height,
-            random=Random(),
         )
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
@@ -164,10 +159,10 @@ class Node:
                 pool.add_complete(_complete(head.header.block_id(), head.header, body))
         return pool
 
-    def _make_sealer(self, given: Sealer | None) -> Sealer | None:
+    def _make_sealer(self, machine: Machine) -> Sealer | None:
         if self._rules is None or self._signer is None or not self._config.mining_percent:
             return None
-        return given or Miner(self._config.mining_percent)
+        return machine.make_sealer(self._config.mining_percent)
 
     def _make_undecided(self) -> UndecidedChain | None:
         if self._rules is None:
@@ -471,12 +466,14 @@ def _complete(block_id: bytes, header: Header, body: Body) -> CompleteBlock:
     return CompleteBlock(block_id, header, body, transactions)
 
 
-def _open_signer(config: NodeConfig, vote_seed: bytes | None, chain: Chain) -> Signer | None:
+def _open_signer(
+    config: NodeConfig, vote_seed: bytes | None, chain: Chain, disk: Disk
+) -> Signer | None:
     if vote_seed is None:
         return None
     # Each vote key has a file of its own, so that keys can rotate.
     name = f"{SIGNING_PREFIX}{public_key(vote_seed).hex()[:16]}"
-    signer = Signer(config.data / name, vote_seed, chain.genesis.digest)
+    signer = Signer(config.data / name, vote_seed, chain.genesis.digest, disk=disk)
     validate_signing_state(signer.state, signer.vote_key, chain.store, chain.height)
     return signer
 

@@ -6,13 +6,12 @@ is signed under it. What the file does not allow is not signed, also after a cra
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from consensus.messages import Proposal, SigningState, Step, Vote, check_succession, covers
+from node.disk import Disk
 from node.ledger.certificate import message_digest
 from node.store import AlreadyOpen, StorageFailure
 from vm.primitives.codec import Encodable, Value, decode, encode
@@ -28,8 +27,11 @@ _CHECKSUM_BYTES = 32
 class Signer:
     """A vote key and the file that remembers what it signed."""
 
-    def __init__(self, path: Path, seed: bytes, genesis: bytes) -> None:
+    def __init__(
+        self, path: Path, seed: bytes, genesis: bytes, *, disk: Disk | None = None
+    ) -> None:
         """Open the file, or begin one; raises AlreadyOpen or StorageFailure."""
+        self._disk = disk or Disk()
         self._seed = seed
         self._genesis = genesis
         self.vote_key = public_key(seed)
@@ -38,27 +40,28 @@ class Signer:
         self._sequence = 0
         self._failed = False
         try:
-            if not path.exists():
-                self._create(path)
-            self._file = os.open(path, os.O_RDWR)
+            if not self._disk.exists(path):
+                # Whole or not at all, so that a missing part always means damage.
+                self._disk.create(path, self._record(0, []).ljust(2 * SLOT_BYTES, b"\0"))
+            self._file = self._disk.open(path)
         except OSError as error:
             raise StorageFailure(f"the signing file {path} cannot be had: {error}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._disk.lock(self._file)
         except OSError as error:
-            os.close(self._file)
+            self.close()
             raise AlreadyOpen(
                 "another process signs with this key", actual=path, hint="Stop the other node."
             ) from error
         try:
             self._load(path)
         except BaseException:
-            os.close(self._file)
+            self.close()
             raise
 
     def close(self) -> None:
         """Close the file and give up its lock."""
-        os.close(self._file)
+        self._disk.close(self._file)
 
     def persist(self, state: SigningState) -> None:
         """Write and sync what is about to be signed; raises StorageFailure on a disk error.
@@ -76,8 +79,8 @@ class Signer:
         record = self._record(self._sequence, _encode_state(state))
         try:
             offset = (self._sequence % 2) * SLOT_BYTES
-            os.pwrite(self._file, record, offset)
-            os.fdatasync(self._file)
+            self._disk.write(self._file, record, offset)
+            self._disk.sync(self._file)
         except OSError as error:
             self._failed = True
             raise StorageFailure(f"the signing file could not be written: {error}") from error
@@ -106,23 +109,8 @@ class Signer:
             raise InvariantViolation(f"a signing state of {len(record)} bytes does not fit")
         return record
 
-    def _create(self, path: Path) -> None:
-        """Make the file whole or not at all, so that a missing part always means damage."""
-        draft = path.with_name(f"{path.name}.new")
-        draft.unlink(missing_ok=True)
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.pwrite(handle, self._record(0, []).ljust(2 * SLOT_BYTES, b"\0"), 0)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        draft.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)
-
     def _load(self, path: Path) -> None:
-        slots = [os.pread(self._file, SLOT_BYTES, place * SLOT_BYTES) for place in (0, 1)]
+        slots = [self._disk.read(self._file, SLOT_BYTES, place * SLOT_BYTES) for place in (0, 1)]
         records = [record for record in map(_decode_slot, slots) if record is not None]
         if not records:
             raise StorageFailure(

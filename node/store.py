@@ -34,7 +34,8 @@ from node.block_index import (
     height_bytes,
     involved_accounts,
 )
-from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined, touch_synced
+from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined
+from node.disk import Disk
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
@@ -75,12 +76,13 @@ class StoredHead:
 class Store:
     """The final chain on disk; it is also the final state as code reads it (a StateView)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, disk: Disk | None = None) -> None:
         """Open the database, or begin one in an empty directory.
 
         Raises AlreadyOpen, or StorageFailure where blocks were but the database is gone.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        self._disk = disk or Disk()
+        self._disk.make_folder(directory)
         finish_swap(directory)
         self._directory = directory
         self.syncs = 0
@@ -89,15 +91,18 @@ class Store:
     def _connect(self) -> None:
         path = self._directory / CHAIN_FOLDER
         marker = self._directory / MARKER_NAME
-        fresh = not (path / "CURRENT").exists()
-        if fresh and (marker.exists() or any(path.glob("*.ldb")) or any(path.glob("*.log"))):
+        fresh = not self._disk.exists(path / "CURRENT")
+        is_known = self._disk.exists(marker) or any(
+            self._disk.has_any(path, pattern) for pattern in ("*.ldb", "*.log")
+        )
+        if fresh and is_known:
             raise StorageFailure(
                 f"{path} had blocks and its database is gone. Restore it, or fetch the chain anew "
                 "from the node's peers: bitenergy node resync"
             )
         try:
-            self._db = plyvel.DB(
-                str(path),
+            self._db = self._disk.open_database(
+                path,
                 create_if_missing=fresh,
                 error_if_exists=False,
                 paranoid_checks=True,
@@ -145,7 +150,7 @@ class Store:
         self.height = int.from_bytes(self._get(HEIGHT_KEY) or b"", "big")
         self.base = int.from_bytes(self._get(BASE_KEY) or b"", "big")
         self.is_empty = stored is None
-        if not self.is_empty and not self._marker.exists():
+        if not self.is_empty and not self._disk.exists(self._marker):
             self._mark()
 
     def close(self) -> None:
@@ -240,9 +245,8 @@ class Store:
     ) -> None:
         """Write a final block, its state and its indices in one synced batch.
 
-        Of the blocks that are not final it keeps those of `keep_pending`.
-        May run in another thread than everything else. Raises StorageFailure, after which nothing
-        can be written any more.
+        Blocks of `keep_pending` stay kept beside it. May run in another thread than all else. Raises
+        StorageFailure, after which nothing can be written any more.
         """
         executed = block.executed
         height = block.header.height.to_bytes(8, "big")
@@ -390,12 +394,10 @@ class Store:
         self, block_id: bytes, header: bytes, body: bytes, *, synced: bool = True
     ) -> None:
         """Keep a block that is not final; synced where a crash of all must not lose it."""
-        entry = (PENDING + block_id, encode_trusted([header, body]))
-        self._write([entry], {}, {}, synced=synced)
+        self._write([(PENDING + block_id, encode_trusted([header, body]))], {}, {}, synced=synced)
 
     def _pending_ids(self) -> set[bytes]:
-        with self._db.iterator(prefix=PENDING, include_value=False) as keys:
-            return {key[1:] for key in keys}
+        return {key[1:] for key in self._db.iterator(prefix=PENDING, include_value=False)}
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
@@ -455,7 +457,7 @@ class Store:
 
     def _mark(self) -> None:
         try:
-            touch_synced(self._marker)
+            self._disk.touch(self._marker)
         except OSError as error:
             self._failed = True
             raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error

@@ -56,15 +56,17 @@ class SyncPeers:
         """Return the highest height that a peer claims."""
         return max(self._claims.values(), default=0)
 
-    def told_heights(self) -> dict[bytes, int]:
-        """Return the heights that peers told, without those of whom claimed blocks and did not
-        give them.
+    def told_heights(self, own_height: int) -> dict[bytes, int]:
+        """Return the heights that peers told, without those of whom claimed blocks above
+        `own_height` and did not give them.
         """
         now_s = _now_s()
         return {
             peer: height
             for peer, height in self._claims.items()
-            if peer not in self._records or self._records[peer].ask_after_s <= now_s
+            if height <= own_height
+            or peer not in self._records
+            or self._records[peer].ask_after_s <= now_s
         }
 
     def lowest_held(self, height: int) -> int | None:

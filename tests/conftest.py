@@ -9,6 +9,7 @@ import pytest
 
 MARKERS = {
     "simulation": "runs whole networks of engines in simulated time; `make sim SEEDS=n`",
+    "canaries": "plants every fault that the simulations must catch; `make canaries`",
     "network": "starts real processes or opens real sockets on this machine",
     "slow": "takes more than about five seconds",
 }
@@ -39,6 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
         if wanted == "random":
             wanted = str(int.from_bytes(os.urandom(4), "big"))
         config.option.hypothesis_seed = wanted
+
+
+@pytest.hookimpl
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave campaigns out unless they are asked for by their marker."""
+    if "canaries" not in (config.option.markexpr or ""):
+        items[:] = [item for item in items if item.get_closest_marker("canaries") is None]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -15,6 +15,7 @@ from node.config import Address, NodeConfig
 from node.facade import FinalBlock
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
+from node.machine import Machine
 from node.miner import Sealer
 from node.node import Node, NodeKeys
 from node.p2p.certificates import NodeCertificate, make_certificate
@@ -179,8 +180,12 @@ class Network:
         )
         secret = (vote_seed or seed(f"vote {name}")) if votes else None
         keys = NodeKeys(node_identity(name), secret)
-        clock = {} if clock_ms is None else {"clock_ms": clock_ms}
-        node = Node(config, self.genesis, keys, sealer=sealer, **clock)
+        machine = Machine()
+        if clock_ms is not None:
+            machine.clock_ms = clock_ms
+        if sealer is not None:
+            machine.make_sealer = lambda _: sealer
+        node = Node(config, self.genesis, keys, machine=machine)
         await node.start()
         self.nodes[name] = node
         self._watchers[name] = asyncio.ensure_future(self._watch(name, node))

@@ -12,14 +12,14 @@ from dataclasses import replace
 import pytest
 
 from consensus.poa import PoaEngine
-from tests.sim import campaign
+from tests.sim import campaign, coverage
 from tests.sim.mutants import MUTANTS, Entropy
 from tests.sim.simulator import Result, Scenario, Simulation, simulate, simulate_staked
 from tests.sim.world import Violation
 
 pytestmark = pytest.mark.simulation
 
-SEEDS = int(os.environ.get("BITENERGY_SIM_SEEDS", "60"))
+SEEDS = int(os.environ.get("BITENERGY_SIM_SEEDS", "36"))
 PARTS = 6
 MUTANT_SEEDS = 120
 CHECKS = {
@@ -129,12 +129,24 @@ def test_a_quiet_network_syncs_at_most_three_times_a_height_before_the_commit() 
 
 
 def test_the_campaign_reports_failing_seeds(capsys: pytest.CaptureFixture[str]) -> None:
-    assert campaign.main(["--seeds", "2", "--jobs", "1"]) == 0
-    assert campaign.main(["--seeds", "2", "--jobs", "1", "--mutant", "persist-skipped"]) == 1
+    engines = ["--seeds", "2", "--jobs", "1", "--kind", "engine"]
+    assert campaign.main(engines) == 0
+    assert campaign.main([*engines, "--plant", "persist-skipped"]) == 1
     printed = capsys.readouterr().out
     assert "seed 0" in printed and "persist before sign" in printed
 
 
 def test_a_campaign_of_nothing_is_refused() -> None:
-    with pytest.raises(SystemExit):
-        campaign.main(["--seeds", "0"])
+    for command in (campaign, coverage):
+        with pytest.raises(SystemExit):
+            command.main(["--seeds", "0"])
+
+
+def test_coverage_names_the_lines_that_no_seed_took() -> None:
+    everything = sum(len(coverage.lines_of(path)) for path in coverage.ENGINE_FILES)
+    taken, failure = coverage.trace_seed(("engine", 2), files=coverage.ENGINE_FILES)
+    missed = coverage.missed_lines(taken, coverage.ENGINE_FILES)
+    assert not failure
+    assert 0 < len(missed) < everything // 3
+    assert any("consensus/tendermint.py" in line for line in missed)
+    assert len(coverage.missed_lines(set(), coverage.ENGINE_FILES)) > 2 * len(missed)

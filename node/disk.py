@@ -1,0 +1,79 @@
+"""The disk: what the store and the signer ask of the file system, in one place to be replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import plyvel
+
+
+class Disk:
+    """The machine's own file system."""
+
+    def make_folder(self, path: Path) -> None:
+        """Create a folder, and those above it, unless it is there."""
+        path.mkdir(parents=True, exist_ok=True)
+
+    def exists(self, path: Path) -> bool:
+        """Tell whether there is a file or folder."""
+        return path.exists()
+
+    def has_any(self, folder: Path, pattern: str) -> bool:
+        """Tell whether a folder has a file whose name matches."""
+        return any(folder.glob(pattern))
+
+    def open_database(self, path: Path, **options: int) -> plyvel.DB:
+        """Open a LevelDB database; raises plyvel.Error."""
+        return plyvel.DB(str(path), **options)
+
+    def touch(self, path: Path) -> None:
+        """Make an empty file that a crash cannot lose."""
+        handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+        os.fsync(handle)
+        os.close(handle)
+        _sync_folder(path.parent)
+
+    def create(self, path: Path, data: bytes) -> None:
+        """Make a file that only its owner reads, whole or not at all, synced."""
+        draft = path.with_name(f"{path.name}.new")
+        draft.unlink(missing_ok=True)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.pwrite(handle, data, 0)
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        draft.rename(path)
+        _sync_folder(path.parent)
+
+    def open(self, path: Path) -> int:
+        """Open a file for reading and writing."""
+        return os.open(path, os.O_RDWR)
+
+    def lock(self, file: int) -> None:
+        """Keep other processes from locking an open file; raises OSError where one did."""
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def read(self, file: int, count: int, offset: int) -> bytes:
+        """Return up to `count` bytes."""
+        return os.pread(file, count, offset)
+
+    def write(self, file: int, data: bytes, offset: int) -> None:
+        """Write within a file; not before `sync` does it survive a crash."""
+        os.pwrite(file, data, offset)
+
+    def sync(self, file: int) -> None:
+        """Make what was written to a file last."""
+        os.fdatasync(file)
+
+    def close(self, file: int) -> None:
+        """Close a file and give up its lock."""
+        os.close(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)

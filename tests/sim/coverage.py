@@ -1,0 +1,181 @@
+"""Which lines of the engines, and which refusals of the node, simulations take.
+
+`python -m tests.sim.coverage --seeds 200` prints every line of the engines and every refusal of
+the node that no seed came to. The engines' must all be taken but for those in `EXCUSED`: with
+this the campaign shows that each transition and each refusal of theirs happens in it.
+"""
+
+import argparse
+import ast
+import multiprocessing
+import os
+import sys
+from functools import partial
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from tests.sim import campaign
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE_FILES = tuple(
+    str(ROOT / "consensus" / name)
+    for name in (
+        "block_book.py",
+        "catch_up.py",
+        "height_state.py",
+        "poa.py",
+        "round_state.py",
+        "rules.py",
+        "tendermint.py",
+        "validator_set.py",
+        "vote_keeper.py",
+        "waiting_room.py",
+    )
+)
+NODE_FILES = tuple(
+    str(ROOT / "node" / name)
+    for name in (
+        "block_pool.py",
+        "block_work.py",
+        "chain.py",
+        "driver.py",
+        "gossip.py",
+        "inbox.py",
+        "ledger/certificate.py",
+        "ledger/chain_rules.py",
+        "ledger/execution.py",
+        "mempool.py",
+        "peer_guard.py",
+        "signer.py",
+        "store.py",
+        "sync.py",
+        "vote_guard.py",
+    )
+)
+EXCUSED = (
+    "raise EngineMisuse",
+    "return NotImplemented",
+)
+"""Lines that no input of a network can reach: the driver would have to break its contract."""
+EXCUSED_FUNCTIONS = ("__repr__", "__eq__")
+
+Taken = set[tuple[str, int]]
+
+
+class Tracer:
+    """Notes the lines of some files that are executed."""
+
+    def __init__(self, files: tuple[str, ...]) -> None:
+        self._files = frozenset(files)
+        self._left: dict[CodeType, set[int]] = {}
+        self.taken: Taken = set()
+
+    def __enter__(self) -> "Tracer":
+        sys.settrace(self._on_call)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.settrace(None)
+
+    def _on_call(self, frame: FrameType, event: str, _: Any) -> Any:
+        code = frame.f_code
+        left = self._left.get(code)
+        if left is None:
+            is_watched = code.co_filename in self._files
+            left = {line for *_, line in code.co_lines() if line} if is_watched else set()
+            left.discard(code.co_firstlineno)
+            self._left[code] = left
+        return self._on_line if left else None  # what was all taken is left in peace
+
+    def _on_line(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "line":
+            code = frame.f_code
+            self._left[code].discard(frame.f_lineno)
+            self.taken.add((code.co_filename, frame.f_lineno))
+        return self._on_line
+
+
+def lines_of(path: str) -> dict[int, str]:
+    """Return the text of every line within a function of a file that can be executed."""
+    source = Path(path).read_text(encoding="utf-8")
+    texts = source.splitlines()
+    found: dict[int, str] = {}
+    documentation = {
+        line
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+
+    def walk(code: CodeType, *, is_function: bool) -> None:
+        if is_function and code.co_name not in EXCUSED_FUNCTIONS:
+            for _, _, line in code.co_lines():
+                if line and line != code.co_firstlineno and line not in documentation:
+                    found[line] = texts[line - 1].strip()
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                walk(constant, is_function=bool(constant.co_flags & 0x1))
+
+    walk(compile(source, path, "exec"), is_function=False)
+    return found
+
+
+_tracers: dict[tuple[str, ...], Tracer] = {}
+
+
+def trace_seed(task: tuple[str, int], *, files: tuple[str, ...]) -> tuple[Taken, str]:
+    """Run a seed; return the lines that this process has taken so far, and the seed's failure."""
+    tracer = _tracers.setdefault(files, Tracer(files))
+    with tracer:
+        report = campaign.run_seed(task, engine="poa", plant=None)
+    return tracer.taken, report.failure
+
+
+def missed_lines(taken: Taken, files: tuple[str, ...]) -> list[str]:
+    """Return the lines that were not taken and are not excused, with their places."""
+    return [
+        f"{Path(path).relative_to(ROOT)}:{line}: {text}"
+        for path in files
+        for line, text in sorted(lines_of(path).items())
+        if (path, line) not in taken and not text.startswith(EXCUSED)
+    ]
+
+
+def main(arguments: list[str]) -> int:
+    """Trace a campaign; exit status 1 if it leaves a line of the engines out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--kind", choices=("all", *campaign.KINDS), default="all")
+    options = parser.parse_args(arguments)
+    if options.seeds < 1:
+        parser.error("no seeds take no lines; give --seeds 1 or more")
+    kinds = campaign.KINDS if options.kind == "all" else (options.kind,)
+    files = ENGINE_FILES if options.kind == "engine" else ENGINE_FILES + NODE_FILES
+    tasks = [(kind, seed) for seed in range(options.seeds) for kind in kinds]
+    taken: Taken = set()
+    failures = 0
+    progress = campaign.Progress(len(tasks))
+    with multiprocessing.Pool(options.jobs) as pool:
+        work = partial(trace_seed, files=files)
+        for done, (lines, failure) in enumerate(pool.imap_unordered(work, tasks), 1):
+            taken |= lines
+            failures += bool(failure)
+            progress.failing = failures
+            progress.show(done)
+    print()
+    missed = missed_lines(taken, ENGINE_FILES)
+    count = sum(len(lines_of(path)) for path in ENGINE_FILES)
+    print(f"engines: {count - len(missed)} of {count} lines taken; left out:")
+    print("\n".join(f"  {line}" for line in missed) or "  none")
+    if files == ENGINE_FILES:
+        return 1 if missed or failures else 0
+    refusals = [line for line in missed_lines(taken, NODE_FILES) if ": raise " in line]
+    print("node: refusals that did not happen:")
+    print("\n".join(f"  {line}" for line in refusals) or "  none")
+    return 1 if missed or failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

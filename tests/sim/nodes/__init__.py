@@ -1,0 +1,1 @@
+"""Networks of the node's own code in simulated time, on simulated disks and links."""

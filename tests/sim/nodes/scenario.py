@@ -1,0 +1,169 @@
+"""What one seed stands for: a network, its engine, and a list of faults that can be shortened."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from random import Random
+
+CHAOS_S = 50.0
+KINDS = (
+    "loss",
+    "duplicate",
+    "delay",
+    "cut",
+    "crash",
+    "blackout",
+    "power",
+    "full",
+    "error",
+    "rot",
+    "setback",
+    "stop",
+    "clock",
+    "liar",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineCase:
+    """An engine as the simulation runs it."""
+
+    parameters: dict[str, int]
+    """The engine's numbers in genesis."""
+    modules: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Sections of the modules that it needs, beside the market's."""
+    has_certificates: bool = True
+    """Whether a commit certificate decides a block."""
+
+
+ENGINES = {
+    "poa": EngineCase(
+        {
+            "propose_timeout_ms": 1_200,
+            "vote_timeout_ms": 500,
+            "timeout_step_ms": 250,
+            "timeout_cap_ms": 3_000,
+            "resend_ms": 700,
+        }
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong."""
+
+    kind: str
+    """One of KINDS."""
+    at_s: float
+    """When it begins, seconds after the network's start."""
+    lasts_s: float
+    """How long it lasts."""
+    node: int = -1
+    """Whom it strikes; -1 for the network as a whole."""
+    amount: int = 0
+    """How much: per cent, milliseconds, writes until it strikes, or a style."""
+
+    def __str__(self) -> str:
+        where = "" if self.node < 0 else f" node {self.node}"
+        return f"{self.at_s:.1f}s {self.kind}{where} {self.amount} for {self.lasts_s:.1f}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A network and its faults."""
+
+    seed: int
+    engine: str
+    validators: int
+    followers: int
+    gas_price_micro: int
+    trusts_certificates: bool
+    """Whether block sync lets the commit certificate stand for transactions' signatures."""
+    faults: tuple[Fault, ...]
+
+    @property
+    def dishonest(self) -> frozenset[int]:
+        """The validators that lie."""
+        return frozenset(fault.node for fault in self.faults if fault.kind == "liar")
+
+    def without(self, faults: tuple[Fault, ...]) -> "Scenario":
+        """Return the same network with fewer faults."""
+        left = tuple(fault for fault in self.faults if fault not in faults)
+        return replace(self, faults=left)
+
+
+def draw(seed: int, engine: str = "poa") -> Scenario:
+    """Draw a scenario; those who lie and those whose clocks are wrong stay below a third."""
+    random = Random(f"nodes {seed}")
+    validators = random.choice((4, 4, 4, 4, 4, 5, 6, 7))
+    followers = random.choice((0, 0, 0, 1)) if validators < 6 else random.choice((0, 0, 0, 3))
+    count = validators + followers
+    faulty = random.sample(range(validators), (validators - 1) // 3)
+    faults: list[Fault] = []
+    style = random.randrange(8)
+    if style < 5:
+        faults += [Fault("liar", 0.0, 1e9, node, random.randrange(64)) for node in faulty]
+    elif style < 7:
+        off_ms = random.choice((-200_000, -45_000, 30_000, 300_000))
+        faults += [Fault("clock", 0.0, 1e9, node, off_ms) for node in faulty]
+    honest = [node for node in range(count) if node not in faulty or style == 7]
+    makers: dict[str, Callable[[], list[Fault]]] = {
+        "loss": lambda: [_noise(random, "loss", (2, 5, 10, 20, 40))],
+        "duplicate": lambda: [_noise(random, "duplicate", (10, 30))],
+        "delay": lambda: [_noise(random, "delay", (50, 150, 400, 800))],
+        "cut": lambda: _cuts(random),
+        "crash": lambda: _strikes(random, "crash", honest, 4),
+        "blackout": lambda: [Fault("blackout", _when(random), random.uniform(0.2, 2.0))],
+        "power": lambda: _strikes(random, "power", honest, 4, 12),
+        "full": lambda: _strikes(random, "full", honest, 1, 8),
+        "error": lambda: _strikes(random, "error", honest, 1, 8),
+        "rot": lambda: _strikes(random, "rot", honest, 1),
+        "stop": lambda: _strikes(random, "stop", honest, 2),
+    }
+    if style == 7:  # whose memory is set back is as bad as a liar: the only faulty one
+        faults += _strikes(random, "setback", [random.randrange(validators)], 3)
+    least = 3 - len({fault.kind for fault in faults})
+    for kind in random.sample(sorted(makers), random.randint(max(least, 2), 6)):
+        faults += makers[kind]()
+    faults.sort(key=lambda fault: fault.at_s)
+    return Scenario(
+        seed,
+        engine,
+        validators,
+        followers,
+        gas_price_micro=random.choice((0, 1, 3)),
+        trusts_certificates=random.random() < 0.3,
+        faults=tuple(faults),
+    )
+
+
+def _when(random: Random) -> float:
+    return random.uniform(1.0, CHAOS_S - 8.0)
+
+
+def _noise(random: Random, kind: str, amounts: tuple[int, ...]) -> Fault:
+    begins_s = random.uniform(0.0, CHAOS_S / 2)
+    lasts_s = random.uniform(5.0, CHAOS_S - begins_s)
+    return Fault(kind, begins_s, lasts_s, amount=random.choice(amounts))
+
+
+def _cuts(random: Random) -> list[Fault]:
+    return [
+        Fault("cut", _when(random), random.uniform(1.0, 8.0), amount=random.randrange(2**30))
+        for _ in range(random.randint(1, 4))
+    ]
+
+
+def _strikes(
+    random: Random, kind: str, nodes: list[int], most: int, writes: int = 1
+) -> list[Fault]:
+    return [
+        Fault(
+            kind,
+            _when(random),
+            random.uniform(6.0, 12.0) if kind == "setback" else random.uniform(0.3, 5.0),
+            random.choice(nodes),
+            random.randrange(writes),
+        )
+        for _ in range(random.randint(1, most))
+    ]

@@ -1,0 +1,157 @@
+"""Networks of whole nodes under faults: promises held, planted faults caught, seeds replayed.
+
+Faults: loss to 40 %, doubling, delay and reordering, cuts one way and both, crashes, blackouts of
+all at once, power lost in the midst of a write, full, failing and rotten disks, data directories
+that were set back, clocks off by minutes, and liars up to a third: two-faced, silent, mute,
+withholding, building what is invalid, voting for anything, forging certificates and evidence.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sim import campaign
+from tests.sim.nodes import checks, scenario
+from tests.sim.nodes.canaries import CANARIES, planted
+from tests.sim.nodes.simulation import (
+    HEIGHTS,
+    TRANSACTIONS,
+    Outcome,
+    Simulation,
+    simulate,
+)
+from tests.sim.world import Violation
+
+pytestmark = pytest.mark.simulation
+
+SEEDS = int(os.environ.get("BITENERGY_SIM_NODE_SEEDS", "24"))
+PARTS = 4
+MOST_SEEDS = 120
+QUICK = (
+    "nonce-not-bumped",
+    "fee-not-taken",
+    "failed-call-leaks",
+    "quorum-off-by-one",
+    "repeated-signer",
+    "certificate-unsigned",
+    "evidence-repeated",
+    "block-not-synced",
+    "transaction-signature-unchecked",
+    "tree-stale",
+)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_all_promises_hold_for_every_seed(part: int) -> None:
+    outcomes = [simulate(seed) for seed in range(part, max(SEEDS, PARTS), PARTS)]
+    assert outcomes, "no case ran"
+    for outcome in outcomes:
+        assert outcome.heights >= HEIGHTS
+        assert outcome.transactions >= TRANSACTIONS
+        assert len(outcome.kinds) >= 3
+        assert outcome.messages > 500
+    looked = {name for outcome in outcomes for name, count in outcome.looks.items() if count}
+    assert looked == set(checks.CHECKS), "a checker looked at nothing"
+
+
+def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
+    drawn = [scenario.draw(seed) for seed in range(60)]
+    kinds = [fault.kind for network in drawn for fault in network.faults]
+    for kind in scenario.KINDS:
+        assert kinds.count(kind) >= 5, kind
+    assert {network.validators + network.followers for network in drawn} >= {4, 5, 6, 7, 10}
+    assert any(fault.amount == 40 for n in drawn for fault in n.faults if fault.kind == "loss")
+    assert all(3 * len(network.dishonest) < network.validators for network in drawn)
+    assert len({network.gas_price_micro for network in drawn}) > 1
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_a_seed_replays_to_the_identical_trace_in_another_process(seed: int) -> None:
+    def trace(hash_seed: str) -> str:
+        code = f"from tests.sim.nodes.simulation import simulate; print(simulate({seed}).trace)"
+        found = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        return found.stdout.strip()
+
+    here = simulate(seed).trace
+    assert len(here) == 64
+    assert {trace("1"), trace("4711")} == {here}
+
+
+def test_different_seeds_differ() -> None:
+    assert len({simulate(seed).trace for seed in (2, 3, 6)}) == 3
+
+
+def test_liars_are_found_out_and_pay_for_it() -> None:
+    seeds = [seed for seed in range(20) if scenario.draw(seed).dishonest]
+    assert sum(simulate(seed).evidence for seed in seeds[:4]) > 0
+
+
+def _attempts(name: str, most: int) -> Iterator[int]:
+    known = CANARIES[name].seeds
+    yield from known
+    yield from (seed for seed in range(most) if seed not in known)
+
+
+def _is_caught(name: str, most: int) -> bool:
+    for seed in _attempts(name, most):
+        try:
+            with planted(name):
+                simulate(seed)
+        except Violation as violation:
+            assert str(violation).startswith(CANARIES[name].caught_by), violation
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_planted_fault_is_caught(name: str) -> None:
+    assert _is_caught(name, MOST_SEEDS), f"no checker noticed {name} in {MOST_SEEDS} seeds"
+
+
+@pytest.mark.canaries
+@pytest.mark.parametrize("name", sorted(CANARIES.keys() - set(QUICK)))
+def test_every_planted_fault_is_caught(name: str) -> None:
+    assert _is_caught(name, MOST_SEEDS), f"no checker noticed {name} in {MOST_SEEDS} seeds"
+
+
+def test_canaries_are_gone_after_their_run() -> None:
+    with pytest.raises(Violation), planted("fee-not-taken"):
+        simulate(1)
+    assert isinstance(simulate(1), Outcome)
+
+
+def test_a_network_that_never_decides_fails_the_run() -> None:
+    with pytest.raises(Violation, match="progress"), planted("work-not-told"):
+        simulate(3)
+
+
+def test_a_failing_seed_is_shortened_to_what_it_needs() -> None:
+    drawn = scenario.draw(5)
+    shrunk = campaign.shrink_nodes(drawn, "fee-not-taken")
+    assert len(drawn.faults) > 3
+    assert shrunk.faults == ()
+
+
+def test_the_campaign_reports_failing_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    quick = ["--seeds", "1", "--jobs", "1", "--kind", "nodes"]
+    assert campaign.main(quick) == 0
+    assert campaign.main([*quick, "--plant", "fee-not-taken"]) == 1
+    printed = capsys.readouterr().out
+    assert "nodes seed 0" in printed and "replay with" in printed and "conservation" in printed
+
+
+def test_the_trace_names_what_happened() -> None:
+    lines: list[str] = []
+    Simulation(scenario.draw(4), lines.append).run()
+    for word in ("start", "fault", "heal", "final", "storage"):
+        assert any(word in line for line in lines), word
