@@ -245,7 +245,7 @@ class Store:
     ) -> None:
         """Write a final block, its state and its indices in one synced batch.
 
-        Blocks of `keep_pending` stay kept beside it. May run in another thread than all else. Raises
+        Blocks of `keep_pending` stay beside it. May run in another thread than all else. Raises
         StorageFailure, after which nothing can be written any more.
         """
         executed = block.executed
