@@ -7,11 +7,13 @@ and each call is undone as a whole when it fails.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
 from market.book import insert_offer, offer_entry, offer_place, remove_offer
 from market.closing import CLOSE, clear_interval, close_interval, decode_payload, open_gate
+from market.governing import changed_market
 from market.intervals import validate_open
 from market.matching import Matching
 from market.network import MAX_RATING_W
@@ -57,7 +59,7 @@ from vm.arguments import (
 )
 from vm.context import CallContext
 from vm.module import Module, Section, method
-from vm.primitives.codec import Encodable
+from vm.primitives.codec import Encodable, Value
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.system.accounts import ACTIVE, load_account, save_account
 from vm.system.approvals import approve
@@ -347,6 +349,12 @@ class MarketModule(Module):
         _save_config(ctx, config)
         ctx.emit("set_policy", *arguments)
         return True
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set parameters of the market called `subject`, as voted for."""
+        _save_config(ctx, changed_market(self._config(ctx, subject), values))
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Close an interval's gate, or clear the interval after delivery."""

@@ -162,11 +162,12 @@ def _read_market(entry: object, number: int, account_of: AccountOf) -> MarketSec
         buses=len(buses),
         lines=len(lines),
     )
-    _validate_config(config, where)
+    validate_config(config, where)
     return MarketSection(config, limits, buses, lines)
 
 
-def _validate_config(config: MarketConfig, where: str) -> None:
+def validate_config(config: MarketConfig, where: str) -> None:
+    """Raise InvalidGenesis where a market's parameters contradict each other."""
     if config.interval_minutes not in INTERVAL_MINUTES:
         raise InvalidGenesis(
             f"{where}: no such length of intervals",

@@ -22,6 +22,7 @@ from node.log import start_log
 from node.node import Node, NodeKeys
 from node.p2p.certificates import make_certificate
 from node.store import StorageFailure
+from node.upgrades import UpgradeNeeded
 from node.vote_guard import VoteKeyLock
 from vm.primitives.errors import BitenergyError, InvariantViolation
 from vm.primitives.signatures import public_key
@@ -32,6 +33,8 @@ EXIT_OK: Final = 0
 EXIT_REFUSED: Final = 1
 EXIT_STORAGE: Final = 74
 EXIT_BUG: Final = 70
+EXIT_UPGRADE: Final = 78
+"""The members voted for what this software does not have."""
 
 
 def run(config_path: Path) -> int:
@@ -44,6 +47,9 @@ def run(config_path: Path) -> int:
         start_log(config.log_level)
         with _held_vote_key(config):
             return asyncio.run(_run(config))
+    except UpgradeNeeded as error:
+        _report(config_path, str(error))
+        return EXIT_UPGRADE
     except BitenergyError as error:
         _report(config_path, str(error))
         return EXIT_REFUSED

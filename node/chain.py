@@ -16,24 +16,39 @@ from node.ledger.chain_rules import (
     read_equivocation,
 )
 from node.ledger.execution import read_next_due_ms, read_parameters
-from node.ledger.genesis import Genesis
+from node.ledger.genesis import Genesis, engine_of
 from node.ledger.transaction import Transaction
 from node.store import StorageFailure, Store
+from node.upgrades import SUPPORT, Support, UpgradeNeeded, upgrade_needed, with_engine
 from vm.context import BlockContext
+from vm.overlay import StateReader
 from vm.parameters import ChainParameters
-from vm.primitives.errors import BitenergyError, InvalidBlock, InvariantViolation
+from vm.primitives.errors import (
+    BitenergyError,
+    InvalidBlock,
+    InvalidGenesis,
+    InvariantViolation,
+)
 from vm.runtime import Runtime
+from vm.system.governance import GovernanceModule
+from vm.system.governance_records import EngineChoice, read_engine, read_versions
 from vm.system.validators import Validator, read_validators
 
 
 class Chain:
     """The blocks that are final, and how the next one is built, checked and committed."""
 
-    def __init__(self, store: Store, runtime: Runtime, genesis: Genesis) -> None:
-        """Open the chain in `store`, or begin it; raises StorageFailure or InvalidGenesis."""
+    def __init__(
+        self, store: Store, runtime: Runtime, genesis: Genesis, *, support: Support = SUPPORT
+    ) -> None:
+        """Open the chain in `store`, or begin it; raises StorageFailure or InvalidGenesis.
+
+        `runtime` is that of the first versions of the modules, `support` all that there is.
+        """
         self.store = store
         self.runtime = runtime
         self.genesis = genesis
+        self._support = support
         if store.is_empty:
             store.commit(build_genesis(runtime, genesis), None)
         self.reload()
@@ -58,6 +73,11 @@ class Chain:
         self.next_due_ms = read_next_due_ms(store)
         self._tip: Candidate | None = None
         self._next_context = self._make_context()
+        self.engine: EngineChoice | None = None
+        """Engine that decides the next block; None for the one that genesis names."""
+        self._versions: dict[str, int] = {}
+        self._upgrade_needed: UpgradeNeeded | None = None
+        self._follow_votes()
 
     @property
     def height(self) -> int:
@@ -102,13 +122,43 @@ class Chain:
         tip = self.tip
         return BlockContext(self.genesis.digest, tip.height + 1, tip.time_ms + 1, parameters)
 
+    def engine_genesis(self) -> Genesis:
+        """Return genesis as if it named the engine that decides the next block."""
+        return with_engine(self.genesis, self.engine)
+
+    def runtime_at(self, state: StateReader) -> Runtime:
+        """Return the modules in the versions in force after a block; raises UpgradeNeeded."""
+        versions = read_versions(state)
+        if versions == self._versions:
+            return self.runtime
+        try:
+            return self._support.runtime(self.genesis.roles, versions)
+        except InvalidGenesis as error:
+            raise upgrade_needed(self.height + 1, error) from error
+
+    def validate_supported(self) -> None:
+        """Raise UpgradeNeeded where this software lacks what the next height needs."""
+        if self._upgrade_needed is not None:
+            raise self._upgrade_needed
+
+    def validate_proposal(self, transaction: Transaction) -> None:
+        """Raise InvalidTransaction where it proposes what this software does not have."""
+        if any(call[0] == GovernanceModule.name for call in transaction.calls):
+            self._support.validate_proposal(transaction, self.engine_genesis(), self.parameters)
+
+    def coming_upgrades(self) -> list[UpgradeNeeded]:
+        """Return what was voted for, is still to come, and is not in this software."""
+        return self._support.missing(self.store, self.engine_genesis(), self.parameters)
+
     def building(
         self, *, time_ms: int, proposer: bytes, evidence: Sequence[bytes]
     ) -> BlockBuilding:
         """Return the next block in the making."""
+        self.validate_supported()
+        parent = self.parent() if self._tip is None else self._tip.as_parent()
         return BlockBuilding(
-            self.runtime,
-            self.parent() if self._tip is None else self._tip.as_parent(),
+            self.runtime_at(parent.state),
+            parent,
             time_ms=time_ms,
             proposer=proposer,
             last_commit=self.last_commit(),
@@ -128,6 +178,7 @@ class Chain:
 
         Its parent is the last final block, or one above it.
         """
+        self.validate_supported()
         self._validate_last_commit(body)
         parent, validators = self.parent(), self.validators
         if stands_on is not None:
@@ -136,7 +187,7 @@ class Chain:
         if all(validator.account != header.proposer for validator in validators):
             raise InvalidBlock("the proposer is no validator", actual=header.proposer)
         return BlockChecking(
-            self.runtime,
+            self.runtime_at(parent.state),
             parent,
             header=header,
             body=body,
@@ -180,6 +231,22 @@ class Chain:
         self.validators = read_validators(self.store)
         self.next_due_ms = read_next_due_ms(self.store)
         self._next_context = self._make_context()
+        self._follow_votes()
+
+    def _follow_votes(self) -> None:
+        """Take up the module versions and the engine in force from the next height on."""
+        versions, engine = read_versions(self.store), read_engine(self.store)
+        if engine is not None and engine == engine_of(self.genesis):
+            engine = None
+        try:
+            if versions != self._versions:
+                self.runtime = self._support.runtime(self.genesis.roles, versions)
+                self._versions = versions
+            if engine != self.engine:
+                self.engine = engine
+                self._support.validate_engine(self.engine_genesis(), self.parameters)
+        except InvalidGenesis as error:
+            self._upgrade_needed = upgrade_needed(self.height + 1, error)
 
     def _validate_last_commit(self, body: Body) -> None:
         own = self.last_commit()

@@ -51,6 +51,7 @@ from node.wire import (
 )
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidBlock, InvariantViolation
+from vm.system.governance_records import EngineChoice
 from vm.system.validators import signers_of
 
 _log = logging.getLogger("bitenergy.driver")
@@ -98,8 +99,8 @@ class Driver:
         self._syncing = False
         self._is_held = is_held
         self._undecided = undecided
-        self._basis = (chain.parameters, self._voter())
-        self.engine = make_engine(*self._basis)
+        self._basis = self._find_basis()
+        self.engine = make_engine(*self._basis[:2])
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._work = BlockWork(
             chain, pool, mempool, answer=self.feed, on_error=self._fail, clock_ms=clock_ms
@@ -423,17 +424,19 @@ class Driver:
         self._on_final(candidate)
         if self._undecided is not None:
             self._undecided.settle(candidate)
+        # Before anything of the next height is signed: this software may lack what it needs.
+        self._chain.validate_supported()
 
     # --- inputs ------------------------------------------------------------------------------
 
     async def _begin_height(self) -> None:
         """Give the engine its next height, and the blocks that it may not know of."""
-        basis = (self._chain.parameters, self._voter())
+        basis = self._find_basis()
         resume: SigningState | None = None
         if basis != self._basis:
-            # Who votes here changed, or the pace: a new engine, that knows what was signed.
+            # Who votes here, the pace or the kind changed: a new one, that knows what was signed.
             self._basis = basis
-            self.engine = self._make_engine(*basis)
+            self.engine = self._make_engine(*basis[:2])
             resume = self._signer.state if self._signer else None
             if self._undecided is not None:
                 for output in self._undecided.tell(self.engine, self._started(None), self._arrived):
@@ -445,6 +448,10 @@ class Driver:
         for block in self._pool.blocks_at(self._chain.height + 1):
             self.block_arrived(block)
         self._look_for_work()
+
+    def _find_basis(self) -> tuple[ChainParameters, bytes | None, EngineChoice | None]:
+        """Return what an engine is made for: as long as it stays, so does the engine."""
+        return self._chain.parameters, self._voter(), self._chain.engine
 
     def _voter(self) -> bytes | None:
         return None if self._is_held else self.find_account()

@@ -1,9 +1,9 @@
-"""The consensus engines that genesis can name."""
+"""The consensus engines that genesis, or a vote of the members, can name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 from consensus.interface import Engine, EngineConfig
@@ -15,33 +15,48 @@ from node.ledger.genesis import Genesis
 from vm.parameters import ChainParameters
 from vm.primitives.errors import InvalidGenesis
 
-_Maker = Callable[[Genesis, EngineConfig, bytes | None], Engine]
-
 _TIMING: Final = tuple(field.name for field in fields(EngineConfig))
 _WORK: Final = tuple(field.name for field in fields(WorkRules))
 
 
-def _make_pow(genesis: Genesis, config: EngineConfig, account: bytes | None) -> Engine:
-    rules = work_rules(genesis)
-    return PowEngine(config, account, rules or WorkRules())
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine that this software has."""
+
+    make: Callable[[EngineConfig, bytes | None], Engine]
+    """Makes it for the account that votes with it, or None."""
+    is_final_at_once: bool = True
+    """Whether a block is final when it is decided; a chain goes over only between such engines."""
 
 
-ENGINES: Final[Mapping[str, tuple[_Maker, tuple[str, ...]]]] = {
-    "poa": (lambda _, config, account: PoaEngine(config, account), ()),
-    "pos": (lambda _, config, account: PosEngine(config, account), ()),
-    "pow": (_make_pow, _WORK),
+Engines = Mapping[str, EngineKind]
+"""Engines by name."""
+
+ENGINES: Final[Engines] = {
+    "poa": EngineKind(PoaEngine),
+    "pos": EngineKind(PosEngine),
+    "pow": EngineKind(
+        lambda config, account: PowEngine(config, account, WorkRules()), is_final_at_once=False
+    ),
 }
-"""How each engine is made, and which parameters it has beside the timing of all."""
+"""What this software has."""
 
 
-def make_engine(genesis: Genesis, parameters: ChainParameters, account: bytes | None) -> Engine:
+def make_engine(
+    genesis: Genesis,
+    parameters: ChainParameters,
+    account: bytes | None,
+    engines: Engines = ENGINES,
+) -> Engine:
     """Return the engine that genesis names; raises InvalidGenesis."""
-    make, own = ENGINES.get(genesis.engine, (None, ()))
-    unknown = [name for name in genesis.engine_parameters if name not in (*_TIMING, *own)]
-    if make is None or unknown:
+    rules = work_rules(genesis)
+    known = _TIMING if rules is None else (*_TIMING, *_WORK)
+    unknown = [name for name in genesis.engine_parameters if name not in known]
+    kind = engines.get(genesis.engine)
+    if kind is None or unknown:
         raise InvalidGenesis(
             "an engine or engine parameter that this version does not have",
-            expected=f"engine {' or '.join(ENGINES)}",
+            expected=f"engine {' or '.join(engines)}",
             actual=[genesis.engine, *unknown],
         )
     given = genesis.engine_parameters
@@ -51,7 +66,8 @@ def make_engine(genesis: Genesis, parameters: ChainParameters, account: bytes | 
         "max_drift_ms": parameters.max_drift_ms,
         **{name: value for name, value in given.items() if name in _TIMING},
     }
-    return make(genesis, EngineConfig(**timing), account)
+    config = EngineConfig(**timing)
+    return kind.make(config, account) if rules is None else PowEngine(config, account, rules)
 
 
 def work_rules(genesis: Genesis) -> WorkRules | None:

@@ -113,12 +113,14 @@ class NodeFacade(Protocol):
 
     genesis: Genesis
     """The network's genesis."""
-    runtime: Runtime
-    """The chain's modules and roles."""
     store: Store
     """Final blocks and the final state (`get`, `scan`, `page`)."""
     name: str
     """The node's name, for people."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """The chain's modules, in the versions in force, and its roles."""
 
     @property
     def genesis_document(self) -> bytes:

@@ -106,6 +106,8 @@ class TransactionGossip:
                     continue
                 if len(self._in_check) >= MAX_IN_CHECK:
                     raise InvalidTransaction("the node is busy", code="busy", hint="Wait a bit.")
+                if not source:
+                    self._chain.validate_proposal(transaction)
                 if self._is_requested(transaction_id):
                     check.validated_for = None
                 else:

@@ -2,24 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Final
+
 from market.module import MarketModule
 from vm.module import Module
+from vm.primitives.errors import InvalidGenesis
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
 from vm.system.block_reward import BlockRewardModule
+from vm.system.governance import GovernanceModule
 from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
 from vm.system.staking import StakingModule
 
+Maker = Callable[[tuple[str, ...]], Module]
+"""Makes a module for a chain with these roles."""
+Catalogue = Mapping[str, Mapping[int, Maker]]
+"""Versions of the modules that a node's software has, in the order in which their hooks run."""
 
-def make_runtime(roles: tuple[str, ...]) -> Runtime:
-    """Return the runtime of a chain with these roles."""
-    modules: list[Module] = [
-        AccountsModule(),
-        MembersModule(roles),
-        IncentivesModule(),
-        StakingModule(roles),
-        MarketModule(),
-        BlockRewardModule(),
-    ]
-    return Runtime(modules, roles)
+MODULES: Final[Catalogue] = {
+    "accounts": {1: lambda roles: AccountsModule()},
+    "members": {1: MembersModule},
+    "incentives": {1: lambda roles: IncentivesModule()},
+    "staking": {1: StakingModule},
+    "market": {1: lambda roles: MarketModule()},
+    "reward": {1: lambda roles: BlockRewardModule()},
+}
+"""What this software has, without governance, which knows all others and comes last."""
+
+
+def make_runtime(
+    roles: tuple[str, ...],
+    versions: Mapping[str, int] | None = None,
+    catalogue: Catalogue = MODULES,
+) -> Runtime:
+    """Return the runtime of a chain with these roles and versions of its modules, 1 if not given.
+
+    Raises InvalidGenesis where a version is not in the catalogue.
+    """
+    wanted = dict(versions or {})
+    governance = wanted.pop(GovernanceModule.name, 1)
+    modules: list[Module] = []
+    for name, makers in catalogue.items():
+        version = wanted.pop(name, 1)
+        if version not in makers:
+            raise _missing(name, version)
+        modules.append(makers[version](roles))
+    for name, version in [*wanted.items(), (GovernanceModule.name, governance)]:
+        if name != GovernanceModule.name or version != 1:
+            raise _missing(name, version)
+    return Runtime([*modules, GovernanceModule(roles, modules)], roles)
+
+
+def _missing(name: str, version: int) -> InvalidGenesis:
+    return InvalidGenesis(f"this software does not have version {version} of module {name!r}")

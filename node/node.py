@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from consensus.interface import Engine, EngineView
-from consensus.pow import FETCHED_HEIGHTS, PowEngine
-from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
 from node.data_folder import SIGNING_PREFIX
@@ -33,16 +31,14 @@ from node.followers import Follower, Followers
 from node.genesis_file import read_genesis_file
 from node.gossip import TransactionGossip
 from node.inbox import Inbox
-from node.ledger.block import Body, Header
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
-from node.ledger.transaction import Transaction, decode_transaction
+from node.ledger.transaction import Transaction
 from node.light_service import LightService
 from node.light_wire import LIGHT_KINDS
 from node.machine import Machine
 from node.mempool import MAX_BYTES, Mempool
 from node.miner import Sealer
-from node.modules import make_runtime
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.peer_guard import PeerGuard
@@ -54,11 +50,14 @@ from node.store import RESYNC_HINT, StorageFailure, Store
 from node.submission import Submission
 from node.sync import BlockSync
 from node.undecided import UndecidedChain
+from node.upgrades import SUPPORT, Support
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
 from node.work_gate import WorkGate
+from node.work_parts import make_pool, own_block, work_metrics
 from vm.parameters import ChainParameters
 from vm.primitives.signatures import public_key
+from vm.runtime import Runtime
 
 _log = logging.getLogger("bitenergy.node")
 
@@ -85,8 +84,12 @@ class Node:
         keys: NodeKeys,
         *,
         machine: Machine | None = None,
+        support: Support = SUPPORT,
     ) -> None:
-        """Open the store and compose the parts, inside a running event loop."""
+        """Open the store and compose the parts, inside a running event loop.
+
+        Raises UpgradeNeeded where the chain needs more than the software's `support`.
+        """
         loop = asyncio.get_running_loop()
         machine = machine or Machine()
         clock_ms = machine.clock_ms
@@ -94,15 +97,15 @@ class Node:
         self.name = config.name
         self._config = config
         self._clock_ms = clock_ms
-        self.runtime = make_runtime(genesis.roles)
+        self._support = support
         self.store = Store(config.data, disk=machine.disk)
-        self.chain = Chain(self.store, self.runtime, genesis)
+        self.chain = self._open_chain()
         _validate_trust(config, self.store)
         self._signer = _open_signer(config, keys.vote_seed, self.chain, machine.disk)
         self._mempool = Mempool(self.store)
         self._verifier = machine.make_verifier(config.workers)
         self._rules = work_rules(genesis)
-        self._pool = self._make_pool()
+        self._pool = make_pool(self.chain, self._mempool, self._rules)
         self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
         self._sealer = self._make_sealer(machine)
         guard = PeerGuard(loop.time)
@@ -147,18 +150,6 @@ class Node:
             gate=self._gate,
         )
 
-    def _make_pool(self) -> BlockPool:
-        if self._rules is None:
-            return BlockPool(self._mempool.get)
-        kept = self._rules.finality_depth + FETCHED_HEIGHTS
-        pool = BlockPool(self._mempool.get, heights_ahead=2 * kept, heights_kept=kept)
-        # Peers on another branch ask for these one by one.
-        for height in range(max(self.chain.height - kept, 1), self.chain.height + 1):
-            head, body = self.store.head(height), self.store.body(height)
-            if head is not None and body is not None:
-                pool.add_complete(_complete(head.header.block_id(), head.header, body))
-        return pool
-
     def _make_sealer(self, machine: Machine) -> Sealer | None:
         if self._rules is None or self._signer is None or not self._config.mining_percent:
             return None
@@ -171,9 +162,21 @@ class Node:
             self.chain, self._pool, self._mempool, self._sealer, on_change=self._on_branch
         )
 
+    def _open_chain(self) -> Chain:
+        try:
+            first = self._support.runtime(self.genesis.roles, {})
+            chain = Chain(self.store, first, self.genesis, support=self._support)
+            chain.validate_supported()
+        except BaseException:
+            self.store.close()
+            raise
+        return chain
+
     def _make_engine(self, parameters: ChainParameters, account: bytes | None) -> Engine:
+        genesis = self.chain.engine_genesis()
         mines = self._rules is None or self._sealer is not None
-        return make_engine(self.genesis, parameters, account if mines else None)
+        account = account if mines else None
+        return make_engine(genesis, parameters, account, self._support.engines)
 
     def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
         return Driver(
@@ -242,7 +245,7 @@ class Node:
             await self._sealer.start()
         for block_id, (header, body) in self.store.pending().items():
             if header.height == self.chain.height + 1 or self._rules is not None:
-                self._pool.add_complete(_complete(block_id, header, body))
+                self._pool.add_complete(own_block(block_id, header, body))
         self._directory.update(self._peers)
         self.p2p_address = await self._peers.listen(self._config.p2p.host, self._config.p2p.port)
         self._peers.configure_peers(self._config.peers)
@@ -392,6 +395,11 @@ class Node:
         """Return the nonce after the account's final and waiting transactions."""
         return self._mempool.next_nonce(account)
 
+    @property
+    def runtime(self) -> Runtime:
+        """The chain's modules, in the versions in force, and its roles."""
+        return self.chain.runtime
+
     async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
         """Check transactions and take them in."""
         return await self._gossip.submit(transactions)
@@ -407,7 +415,7 @@ class Node:
     def doctor(self) -> Sequence[Finding]:
         """Return in words why the network does or does not advance."""
         nodes = self._directory.validator_nodes
-        return diagnose(
+        findings = diagnose(
             view=self._driver.engine.view(),
             validators=self._directory.named_validators(),
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
@@ -421,6 +429,8 @@ class Node:
             mempool=self.mempool(),
             data=self._config.data,
         )
+        coming = [Finding("problem", "upgrade", str(why)) for why in self.chain.coming_upgrades()]
+        return [*coming, *findings]
 
     def metrics(self) -> Mapping[str, int]:
         """Return counters and gauges by name."""
@@ -441,29 +451,8 @@ class Node:
             "resident_anonymous_bytes": anonymous_bytes(),
             "cpu_ms_total": int((usage.ru_utime + usage.ru_stime) * 1000),
             "round": self._driver.engine.view().round,
-            **self._work_metrics(),
+            **work_metrics(self._driver.engine, self._undecided, self._sealer),
         }
-
-    def _work_metrics(self) -> Mapping[str, int]:
-        engine = self._driver.engine
-        if not isinstance(engine, PowEngine) or self._undecided is None:
-            return {}
-        view = engine.work_view()
-        return {
-            "difficulty": view.difficulty,
-            "tip_height": view.tip_height,
-            "undecided_blocks": view.undecided,
-            "deep_forks_refused_total": view.deep_forks,
-            "reorganisations_total": self._undecided.reorganisations,
-            "hashes_total": 0 if self._sealer is None else self._sealer.hashes,
-            "hashes_per_second": 0 if self._sealer is None else self._sealer.hashes_per_s,
-        }
-
-
-def _complete(block_id: bytes, header: Header, body: Body) -> CompleteBlock:
-    """Return a block of our own disk, whose signatures were checked before it was written."""
-    transactions = tuple(decode_transaction(raw) for raw in body.transactions)
-    return CompleteBlock(block_id, header, body, transactions)
 
 
 def _open_signer(

@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "buy": ("buy", "Buy energy, cheapest first."),
     "market": ("market", "The order book, trades and lines of a market."),
     "member": ("member", "The registry of members."),
+    "governance": ("governance", "Changes of the rules: propose, vote, see what is in force."),
+    "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),
     "stake": ("stake", "Stake behind validators, and what it earns."),
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.genesis_file import load_genesis
 from node.keyfile import generate_seed, save_plain_key
-from node.ledger.genesis import decode_genesis
 from node.p2p.peers import PeerAddress
 from tools.engine_choice import choose_engine
 from tools.errors import Json, NodeTimeout, ToolError
@@ -200,8 +200,9 @@ def _write_network(
             identities.append(identity)
     document["members"] = members
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
-    digest = decode_genesis(text.encode()).digest
     (folder / GENESIS_FILE).write_text(text, encoding="ascii")
+    # As a node would: what no node of this version can start with is refused here.
+    digest = load_genesis(folder / GENESIS_FILE, nodes[0].folder).digest
     _write_configs(nodes, identities, hosts)
     network = LocalNetwork(folder, digest, tuple(nodes))
     save_network(network.home, Network(digest, nodes[0].api_url))

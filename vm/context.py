@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vm.overlay import QUEUE_SPACE, Overlay
+from vm.overlay import QUEUE_SPACE, Overlay, StateReader
 from vm.parameters import ChainParameters
 from vm.primitives.codec import Encodable, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation, OutOfGas
@@ -145,6 +145,11 @@ class CallContext:
         """Have the module's `on_due` called with `payload` in the first block from `due_ms` on."""
         number = self.next_number("queue")
         self.put(queue_key(due_ms, number), encode_trusted([self.module, payload]))
+
+
+def read_last_number(state: StateReader, counter: str) -> int:
+    """Return a chain-wide counter's last number without gas, for readers; 0 before the first."""
+    return int.from_bytes(state.get(COUNTER_PREFIX + counter.encode("ascii")) or b"", "big")
 
 
 def queue_key(due_ms: int, number: int) -> bytes:

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from vm.arguments import Argument
 from vm.context import CallContext
-from vm.primitives.codec import Encodable
+from vm.primitives.codec import Encodable, Value
+from vm.primitives.errors import CallError
 
 Handler = TypeVar("Handler", bound=Callable[..., Encodable])
 Section = Mapping[str, object]
@@ -70,6 +71,12 @@ class Module:
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Act on something that the module scheduled and that is now due."""
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set parameters of the module, or of its `subject`, as voted for; raises CallError."""
+        raise CallError("no_parameters", "this module has no parameters", actual=self.name)
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Act on the proof that a validator contradicted itself at a past height."""

@@ -15,6 +15,7 @@ from node.api.parameters import Arguments
 from vm.module import Declaration, Module
 from vm.parameters import ChainParameters
 from vm.primitives.address import encode_address
+from vm.system.governance_records import read_engine
 from vm.system.validators import Validator, read_validators
 
 MAX_EMBEDDED_BYTES: Final = 1_048_576
@@ -29,12 +30,13 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
     validators = read_validators(facade.store)
     mempool = facade.mempool()
     undecided = facade.undecided()
+    engine = read_engine(facade.store)
     return Answer(
         {
             "node": facade.name,
             "chain": facade.genesis.chain,
             "genesis": facade.genesis.digest.hex(),
-            "engine": facade.genesis.engine,
+            "engine": engine.name if engine else facade.genesis.engine,
             "height": height,
             "final_height": height,
             "tip_height": height + len(undecided),

@@ -8,6 +8,7 @@ from typing import Final
 
 from node.api.answers import Answer, JsonObject, encode_json
 from node.api.context import ApiContext
+from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
 from node.api.routes import WEBSOCKET, Route
@@ -50,7 +51,12 @@ def describe(routes: Iterable[Route]) -> bytes:
         "info": {"title": "bitenergy node", "version": program_version(), "description": _ABOUT},
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **STAKE_SCHEMAS, **MARKET_SCHEMAS},  # type: ignore[dict-item]
+            "schemas": {  # type: ignore[dict-item]
+                **SCHEMAS,
+                **STAKE_SCHEMAS,
+                **MARKET_SCHEMAS,
+                **GOVERNANCE_SCHEMAS,
+            },
         },
     }
     return encode_json(document)

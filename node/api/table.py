@@ -6,6 +6,7 @@ from typing import Final
 
 from node.api import (
     chain_pages,
+    governance_pages,
     market_pages,
     member_pages,
     node_pages,
@@ -367,11 +368,48 @@ STAKE_ROUTES: Final = (
     ),
 )
 
+GOVERNANCE_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/proposals",
+        "proposals",
+        "Proposals of governance, the newest first, with who votes and which engine and module "
+        "versions are in force; `next` is the `before` to go on with.",
+        ref("Proposals"),
+        governance_pages.list_proposals,
+        (_LIMIT, Parameter("before", HEIGHT, "Only proposals with a lower number.")),
+    ),
+    Route(
+        "GET",
+        f"{BASE}/proposals/{{number}}",
+        "proposal",
+        "A proposal, with the votes so far as long as voting lasts.",
+        ref("ShownProposal"),
+        governance_pages.show_proposal,
+        (Parameter("number", HEIGHT, "The proposal."),),
+        {404: "No such proposal."},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/blocks/{{height}}/bytes",
+        "blockBytes",
+        "A final block's header, certificate and body as canonical bytes.",
+        ref("BlockBytes"),
+        governance_pages.show_block_bytes,
+        (_BLOCK,),
+        {404: _UNKNOWN_BLOCK},
+        may_be_final=True,
+        searches=True,
+    ),
+)
+
 ROUTES: Final = (
     *NODE_ROUTES,
     *CHAIN_ROUTES,
     *MEMBER_ROUTES,
     *STAKE_ROUTES,
     *MARKET_ROUTES,
+    *GOVERNANCE_ROUTES,
 )
 """All routes, in the order in which they are described."""

@@ -24,7 +24,7 @@ from node.ledger.execution import (
     StateView,
     read_parameters,
 )
-from node.ledger.genesis import Genesis
+from node.ledger.genesis import Genesis, engine_of
 from node.ledger.receipt import Receipt
 from node.ledger.state_tree import update_tree
 from node.ledger.transaction import Transaction
@@ -44,10 +44,14 @@ from vm.primitives.hashing import EMPTY_HASH, TAG_CERTIFICATE, TAG_EVIDENCE, tag
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
 from vm.system.accounts import change_supply
+from vm.system.changes import ENGINES_BY_DEPTH
+from vm.system.governance import GovernanceModule
+from vm.system.governance_records import ENGINE_KEY, SETTINGS_KEY
 from vm.system.members import MembersModule
 from vm.system.staking import answers_for_faults
 from vm.system.staking_terms import NO_TOKEN, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
+from vm.system.voters import read_settings
 
 GENESIS_GAS: Final = 10**15
 STAKING_ENGINE: Final = "pos"
@@ -137,14 +141,7 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     if not isinstance(members, MembersModule):
         raise InvariantViolation("a chain has the module 'members'")
     try:
-        ctx.module = members.name
-        for entry in genesis.members:
-            members.enter(ctx, entry.account, entry.member)
-        change_supply(
-            ctx,
-            money_micro=sum(entry.account.money_micro for entry in genesis.members),
-            energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
-        )
+        _enter_members(ctx, members, genesis)
         _init_modules(runtime, genesis, ctx)
     except CallError as error:
         raise InvalidGenesis(f"the genesis file contradicts itself: {error}") from error
@@ -185,6 +182,22 @@ def build_genesis(runtime: Runtime, genesis: Genesis) -> Candidate:
     return Candidate(header, header.block_id(), body, (), executed)
 
 
+def _enter_members(ctx: CallContext, members: MembersModule, genesis: Genesis) -> None:
+    section = genesis.modules.get(GovernanceModule.name)
+    if section is not None:  # who votes is counted as members enter
+        ctx.put(SETTINGS_KEY, read_settings(section, genesis.roles).encode())
+    if genesis.engine in ENGINES_BY_DEPTH:  # from which no vote leads away
+        ctx.put(ENGINE_KEY, engine_of(genesis).encode())
+    ctx.module = members.name
+    for entry in genesis.members:
+        members.enter(ctx, entry.account, entry.member)
+    change_supply(
+        ctx,
+        money_micro=sum(entry.account.money_micro for entry in genesis.members),
+        energy_milli_wh=sum(entry.account.energy_milli_wh for entry in genesis.members),
+    )
+
+
 def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
     """Let each module write what its section of genesis says."""
     unknown = [name for name in genesis.modules if name not in runtime.modules]
@@ -217,11 +230,9 @@ class BlockBuilding:
     ) -> None:
         self._parent = parent
         self._parameters = read_parameters(parent.state)
-        height = parent.header.height + 1
-        time_ms = max(time_ms, parent.header.time_ms + 1)
-        self._context = BlockContext(
-            parent.header.genesis, height, time_ms, self._parameters, proposer
-        )
+        before = parent.header
+        height, time_ms = before.height + 1, max(time_ms, before.time_ms + 1)
+        self._context = BlockContext(before.genesis, height, time_ms, self._parameters, proposer)
         self._execution = BlockExecution(
             runtime, parent.state, block=self._context, proposer=proposer
         )
@@ -312,9 +323,8 @@ class BlockChecking:
             raise InvalidBlock(
                 "the block is too large", expected=parameters.max_block_bytes, actual=size
             )
-        context = BlockContext(
-            header.genesis, header.height, header.time_ms, parameters, header.proposer
-        )
+        maker = header.proposer
+        context = BlockContext(header.genesis, header.height, header.time_ms, parameters, maker)
         execution = BlockExecution(
             self._runtime, parent.state, block=context, proposer=header.proposer
         )

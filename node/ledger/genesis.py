@@ -20,6 +20,7 @@ from vm.primitives.integers import MAX_AMOUNT
 from vm.primitives.signatures import check_public_key
 from vm.runtime import validate_roles
 from vm.system.accounts import ACTIVE, Account
+from vm.system.governance_records import EngineChoice
 from vm.system.members import NODE_PROOF_BYTES, Member
 
 MAX_GENESIS_BYTES: Final = 67_108_864
@@ -108,6 +109,11 @@ def decode_genesis(data: bytes) -> Genesis:
         {name: _dict(_dict(document, "modules"), name) for name in _dict(document, "modules")},
         genesis_hash(document),
     )
+
+
+def engine_of(genesis: Genesis) -> EngineChoice:
+    """Return the engine that a network begins with."""
+    return EngineChoice(genesis.engine, tuple(sorted(genesis.engine_parameters.items())))
 
 
 def genesis_hash(document: object) -> bytes:

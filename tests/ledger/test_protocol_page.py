@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from market.governing import GOVERNED
 from node.ledger import (
     block,
     certificate,
@@ -23,7 +24,17 @@ from vm import context, parameters
 from vm.primitives import hashing
 from vm.primitives.codec import unpack
 from vm.runtime import Runtime
-from vm.system import accounts, members, stake_pool, staking_terms, validators
+from vm.system import (
+    accounts,
+    changes,
+    governance,
+    members,
+    stake_pool,
+    staking_terms,
+    validators,
+    voters,
+)
+from vm.system.governance_records import STATUS_NAMES
 from vm.system.incentives import IncentivesModule
 from vm.system.staking import StakingModule
 
@@ -152,6 +163,35 @@ def test_methods_and_their_arguments() -> None:
         for name, one in methods.items()
     }
     assert listed == known
+
+
+def test_governance() -> None:
+    part = section("Governance")
+    table = rows(part[part.index("| method of governance") :])
+    listed = {row[0].strip("`"): row[1] for row in table}
+    methods = governance.GovernanceModule(ROLES, []).methods()
+    assert listed == {
+        name: ", ".join(argument.name for argument in one.declaration.arguments)
+        for name, one in methods.items()
+    }
+    words = " ".join(part.split())
+    for number in (
+        f"at most {governance.MAX_CHANGE_BYTES} bytes",
+        f"at most {governance.MAX_OPEN} proposals are open and {governance.MAX_OPEN_PER_MEMBER}",
+        f"{governance.MAX_PER_HEIGHT} proposals are to be in force",
+        f"{voters.DEFAULT_PERIOD_MS:,} ms and the notice {voters.DEFAULT_NOTICE_BLOCKS} blocks",
+        f"at most {changes.MAX_VERSION:,}",
+        f"at most {governance.MAX_VALUES} numbers",
+    ):
+        assert number in words
+    for name, least in changes._LEAST.items():
+        assert f"`{name}` ≥ {least:,}" in words or f"{least:,} ≤ `{name}`" in words
+    for name, most in changes._MOST.items():
+        assert f"`{name}` ≤ {most:,}" in words
+    for name, (_, most) in changes._ENGINE_RANGES.items():
+        assert f"`{name}`" in words and f"{most:,}" in words
+    assert all(f"`{name}`" in words for name in GOVERNED)
+    assert [name for name in STATUS_NAMES if f" {name}" not in words] == []
 
 
 def test_methods_of_staking() -> None:

@@ -24,6 +24,7 @@ from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
 from node.snapshot.wire import SNAPSHOT_KINDS
 from node.submission import Submission
+from node.upgrades import SUPPORT, Support
 from node.wire import KINDS
 from vm.primitives.address import account_id
 from vm.primitives.signatures import public_key
@@ -64,8 +65,8 @@ def genesis_document(
     parameters: dict[str, int] | None = None,
     engine: dict[str, int] | None = None,
     engine_name: str = "poa",
-    modules: dict[str, object] | None = None,
     time_ms: int | None = None,
+    modules: dict[str, object] | None = None,
 ) -> bytes:
     """Return a genesis file: validators that are operators too, followers with a node, members."""
     entries: list[dict[str, object]] = []
@@ -158,6 +159,7 @@ class Network:
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
         sealer: Sealer | None = None,
+        support: Support = SUPPORT,
         **settings: Any,
     ) -> Node:
         """Start a member's node with more `settings`; it dials the `peers`, else all that run."""
@@ -185,16 +187,16 @@ class Network:
             machine.clock_ms = clock_ms
         if sealer is not None:
             machine.make_sealer = lambda _: sealer
-        node = Node(config, self.genesis, keys, machine=machine)
+        node = Node(config, self.genesis, keys, machine=machine, support=support)
         await node.start()
         self.nodes[name] = node
         self._watchers[name] = asyncio.ensure_future(self._watch(name, node))
         return node
 
-    async def start_all(self, *names: str) -> None:
+    async def start_all(self, *names: str, **options: Any) -> None:
         """Start validators, each dialing those before it, and wait until all are connected."""
         for name in names:
-            await self.start(name)
+            await self.start(name, **options)
         await self.until_connected(*names)
 
     async def until_connected(self, *names: str) -> None:

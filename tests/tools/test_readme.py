@@ -187,7 +187,7 @@ def test_the_unit_starts_what_exists() -> None:
     start = re.search(r"^ExecStart=/opt/bitenergy/\.venv/bin/bitenergy (.*)$", text, re.MULTILINE)
     assert start is not None
     parse(start[1].split())
-    assert "\nRestartPreventExitStatus=2 70 74\n" in text
+    assert "\nRestartPreventExitStatus=2 70 74 78\n" in text
 
 
 def test_the_template_makes_a_network_of_this_version(tmp_path: Path) -> None:

@@ -130,9 +130,16 @@ def test_a_template_with_more_validators_is_cut_down(tmp_path: Path) -> None:
 
 
 def test_the_engine_can_be_chosen(tmp_path: Path) -> None:
-    create_network(tmp_path / "net", TEMPLATE, validators=1, engine="pos")
+    template = {**TEMPLATE, "engine": {"name": "weather", "parameters": {}}}
+    create_network(tmp_path / "net", template, validators=1, engine="poa")
     genesis = decode_genesis((tmp_path / "net/genesis.json").read_bytes())
-    assert genesis.engine == "pos"
+    assert genesis.engine == "poa"
+
+
+def test_an_engine_that_no_node_could_start_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidGenesis, match="does not have"):
+        create_network(tmp_path / "net", TEMPLATE, validators=1, engine="weather")
+    assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.parametrize(

@@ -246,7 +246,8 @@ def _transaction_changes(
     )
 
 
-def _block_case(chain: Chain, block: Candidate, name: str) -> dict[str, Json]:
+def block_case(chain: Chain, block: Candidate, name: str) -> dict[str, Json]:
+    """Return a block on the head of `chain`, which stays where it is, as an input."""
     kept = sorted(key for key in chain.entries if key[:1] != INDEX_SPACE)
     return {
         "name": name,
@@ -299,9 +300,9 @@ def block_inputs() -> Inputs:
         block = chain.build(transactions)
         if block.dropped:
             raise LookupError(f"{name}: {block.dropped}")
-        accepted.append(_block_case(chain, block.candidate, name))
+        accepted.append(block_case(chain, block.candidate, name))
     block_ = chain.build(blocks["a transfer"]).candidate
-    good = _block_case(chain, block_, "a transfer")
+    good = block_case(chain, block_, "a transfer")
     header = block_.header
     for field in Header.__slots__[:-1]:
         if field == "time_ms":
@@ -368,7 +369,7 @@ def _with_evidence(accepted: list[dict[str, Json]], refused: list[dict[str, Json
     chain.grow()
     evidence = double_vote(chain, 1)
     block = chain.build(evidence=[evidence]).candidate
-    good = _block_case(chain, block, "evidence of two votes")
+    good = block_case(chain, block, "evidence of two votes")
     accepted.append(good)
     later, other = double_vote(chain, 2), double_vote(chain, 1, name="V2")
     unsigned = changed(evidence, 3, changed(bytes(array(evidence)[3]), 7, bytes(64)))
@@ -391,7 +392,7 @@ def _with_evidence(accepted: list[dict[str, Json]], refused: list[dict[str, Json
     items[3] = [evidence]
     header = replace(again.header, evidence_root=merkle_root([evidence]))
     refused.append(
-        _block_case(chain, again, "evidence that counted before")
+        block_case(chain, again, "evidence that counted before")
         | {"header": header.encode().hex(), "body": encode(items).hex()}
     )
     return accepted, refused

@@ -15,6 +15,7 @@ from vm.primitives.errors import InvalidBlock
 from vm.primitives.signatures import verify_signature
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
+from vm.system.governance import GovernanceModule
 from vm.system.members import MembersModule
 from vm.system.validators import Validator, decode_validators
 
@@ -22,6 +23,12 @@ from vm.system.validators import Validator, decode_validators
 def base_runtime(roles: Sequence[str] = ROLES) -> Runtime:
     """Return a runtime with the two modules that every chain has."""
     return Runtime([AccountsModule(), MembersModule(tuple(roles))], roles)
+
+
+def governed_runtime(roles: Sequence[str] = ROLES) -> Runtime:
+    """Return a runtime whose members vote on the chain's parameters and modules."""
+    modules = [AccountsModule(), MembersModule(tuple(roles))]
+    return Runtime([*modules, GovernanceModule(roles, modules)], roles)
 
 
 def run_genesis(case: dict[str, Json]) -> Json:
@@ -35,7 +42,12 @@ def run_genesis(case: dict[str, Json]) -> Json:
     }
 
 
-def run_blocks(case: dict[str, Json]) -> Json:
+def run_governed_blocks(case: dict[str, Json]) -> Json:
+    """The same as `run_blocks`, on a chain with governance."""
+    return run_blocks(case, governed_runtime())
+
+
+def run_blocks(case: dict[str, Json], runtime: Runtime | None = None) -> Json:
     """From the state before through a block to the state after; index keys are left out."""
     entries = {bytes.fromhex(key): bytes.fromhex(value) for key, value in case["state"].items()}
     state = MemoryState(entries)
@@ -56,7 +68,7 @@ def run_blocks(case: dict[str, Json]) -> Json:
         return validators if height >= 0 else None
 
     candidate = apply_block(
-        base_runtime(),
+        runtime or base_runtime(),
         Parent(before, before.block_id(), state),
         header=header,
         body=body,

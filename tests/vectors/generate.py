@@ -17,6 +17,7 @@ from tests.vectors import (
     chain_kinds,
     format_inputs,
     genesis_inputs,
+    governance_inputs,
     kinds,
     primitive_inputs,
 )
@@ -76,6 +77,11 @@ KINDS: dict[str, Kind] = {
         "blocks from state to state; no state after: must be refused",
         chain_inputs.block_inputs,
         chain_kinds.run_blocks,
+    ),
+    "governance": Kind(
+        "proposals, votes, counts and changes that come into force, from state to state",
+        governance_inputs.governance_inputs,
+        chain_kinds.run_governed_blocks,
     ),
 }
 

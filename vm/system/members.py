@@ -16,7 +16,7 @@ from vm.arguments import (
     either,
     integer,
 )
-from vm.context import COUNTER_PREFIX, CallContext
+from vm.context import CallContext
 from vm.module import Module, method
 from vm.overlay import INDEX_SPACE, StateReader
 from vm.primitives.address import account_id
@@ -42,13 +42,13 @@ from vm.system.validators import (
     decode_validators,
     read_validators,
 )
+from vm.system.voters import OPERATORS_KEY as OPERATORS_KEY
+from vm.system.voters import count_voter
 
 MEMBER_SPACE: Final = b"m"
 NAME_SPACE: Final = b"n"
 NODE_INDEX: Final = INDEX_SPACE + b"n"
 """Node key and account of each active member with a node; the value is the key's proof."""
-OPERATORS_KEY: Final = COUNTER_PREFIX + b"operators"
-"""How many active operators there are, 8 bytes."""
 MEMBER_TYPE: Final = 11
 VERSION: Final = 1
 
@@ -156,7 +156,7 @@ class MembersModule(Module):
         self._save(ctx, account, member)
         save_account(ctx, account, leaf)
         _index_node(ctx, account, member)
-        self._count_operator(ctx, was=False, leaf=leaf)
+        self._count(ctx, None, leaf)
         self._update_validator(ctx, account, leaf, member)
         return account
 
@@ -215,9 +215,9 @@ class MembersModule(Module):
         if account == ctx.caller:
             raise CallError("own_account", "operators do not change their own roles")
         leaf = load_account(ctx, account)
-        was_operator = self._operates(leaf)
+        before = replace(leaf)
         leaf.roles = roles
-        self._count_operator(ctx, was=was_operator, leaf=leaf)
+        self._count(ctx, before, leaf)
         save_account(ctx, account, leaf)
         self._update_validator(ctx, account, leaf, load_member(ctx, account))
         ctx.emit("set_roles", account, roles)
@@ -304,9 +304,9 @@ class MembersModule(Module):
         leaf = load_account(ctx, account)
         if leaf.status not in before:
             raise CallError("wrong_status", f"this member cannot be {action}ed now")
-        was_operator = self._operates(leaf)
+        was = replace(leaf)
         leaf.status = after
-        self._count_operator(ctx, was=was_operator, leaf=leaf)
+        self._count(ctx, was, leaf)
         save_account(ctx, account, leaf)
         member = load_member(ctx, account)
         if after == ACTIVE:
@@ -354,9 +354,10 @@ class MembersModule(Module):
     def _operates(self, leaf: Account) -> bool:
         return leaf.status == ACTIVE and bool(leaf.roles & self._operator)
 
-    def _count_operator(self, ctx: CallContext, *, was: bool, leaf: Account) -> None:
-        """Keep the count of active operators, of whom enough for approvals must remain."""
-        change = self._operates(leaf) - was
+    def _count(self, ctx: CallContext, before: Account | None, leaf: Account) -> None:
+        """Keep the counts of voters and of operators, of whom enough for approvals must remain."""
+        count_voter(ctx, before, leaf)
+        change = self._operates(leaf) - (before is not None and self._operates(before))
         if not change:
             return
         count = int.from_bytes(ctx.get(OPERATORS_KEY) or b"", "big") + change

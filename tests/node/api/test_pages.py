@@ -356,6 +356,43 @@ async def test_few_search_at_a_time(node: FakeNode) -> None:
         assert sorted([(await task).status for task in waiting]) == [200, 200, 503]
 
 
+async def test_proposals_with_who_votes_and_how(api: Api) -> None:
+    empty = (await api.get("/proposals")).json
+    assert empty["proposals"] == [] and empty["next"] is None
+    assert empty["engine"] == {"name": "poa", "parameters": {}}
+    assert empty["module_versions"]["market"] == 1
+    assert empty["settings"]["voters"] == {"operator": 1}
+    assert empty["settings"]["eligible"] == 2
+    values = (("penalty_price_micro_per_kwh", 7),)
+    node, arguments = api.node, ("market", "local", values, 500, "less for the lines")
+    proposing = node.transaction("Op", ("governance", "propose_parameters", arguments))
+    node.grow(proposing, node.transaction("Op2", ("governance", "vote", (1, "no"))))
+    node.grow(*(node.transaction("Op", ("governance", "vote", (1, "yes"))) for _ in range(2)))
+    shown = (await api.get("/proposals/1")).json
+    assert (shown["status"], shown["kind"], shown["name"]) == ("voting", "parameters", "market")
+    assert shown["values"] == {"penalty_price_micro_per_kwh": 7}
+    assert (shown["proposer_name"], shown["height"], shown["votes"]) == ("Op", 500, 2)
+    assert shown["tally"] == {"yes": 1, "no": 1, "abstain": 0}
+    assert [(b["account_name"], b["choice"]) for b in shown["ballots"]] == [
+        ("Op2", "no"),
+        ("Op", "yes"),
+    ]
+    assert [p["number"] for p in (await api.get("/proposals")).json["proposals"]] == [1]
+    assert (await api.get("/proposals?before=1")).json["proposals"] == []
+    assert (await api.get("/proposals/2")).status == 404
+    call = (await api.get(f"/transactions/{proposing.id.hex()}")).json["transaction"]["calls"][0]
+    assert call["arguments"]["values"] == [["penalty_price_micro_per_kwh", 7]]
+
+
+async def test_a_block_as_bytes(api: Api) -> None:
+    api.node.trade()
+    found = (await api.get("/blocks/2/bytes")).json
+    header = decode_header(base64.b64decode(found["header"]))
+    assert header == head_of(api, 2).header
+    assert base64.b64decode(found["body"]) == api.node.store.body_bytes(2)
+    assert (await api.get("/blocks/99/bytes")).status == 404
+
+
 async def test_what_was_pruned_is_said_to_be_pruned(fresh_node: FakeNode) -> None:
     store = fresh_node.store
     for _ in range(4):
