@@ -11,6 +11,7 @@ from consensus.pow import PowEngine
 from consensus.work import WorkRules
 from tests.consensus.conformance.node import Factory
 from tests.consensus.conformance.single_leader import SingleLeaderEngine
+from tests.consensus.conformance.sticky import StickyEngine
 
 # Depth is a bet that no partition lasts longer: here it covers all the time that has faults.
 RULES = WorkRules(
@@ -45,5 +46,6 @@ CASES = [
     EngineCase("poa", PoaEngine),
     EngineCase("pos", PosEngine, powers=(1, 2, 1, 3)),
     EngineCase("pow", make_pow, has_certificates=False, has_evidence=False, heights=12),
+    EngineCase("sticky", StickyEngine),
     EngineCase("single leader (example)", SingleLeaderEngine, has_evidence=False),
 ]
