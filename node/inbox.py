@@ -191,11 +191,16 @@ class Inbox:
         self._sync.peer_height(peer.key, peer.height)
         self.tell_base(peer.key)
         self._peers.send(peer.key, HEIGHT, encode_height(self._chain.height))
-        if self._driver.is_held and self._driver.vote_key:
-            self._peers.send(peer.key, GET_VOTES, self._driver.vote_key)
+        self._ask_votes(peer.key)
         self._gossip.announce_to(peer.key)
         self._tell_evidence(peer.key, peer.height)
         self.consider_release()
+
+    def _ask_votes(self, peer: bytes) -> None:
+        """Ask what our vote key said, while we hold back and the peer has not answered."""
+        key = self._driver.vote_key
+        if self._driver.is_held and key and peer not in self._answered:
+            self._peers.send(peer, GET_VOTES, key)
 
     def _tell_evidence(self, peer: bytes, height: int) -> None:
         """Tell a peer of what waits for a block; it takes what is of final heights of its own."""
@@ -259,6 +264,7 @@ class Inbox:
         status = decode_status(payload)
         if not self._guard.may_tell_status(peer):
             return
+        self._ask_votes(peer)  # question or answer may have been lost, and all may wait for us
         if status.round != NO_ROUND and peer not in self._directory.validator_nodes:
             # Only validators begin a height: else any member could have empty blocks made.
             view = self._driver.engine.view()

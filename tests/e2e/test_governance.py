@@ -31,6 +31,9 @@ from tools.errors import TransactionFailed
 from tools.testnet import create_network
 from tools.wallet import KEY_FOLDER, SUFFIX
 
+# One network for all: the later tests live under the rules that the earlier ones voted for.
+pytestmark = pytest.mark.xdist_group("council")
+
 PENALTY = 100_000
 TIMES = 4
 

@@ -412,10 +412,7 @@ def _hold_skipped(garden: Garden) -> None:
 
 
 def _sync_left_out(garden: Garden) -> None:
-    async def mutant(self: Any) -> bool:
-        return False
-
-    garden.put(BlockSync, "_fetch_and_apply", mutant)
+    garden.put(BlockSync, "_is_anybody_ahead", lambda self, blocks: False)
 
 
 def _junk_kept(garden: Garden) -> None:
@@ -479,7 +476,7 @@ CANARIES: dict[str, Canary] = {
     "resend-omitted": Canary(_resend_omitted, _LIVENESS),
     "signing-guard-skipped": Canary(_signing_guard_skipped, ("double sign", "disk")),
     "signing-not-synced": Canary(_signing_not_synced, ("double sign", "disk"), (11,)),
-    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node"), (7,)),
+    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node", *_LIVENESS), (7,)),
     "block-not-synced": Canary(_block_not_synced, ("heights", "acknowledged")),
     "block-not-written": Canary(_block_not_written, ("heights", "acknowledged", "node")),
     "index-left-out": Canary(_index_left_out, ("acknowledged",)),

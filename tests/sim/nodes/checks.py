@@ -329,8 +329,7 @@ class Checks:
 
 def waiting_evidence(driver: Any) -> list[bytes]:
     """Return the evidence that a driver keeps for a block of its own."""
-    pool = getattr(driver, "evidence", None)
-    return list(driver._evidence) if pool is None else list(pool._kept.values())
+    return list(driver.evidence._kept.values())
 
 
 def _engine_size(engine: Any) -> tuple[int, int]:

@@ -110,11 +110,17 @@ def make_genesis(
         "members": entries,
         "modules": {
             "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
-            **ENGINES[engine].modules,
+            **(_stakes(validators) if ENGINES[engine].has_stakes else {}),
         },
     }
     data = json.dumps(document).encode()
     return decode_genesis(data), data
+
+
+def _stakes(validators: int) -> dict[str, object]:
+    stakes = {f"V{number}": "5" for number in range(validators)}
+    terms = {"token": "money", "block_reward": "1", "slash_percent": 5}
+    return {"staking": {**terms, "stakes": stakes}}
 
 
 # mutable: what a client waits for

@@ -1,7 +1,7 @@
 """What one seed stands for: a network, its engine, and a list of faults that can be shortened."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 
 CHAOS_S = 50.0
@@ -29,23 +29,20 @@ class EngineCase:
 
     parameters: dict[str, int]
     """The engine's numbers in genesis."""
-    modules: dict[str, dict[str, object]] = field(default_factory=dict)
-    """Sections of the modules that it needs, beside the market's."""
+    has_stakes: bool = False
+    """Whether validators have their power from stakes."""
     has_certificates: bool = True
     """Whether a commit certificate decides a block."""
 
 
-ENGINES = {
-    "poa": EngineCase(
-        {
-            "propose_timeout_ms": 1_200,
-            "vote_timeout_ms": 500,
-            "timeout_step_ms": 250,
-            "timeout_cap_ms": 3_000,
-            "resend_ms": 700,
-        }
-    ),
+_ROUNDS = {
+    "propose_timeout_ms": 1_200,
+    "vote_timeout_ms": 500,
+    "timeout_step_ms": 250,
+    "timeout_cap_ms": 3_000,
+    "resend_ms": 700,
 }
+ENGINES = {"poa": EngineCase(_ROUNDS), "pos": EngineCase(_ROUNDS, has_stakes=True)}
 
 
 @dataclass(frozen=True, slots=True)
