@@ -74,6 +74,10 @@ class Started:
     that height is reached. After a `Started` with a resume state for this height the driver
     feeds `BlockArrived` for the locked and valid blocks whose bodies it kept.
     """
+    last_block_work: int = 0
+    """The work that the last final block's seal proves; 0 for genesis, and but under `pow`."""
+    last_block_interval_ms: int = 0
+    """Its header's time less its parent's (`pow` only)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,6 @@ class BlockArrived:
     """Its time, from the header, ms UTC."""
     local_time_ms: int
     """The node's clock at arrival, ms UTC."""
-    seal: bytes = b""
-    """The header's seal; empty but under `pow`."""
     work: int = 0
     """The work its seal proves, as computed by the driver; 0 but under `pow`."""
 
@@ -158,8 +160,6 @@ class BlockSealed:
     """The id the request named."""
     block_id: bytes
     """The id with the seal in the header."""
-    seal: bytes
-    """The seal found."""
     work: int
     """The work it proves."""
 
@@ -269,7 +269,10 @@ class ScheduleTimeout:
 
 @dataclass(frozen=True, slots=True)
 class BuildBlock:
-    """Build a block on the last final one and answer with `BlockBuilt`."""
+    """Build a block on the last final one and answer with `BlockBuilt`.
+
+    Under `pow` it stands on the tip of the preferred branch, and the round counts the requests.
+    """
 
     height: int
     """The height to build for."""
@@ -294,18 +297,29 @@ class SealBlock:
 
     block_id: bytes
     """The block without a seal."""
-    target: int
-    """The seal's hash, as a big-endian integer, must be at most this."""
+    work: int
+    """The work that the seal has to prove."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdoptBranch:
-    """The preferred chain changed (`pow` only): undo to the ancestor, apply the blocks."""
+    """The preferred branch changed (`pow` only): undo to the ancestor, apply the blocks.
+
+    It comes for each block that extends the branch, too: then nothing is undone.
+    """
 
     ancestor: bytes
     """The last block that both branches share."""
     block_ids: tuple[bytes, ...]
     """The blocks above it on the new branch, lowest first; all were checked valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShareBlock:
+    """Send a block, header and body, to every peer (`pow` only); it may have been sent before."""
+
+    block_id: bytes
+    """The block; stored and checked valid by this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,6 +409,7 @@ Output: TypeAlias = (
     | CheckBlock
     | SealBlock
     | AdoptBranch
+    | ShareBlock
     | Finalised
     | ReportEvidence
     | FetchBlock

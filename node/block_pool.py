@@ -75,9 +75,21 @@ class PartialBlock:
 class BlockPool:
     """Blocks of the next heights by id, with what executing them came to."""
 
-    def __init__(self, find_waiting: Callable[[bytes], Transaction | None]) -> None:
-        """Look for transactions in the mempool through `find_waiting`."""
+    def __init__(
+        self,
+        find_waiting: Callable[[bytes], Transaction | None],
+        *,
+        heights_ahead: int = MAX_HEIGHTS_AHEAD,
+        heights_kept: int = 0,
+    ) -> None:
+        """Look for transactions in the mempool through `find_waiting`.
+
+        Blocks have a place up to `heights_ahead` above the next height, and stay for
+        `heights_kept` more heights once they are final.
+        """
         self._find_waiting = find_waiting
+        self._heights_ahead = heights_ahead
+        self._heights_kept = heights_kept
         self._complete: dict[bytes, CompleteBlock] = {}
         self._partial: dict[bytes, PartialBlock] = {}
         self._candidates: dict[bytes, Candidate] = {}
@@ -94,6 +106,11 @@ class BlockPool:
         """Return the complete blocks of a height."""
         return [block for block in self._complete.values() if block.header.height == height]
 
+    def blocks_above(self, height: int) -> list[CompleteBlock]:
+        """Return the complete blocks above a height, the lowest first."""
+        found = [block for block in self._complete.values() if block.header.height > height]
+        return sorted(found, key=_at)
+
     def want(self, block_id: bytes) -> None:
         """Note that the engine needs a block: it has a place, whoever sends it."""
         self._wanted[block_id] = None
@@ -103,6 +120,13 @@ class BlockPool:
     def is_wanted(self, block_id: bytes) -> bool:
         """Tell whether the engine asked for a block."""
         return block_id in self._wanted
+
+    def find_header(self, block_id: bytes) -> Header | None:
+        """Return the header of a block, whether or not all of its parts are here, or None."""
+        block, partial = self._complete.get(block_id), self._partial.get(block_id)
+        if block is not None:
+            return block.header
+        return partial.compact.header if partial is not None else None
 
     def find_compact(self, block_id: bytes) -> CompactBlock | None:
         """Return a block as it travels, whether or not all of its parts are here, or None."""
@@ -124,6 +148,14 @@ class BlockPool:
         self._complete[candidate.block_id] = block
         return block
 
+    def keep_branches(self, block_id: bytes) -> None:
+        """Drop what was executed but does not stand on a block that is final now."""
+        kept = {block_id: None}
+        for candidate in sorted(self._candidates.values(), key=_at):
+            if candidate.header.parent in kept:
+                kept[candidate.block_id] = None
+        self._candidates = {key: item for key, item in self._candidates.items() if key in kept}
+
     def add_complete(self, block: CompleteBlock) -> None:
         """Keep a block that is complete already."""
         self._complete[block.block_id] = block
@@ -140,7 +172,7 @@ class BlockPool:
         block_id = header.block_id()
         if block_id in self._complete or block_id in self._partial:
             return None
-        if not height < header.height <= height + 1 + MAX_HEIGHTS_AHEAD:
+        if not height < header.height <= height + 1 + self._heights_ahead:
             return None
         is_wanted = block_id in self._wanted
         if not is_wanted and not self._has_place(source):
@@ -209,9 +241,10 @@ class BlockPool:
 
         The complete ones of that height stay for those who are a moment behind.
         """
+        oldest = height - self._heights_kept
         for block_id in [key for key, item in self._candidates.items() if _at(item) <= height]:
             del self._candidates[block_id]
-        for block_id in [key for key, item in self._complete.items() if _at(item) < height]:
+        for block_id in [key for key, item in self._complete.items() if _at(item) < oldest]:
             del self._complete[block_id]
             self._indices.pop(block_id, None)
         for block_id, partial in list(self._partial.items()):

@@ -40,7 +40,7 @@ class _Order:
 
 
 class BlockWork:
-    """Builds and checks blocks for the height after the head."""
+    """Builds and checks blocks for the heights after the final head."""
 
     def __init__(
         self,
@@ -78,6 +78,13 @@ class BlockWork:
         self._to_check.append(block_id)
         self._start()
 
+    async def wait(self) -> bool:
+        """Wait until nothing is being built or checked; tell whether there was anything."""
+        if self._task is None or self._task.done():
+            return False
+        await asyncio.wait({self._task})
+        return True
+
     def cancel(self) -> None:
         """Give up everything: the height is over."""
         self._to_build = None
@@ -87,8 +94,13 @@ class BlockWork:
             self._task = None
 
     async def execute(self, block: CompleteBlock) -> Candidate:
-        """Return a complete block as executed on the head; raises InvalidBlock."""
-        checking = self._chain.checking(block.header, block.body, block.transactions)
+        """Return a complete block as executed on its parent; raises InvalidBlock."""
+        checking = self._chain.checking(
+            block.header,
+            block.body,
+            block.transactions,
+            stands_on=self._pool.candidate(block.header.parent),
+        )
         self.executed += len(block.transactions)
         for _ in checking.steps(slice_size=SLICE_TRANSACTIONS):
             await asyncio.sleep(0)
@@ -116,6 +128,8 @@ class BlockWork:
                 return
 
     async def _build(self, order: _Order) -> None:
+        if not self._chain.may_propose(order.proposer):
+            return  # its role went in a block that is not final yet; the engine asks again
         building = self._chain.building(
             time_ms=self._clock_ms(), proposer=order.proposer, evidence=order.evidence
         )

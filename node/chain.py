@@ -1,8 +1,8 @@
-"""The final chain: its head, its rules, and the one place where a block becomes final."""
+"""The chain: its final head, the tip above it, and the one place where a block becomes final."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from consensus.messages import CommitCertificate
 from node.ledger.block import Body, Header
@@ -71,6 +71,7 @@ class Chain:
         self.parameters: ChainParameters = read_parameters(store)
         self.validators: tuple[Validator, ...] = read_validators(store)
         self.next_due_ms = read_next_due_ms(store)
+        self._tip: Candidate | None = None
         self._next_context = self._make_context()
         self.engine: EngineChoice | None = None
         """Engine that decides the next block; None for the one that genesis names."""
@@ -87,14 +88,39 @@ class Chain:
         """Return the last final block as what the next one stands on."""
         return Parent(self.header, self.block_id, self.store)
 
+    @property
+    def tip(self) -> Header:
+        """The header of the preferred branch's last block; the final one's if nothing is above."""
+        return self.header if self._tip is None else self._tip.header
+
+    @property
+    def interval_ms(self) -> int:
+        """The time between the last final block and the one before."""
+        before = self.store.head(self.height - 1) if self.height else None
+        return 0 if before is None else self.header.time_ms - before.header.time_ms
+
+    def prefer(self, tip: Candidate) -> None:
+        """Build on `tip` from now on, an executed block above the last final one."""
+        self._tip = tip
+        self._next_context = self._make_context()
+
+    def may_propose(self, account: bytes) -> bool:
+        """Tell whether a block of this validator may stand on the tip."""
+        validators = self.validators
+        if self._tip is not None:
+            validators = read_validators(self._tip.executed.state)
+        return any(validator.account == account for validator in validators)
+
     def next_context(self) -> BlockContext:
-        """Return the next block's context, as admission to the mempool sees it: one per height."""
+        """Return the next block's context, as admission to the mempool sees it: one per tip."""
         return self._next_context
 
     def _make_context(self) -> BlockContext:
-        return BlockContext(
-            self.genesis.digest, self.height + 1, self.header.time_ms + 1, self.parameters
-        )
+        parameters = self.parameters
+        if self._tip is not None:
+            parameters = read_parameters(self._tip.executed.state)
+        tip = self.tip
+        return BlockContext(self.genesis.digest, tip.height + 1, tip.time_ms + 1, parameters)
 
     def engine_genesis(self) -> Genesis:
         """Return genesis as if it named the engine that decides the next block."""
@@ -129,7 +155,7 @@ class Chain:
     ) -> BlockBuilding:
         """Return the next block in the making."""
         self.validate_supported()
-        parent = self.parent()
+        parent = self.parent() if self._tip is None else self._tip.as_parent()
         return BlockBuilding(
             self.runtime_at(parent.state),
             parent,
@@ -141,14 +167,25 @@ class Chain:
         )
 
     def checking(
-        self, header: Header, body: Body, transactions: Sequence[Transaction]
+        self,
+        header: Header,
+        body: Body,
+        transactions: Sequence[Transaction],
+        *,
+        stands_on: Candidate | None = None,
     ) -> BlockChecking:
-        """Return a block in examination; raises InvalidBlock at once where that needs no work."""
+        """Return a block in examination; raises InvalidBlock at once where that needs no work.
+
+        Its parent is the last final block, or one above it.
+        """
         self.validate_supported()
         self._validate_last_commit(body)
-        if all(validator.account != header.proposer for validator in self.validators):
+        parent, validators = self.parent(), self.validators
+        if stands_on is not None:
+            parent = stands_on.as_parent()
+            validators = read_validators(parent.state)
+        if all(validator.account != header.proposer for validator in validators):
             raise InvalidBlock("the proposer is no validator", actual=header.proposer)
-        parent = self.parent()
         return BlockChecking(
             self.runtime_at(parent.state),
             parent,
@@ -171,15 +208,22 @@ class Chain:
         found = self.store.head_bytes(self.height)
         return found[1] if found else b""
 
-    def write(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+    def write(
+        self,
+        block: Candidate,
+        certificate: CommitCertificate | None,
+        keep_pending: Collection[bytes] = (),
+    ) -> None:
         """Write a checked block to disk, in any thread; raises StorageFailure."""
         if block.header.parent != self.block_id:
             raise InvariantViolation(f"block {block.header.height} does not stand on the head")
-        self.store.write_block(block, certificate)
+        self.store.write_block(block, certificate, keep_pending)
 
     def advance(self, block: Candidate, certificate: CommitCertificate | None) -> None:
         """Make the block that was just written the head."""
         self.store.advance(block)
+        if self._tip is not None and self._tip.block_id == block.block_id:
+            self._tip = None
         self.header = block.header
         self.block_id = block.block_id
         self.certificate = certificate

@@ -14,6 +14,7 @@ from node.p2p.peers import PeerAddress
 from vm.primitives.errors import BitenergyError
 from vm.primitives.hashing import HASH_BYTES
 
+DEFAULT_MINING_PERCENT: Final = 25
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 ARCHIVE: Final = "archive"
 FULL: Final = "full"
@@ -30,6 +31,7 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
         "data",
         "log",
         "workers",
+        "mining_percent",
         "mode",
         "keep_blocks",
         "snapshot_interval",
@@ -100,6 +102,8 @@ class NodeConfig:
     """One of JOINS: how an empty chain gets to the height of the others."""
     trust: TrustedBlock | None = None
     """A block that the owner knows to be final; a light node begins there instead of at genesis."""
+    mining_percent: int = DEFAULT_MINING_PERCENT
+    """How much of one core a validator's node uses to mine, under proof of work; 0 for nothing."""
 
 
 def load_config(path: Path) -> NodeConfig:
@@ -146,6 +150,7 @@ def load_config(path: Path) -> NodeConfig:
         reader.number("node", "snapshot_interval", 0, DEFAULT_SNAPSHOT_INTERVAL),
         reader.choice("node", "join", JOINS),
         parse_trust(trust) if (trust := reader.text("node", "trust", "")) else None,
+        reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
     )
 
 
@@ -215,6 +220,12 @@ class _Reader:
             return None
         if type(value) is not int or not 1 <= value <= 64:
             raise ConfigError(f"{table}.{name} is a number from 1 to 64", actual=value)
+        return value
+
+    def percent(self, table: str, name: str, default: int) -> int:
+        value = self._document.get(table, {}).get(name, default)
+        if type(value) is not int or not 0 <= value <= 100:
+            raise ConfigError(f"{table}.{name} is a number from 0 to 100", actual=value)
         return value
 
     def number(self, table: str, name: str, least: int, default: int) -> int:

@@ -21,6 +21,7 @@ def diagnose(
     validators: Sequence[tuple[Validator, str]],
     connected: Collection[bytes],
     own_account: bytes | None,
+    is_voted: bool,
     height: int,
     best_height: int,
     lowest_held: int | None,
@@ -33,10 +34,11 @@ def diagnose(
 
     `connected` holds the accounts of validators whose nodes are connected; `lowest_held` is the
     lowest block that anybody ahead still has; `head_age_ms` is how old the last final block is by
-    this node's clock.
+    this node's clock. Under proof of work nothing `is_voted`.
     """
+    quorum = _quorum if is_voted else _miners
     findings = [
-        *_quorum(validators, connected, own_account),
+        *quorum(validators, connected, own_account),
         *_progress(view, validators, height, head_age_ms, heartbeat_ms, mempool),
         *_height(height, best_height, lowest_held),
         *_clock(head_age_ms),
@@ -72,6 +74,25 @@ def _quorum(
         text = f"The network advances, but these validators are not connected here: {names}."
         return [Finding("warning", "quorum", text)]
     return [Finding("ok", "quorum", f"All {len(validators)} validators are connected.")]
+
+
+def _miners(
+    validators: Sequence[tuple[Validator, str]],
+    connected: Collection[bytes],
+    own_account: bytes | None,
+) -> list[Finding]:
+    away = [
+        name
+        for validator, name in validators
+        if validator.account not in connected and validator.account != own_account
+    ]
+    if not away:
+        return [Finding("ok", "miners", f"All {len(validators)} miners are connected.")]
+    text = (
+        f"These miners are not connected here: {', '.join(away)}. If they mine on apart for longer "
+        "than the final depth, the two halves never agree again: mend the network to them."
+    )
+    return [Finding("warning", "miners", text)]
 
 
 def _progress(

@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from consensus import interface as engine_io
 from consensus.interface import Engine, Output
@@ -22,14 +20,15 @@ from consensus.messages import (
     Proposal,
     SigningState,
     Status,
-    Validator,
     Vote,
 )
 from consensus.validator_set import ValidatorSet
+from consensus.work import proved_work
 from node.block_pool import BlockPool, CompleteBlock
 from node.block_work import BlockWork
 from node.chain import Chain
 from node.driver_inputs import MoveHead, ReleaseVote, RestartEngine, SyncedInput
+from node.driver_ports import KeyedValidator, Network
 from node.evidence_pool import EvidencePool
 from node.ledger.certificate import (
     encode_certificate,
@@ -39,6 +38,7 @@ from node.ledger.certificate import (
 from node.ledger.chain_rules import Candidate
 from node.mempool import Mempool
 from node.signer import Signer
+from node.undecided import UndecidedChain
 from node.wire import (
     BLOCK,
     CERTIFICATE,
@@ -55,33 +55,6 @@ from vm.system.governance_records import EngineChoice
 from vm.system.validators import signers_of
 
 _log = logging.getLogger("bitenergy.driver")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyedValidator(Validator):
-    """A validator with its vote key: sets that differ in a key alone are different sets.
-
-    So an engine never counts a message that was checked against a key of the height before.
-    """
-
-    vote_key: bytes
-    """Public key of its votes, 32 bytes."""
-
-
-class Network(Protocol):
-    """What the driver needs of the network."""
-
-    def broadcast(self, kind: int, payload: bytes) -> None:
-        """Send to all peers."""
-
-    def send(self, peer: bytes, kind: int, payload: bytes) -> None:
-        """Send to one peer."""
-
-    def fetch_block(self, block_id: bytes, sources: tuple[int, ...]) -> None:
-        """Ask for a block: validators by index, or anybody."""
-
-    def blocks_missing(self, peer: bytes | None, height: int) -> None:
-        """Have block sync look whether others are ahead."""
 
 
 QueueItem = engine_io.Input | SyncedInput | RestartEngine | ReleaseVote | MoveHead
@@ -102,10 +75,12 @@ class Driver:
         on_final: Callable[[Candidate], None],
         clock_ms: Callable[[], int],
         is_held: bool = False,
+        undecided: UndecidedChain | None = None,
     ) -> None:
         """`make_engine` takes the parameters and the account that votes here, or None.
 
         `signer` is None for a node that only follows. One that `is_held` follows until `release`.
+        `undecided` is there for engines that decide by depth: its blocks stack above the final one.
         """
         self._make_engine = make_engine
         self._chain = chain
@@ -123,6 +98,7 @@ class Driver:
         self._saved_pending: set[bytes] = set()
         self._syncing = False
         self._is_held = is_held
+        self._undecided = undecided
         self._basis = self._find_basis()
         self.engine = make_engine(*self._basis[:2])
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -163,12 +139,12 @@ class Driver:
     def start(self) -> None:
         """Queue the first input: the height after the last final block."""
         resume = self._signer.state if self._signer else None
-        pending = self._chain.store.pending()
         self.feed(self._started(resume))
-        for block_id, (header, _) in pending.items():
-            if self._pool.block(block_id) is not None:
+        for block_id in self._chain.store.pending():
+            block = self._pool.block(block_id)
+            if block is not None:
                 self._saved_pending.add(block_id)
-                self.feed(self._arrived(block_id, header.parent, header.height, header.time_ms))
+                self.block_arrived(block)
         self._look_for_work()
 
     def feed(self, item: QueueItem) -> None:
@@ -177,8 +153,7 @@ class Driver:
 
     def block_arrived(self, block: CompleteBlock) -> None:
         """Tell the engine that a block is complete."""
-        header = block.header
-        self.feed(self._arrived(block.block_id, header.parent, header.height, header.time_ms))
+        self.feed(self._arrived(block))
 
     def work_available(self) -> None:
         """Tell the engine that there is something to put into a block."""
@@ -210,6 +185,7 @@ class Driver:
                 await self._move_head(item)
             elif not self._syncing:
                 await self._handle(item)
+            self._queue.task_done()
 
     async def stop(self) -> None:
         """Cancel timers and work, after `run` ended; wait for what is being written."""
@@ -281,8 +257,12 @@ class Driver:
                     f"{certificate.height}, which this node found invalid: its software or its "
                     "state differs from the others'"
                 )
-            case engine_io.SealBlock() | engine_io.AdoptBranch():
-                raise InvariantViolation("this engine asks for what only proof of work asks for")
+            case engine_io.ShareBlock(block_id):
+                self._send_block(block_id, None)
+            case engine_io.SealBlock(block_id, work):
+                self._stacked().seal(block_id, work, self.feed)
+            case engine_io.AdoptBranch(ancestor, block_ids):
+                self._stacked().adopt(ancestor, block_ids)
 
     # --- signing and sending -----------------------------------------------------------------
 
@@ -310,9 +290,7 @@ class Driver:
     def _send_message(self, message: Message, peer: bytes | None) -> None:
         match message:
             case Proposal():
-                block = self._pool.block(message.block_id)
-                if block is not None:
-                    self._emit(BLOCK, encode_compact_block(block.compact()), peer)
+                self._send_block(message.block_id, peer)
                 self._emit(PROPOSAL, encode_proposal(message), peer)
             case Vote():
                 self._emit(VOTE, encode_vote(message), peer)
@@ -320,6 +298,11 @@ class Driver:
                 self._emit(STATUS, encode_status(message), peer)
             case CommitCertificate():
                 self._emit(CERTIFICATE, encode_certificate(message), peer)
+
+    def _send_block(self, block_id: bytes, peer: bytes | None) -> None:
+        block = self._pool.block(block_id)
+        if block is not None:
+            self._emit(BLOCK, encode_compact_block(block.compact()), peer)
 
     def _emit(self, kind: int, payload: bytes, peer: bytes | None) -> None:
         if peer is None:
@@ -372,7 +355,24 @@ class Driver:
         await self._commit(candidate, output.certificate)
         await self._begin_height()
 
+    def _stacked(self) -> UndecidedChain:
+        if self._undecided is None:
+            raise InvariantViolation("this engine asks for what only proof of work asks for")
+        return self._undecided
+
+    async def settled(self) -> None:
+        """Wait until all that was fed has been worked through."""
+        await self._queue.join()
+        while await self._work.wait():
+            await self._queue.join()
+
     async def _apply_synced(self, item: SyncedInput) -> None:
+        if self._undecided is not None:
+            # No certificate says that it is final: it counts as any other block does, by its work.
+            self._pool.add_complete(item.block)
+            await self._handle(self._arrived(item.block))
+            item.done.set_result(None)
+            return
         if item.block.header.height != self._chain.height + 1:
             if not item.done.done():
                 item.done.set_result(None)
@@ -408,7 +408,8 @@ class Driver:
         self._cancel_timers()
         self._work.cancel()
         signers = signers_of(self._chain.validators)
-        await self._in_thread(partial(self._chain.write, candidate, certificate))
+        keep = () if self._undecided is None else self._undecided.ids()
+        await self._in_thread(partial(self._chain.write, candidate, certificate, keep))
         self._chain.advance(candidate, certificate)
         if signers_of(self._chain.validators) != signers:
             self._forget_messages()
@@ -421,6 +422,8 @@ class Driver:
         self._pool.forget(candidate.header.height)
         self._saved_pending.clear()
         self._on_final(candidate)
+        if self._undecided is not None:
+            self._undecided.settle(candidate)
         # Before anything of the next height is signed: this software may lack what it needs.
         self._chain.validate_supported()
 
@@ -435,6 +438,12 @@ class Driver:
             self._basis = basis
             self.engine = self._make_engine(*basis[:2])
             resume = self._signer.state if self._signer else None
+            if self._undecided is not None:
+                for output in self._undecided.tell(self.engine, self._started(None), self._arrived):
+                    await self._execute(output)
+                for block in self._pool.blocks_above(self._chain.height):
+                    self.block_arrived(block)  # on other branches, or not checked as yet
+                return
         await self._handle(self._started(resume))
         for block in self._pool.blocks_at(self._chain.height + 1):
             self.block_arrived(block)
@@ -459,6 +468,7 @@ class Driver:
         """Drop what was checked against the keys of a set that is no more; peers say it again."""
         waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for item in waiting:
+            self._queue.task_done()
             if not isinstance(
                 item,
                 engine_io.VoteArrived | engine_io.ProposalArrived | engine_io.CertificateArrived,
@@ -476,9 +486,13 @@ class Driver:
             self._chain.header.time_ms,
             self._clock_ms(),
             resume,
+            proved_work(self._chain.block_id, self._chain.header.seal),
+            self._chain.interval_ms,
         )
 
-    def _arrived(
-        self, block_id: bytes, parent: bytes, height: int, time_ms: int
-    ) -> engine_io.BlockArrived:
-        return engine_io.BlockArrived(block_id, parent, height, time_ms, self._clock_ms())
+    def _arrived(self, block: CompleteBlock) -> engine_io.BlockArrived:
+        header = block.header
+        work = proved_work(block.block_id, header.seal)
+        return engine_io.BlockArrived(
+            block.block_id, header.parent, header.height, header.time_ms, self._clock_ms(), work
+        )

@@ -73,11 +73,36 @@ class FinalBlock:
     """When this node committed it, milliseconds UTC of its clock."""
 
 
+@dataclass(frozen=True, slots=True)
+class UndecidedBlock:
+    """A block that was just applied, but may still be undone (engines that decide by depth)."""
+
+    block: Candidate
+    """The block with its transactions and receipts."""
+    time_ms: int
+    """When this node applied it, milliseconds UTC of its clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reorganisation:
+    """Blocks that were just undone, because a heavier branch was found."""
+
+    undone: Sequence[Candidate]
+    """The blocks undone, lowest first."""
+    applied: Sequence[Candidate]
+    """The blocks that take their place, lowest first; each follows as an `UndecidedBlock`."""
+    time_ms: int
+    """When, milliseconds UTC of this node's clock."""
+
+
+ChainEvent = FinalBlock | UndecidedBlock | Reorganisation
+
+
 class Subscription(Protocol):
     """A follower's bounded queue; a follower that does not keep up is dropped."""
 
-    queue: asyncio.Queue[FinalBlock | None]
-    """Blocks in order; None ends it (dropped, or the node stops)."""
+    queue: asyncio.Queue[ChainEvent | None]
+    """What happened, in order; None ends it (dropped, or the node stops)."""
 
     def close(self) -> None:
         """Stop following."""
@@ -125,8 +150,14 @@ class NodeFacade(Protocol):
     async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
         """Check transactions (decode, admission, signature off the loop) and take them in."""
 
+    def undecided(self) -> Sequence[Candidate]:
+        """Return the preferred branch above the last final block, lowest first.
+
+        It is empty under engines whose blocks are final at once.
+        """
+
     def subscribe(self) -> Subscription:
-        """Follow final blocks from now on."""
+        """Follow the chain from now on."""
 
     def doctor(self) -> Sequence[Finding]:
         """Return in words why the network does or does not advance."""

@@ -1,11 +1,11 @@
-"""Followers: those who get every final block from a moment on, each through a bounded queue."""
+"""Followers: those who are told of every block from a moment on, each through a bounded queue."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final
 
-from node.facade import FinalBlock
+from node.facade import ChainEvent
 
 FOLLOWER_BLOCKS: Final = 256
 
@@ -14,7 +14,7 @@ class Follower:
     """One follower's queue; None ends it."""
 
     def __init__(self, others: list[Follower]) -> None:
-        self.queue: asyncio.Queue[FinalBlock | None] = asyncio.Queue(FOLLOWER_BLOCKS + 1)
+        self.queue: asyncio.Queue[ChainEvent | None] = asyncio.Queue(FOLLOWER_BLOCKS + 1)
         self._others = others
         others.append(self)
 
@@ -34,14 +34,14 @@ class Followers:
         """Return a new follower."""
         return Follower(self._all)
 
-    def publish(self, final: FinalBlock) -> None:
-        """Give a block to all; those that did not keep up are dropped."""
+    def publish(self, event: ChainEvent) -> None:
+        """Tell all; those that did not keep up are dropped."""
         for follower in list(self._all):
             if follower.queue.qsize() >= FOLLOWER_BLOCKS:
                 follower.close()
                 follower.queue.put_nowait(None)
             else:
-                follower.queue.put_nowait(final)
+                follower.queue.put_nowait(event)
 
     def end(self) -> None:
         """Tell all that nothing more comes."""

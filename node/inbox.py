@@ -57,6 +57,7 @@ from node.wire import (
     TRANSACTIONS,
     VOTE,
     VOTES,
+    CompactBlock,
     decode_compact_block,
     decode_height,
     decode_range,
@@ -67,7 +68,8 @@ from node.wire import (
     encode_transactions,
     split_ids,
 )
-from vm.primitives.errors import InvalidInput
+from node.work_gate import WorkGate
+from vm.primitives.errors import InvalidBlock, InvalidInput
 from vm.primitives.hashing import HASH_BYTES
 from vm.primitives.signatures import verify_signature
 
@@ -94,8 +96,9 @@ class Inbox:
         *,
         on_fatal: Callable[[BaseException], None],
         clock_ms: Callable[[], int],
+        gate: WorkGate | None = None,
     ) -> None:
-        """`connect` completes it before the first message."""
+        """`connect` completes it before the first message; `gate` is that of proof of work."""
         self._chain = chain
         self._pool = pool
         self._mempool = mempool
@@ -103,6 +106,7 @@ class Inbox:
         self._guard = guard
         self._fatal = on_fatal
         self._clock_ms = clock_ms
+        self._gate = gate
         self._fetches = 0
         self._proposed: dict[bytes, None] = {}
         self._heard = HeardVotes()
@@ -212,7 +216,7 @@ class Inbox:
         self.consider_release()
 
     def consider_release(self) -> None:
-        """Let a validator that has just started vote, once its chain is known to be no old one."""
+        """Let a validator that has just started vote or mine, once its chain is no old one."""
         account = self._driver.find_account()
         if not self._driver.is_held or account is None:
             return
@@ -226,9 +230,10 @@ class Inbox:
             for peer, height in told.items()
             if peer in nodes and peer in self._answered
         }
-        validators, height = self._chain.validators, self._chain.height
-        if all(
-            is_chain_current(validators, account, known, height) for known in (heights, answered)
+        validators, reached = self._chain.validators, self._chain.tip.height
+        is_young = self._gate is not None and self._gate.may_mine(self._clock_ms())
+        if is_young or all(
+            is_chain_current(validators, account, known, reached) for known in (heights, answered)
         ):
             self._driver.release()
 
@@ -284,6 +289,8 @@ class Inbox:
 
     def _on_block(self, peer: bytes, payload: bytes) -> None:
         compact = decode_compact_block(payload)
+        if self._gate is not None and not self._is_worth(compact):
+            return
         found = self._pool.add_compact(
             compact,
             peer,
@@ -300,6 +307,17 @@ class Inbox:
         block = self._pool.block(found.block_id)
         if block is not None:
             self._driver.block_arrived(block)
+
+    def _is_worth(self, compact: CompactBlock) -> bool:
+        """Tell whether to look further than a header's work; raises InvalidBlock on a wrong one."""
+        block_id = compact.header.block_id()
+        if self._pool.find_header(block_id) is not None or self._gate is None:
+            return False
+        try:
+            return self._gate.admit(compact.header, block_id)
+        except InvalidBlock:
+            self.refused += 1
+            raise
 
     def _on_get_block(self, peer: bytes, payload: bytes) -> None:
         block = self._pool.block(payload)

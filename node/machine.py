@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from node.disk import Disk
+from node.miner import Miner, Sealer
 from node.p2p.certificates import NodeCertificate
 from node.p2p.framing import MessageKind
 from node.p2p.peers import PeerHandler
@@ -27,6 +28,10 @@ class Machine:
     def make_verifier(self, workers: int | None) -> Verifier:
         """Return who checks transactions' signatures."""
         return Verifier(workers)
+
+    def make_sealer(self, percent: int) -> Sealer:
+        """Return who searches seals under proof of work."""
+        return Miner(percent)
 
     def make_peers(
         self,

@@ -52,7 +52,7 @@ class Mempool:
         max_sender_bytes: int = MAX_SENDER_BYTES,
         max_sender_transactions: int = MAX_SENDER_TRANSACTIONS,
     ) -> None:
-        """Read nonces and balances from `state`, the final one."""
+        """Read nonces and balances from `state`, on which the next block stands."""
         self._state = state
         self._max_bytes = max_bytes
         self._max_sender_bytes = max_sender_bytes
@@ -67,6 +67,10 @@ class Mempool:
         ]
         self._to_prune: list[bytes] = []
         self.size_bytes = 0
+
+    def stand_on(self, state: StateReader) -> None:
+        """Read nonces and balances from `state` from now on: the preferred branch changed."""
+        self._state = state
 
     def __len__(self) -> int:
         """Return how many transactions wait."""

@@ -10,6 +10,7 @@ from vm.module import Module
 from vm.primitives.errors import InvalidGenesis
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
+from vm.system.block_reward import BlockRewardModule
 from vm.system.governance import GovernanceModule
 from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
@@ -26,6 +27,7 @@ MODULES: Final[Catalogue] = {
     "incentives": {1: lambda roles: IncentivesModule()},
     "staking": {1: StakingModule},
     "market": {1: lambda roles: MarketModule()},
+    "reward": {1: lambda roles: BlockRewardModule()},
 }
 """What this software has, without governance, which knows all others and comes last."""
 

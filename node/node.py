@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from consensus.interface import Engine, EngineView
-from node.block_pool import BlockPool, CompleteBlock
 from node.chain import Chain
 from node.config import NodeConfig
 from node.data_folder import SIGNING_PREFIX
@@ -19,19 +18,27 @@ from node.directory import Directory
 from node.disk import Disk
 from node.doctor import diagnose
 from node.driver import Driver
-from node.engines import make_engine
-from node.facade import FinalBlock, Finding, MempoolInfo, PeerInfo
+from node.engines import make_engine, work_rules
+from node.facade import (
+    FinalBlock,
+    Finding,
+    MempoolInfo,
+    PeerInfo,
+    Reorganisation,
+    UndecidedBlock,
+)
 from node.followers import Follower, Followers
 from node.genesis_file import read_genesis_file
 from node.gossip import TransactionGossip
 from node.inbox import Inbox
 from node.ledger.chain_rules import Candidate
 from node.ledger.genesis import Genesis
-from node.ledger.transaction import Transaction, decode_transaction
+from node.ledger.transaction import Transaction
 from node.light_service import LightService
 from node.light_wire import LIGHT_KINDS
 from node.machine import Machine
 from node.mempool import MAX_BYTES, Mempool
+from node.miner import Sealer
 from node.p2p.certificates import NodeCertificate
 from node.p2p.peers import Direction
 from node.peer_guard import PeerGuard
@@ -42,9 +49,12 @@ from node.snapshot.wire import SNAPSHOT_KINDS
 from node.store import RESYNC_HINT, StorageFailure, Store
 from node.submission import Submission
 from node.sync import BlockSync
+from node.undecided import UndecidedChain
 from node.upgrades import SUPPORT, Support
 from node.vote_guard import validate_signing_state
 from node.wire import HEIGHT, KINDS, encode_height
+from node.work_gate import WorkGate
+from node.work_parts import make_pool, own_block, work_metrics
 from vm.parameters import ChainParameters
 from vm.primitives.signatures import public_key
 from vm.runtime import Runtime
@@ -94,18 +104,14 @@ class Node:
         self._signer = _open_signer(config, keys.vote_seed, self.chain, machine.disk)
         self._mempool = Mempool(self.store)
         self._verifier = machine.make_verifier(config.workers)
-        self._pool = BlockPool(self._mempool.get)
+        self._rules = work_rules(genesis)
+        self._pool = make_pool(self.chain, self._mempool, self._rules)
+        self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
+        self._sealer = self._make_sealer(machine)
         guard = PeerGuard(loop.time)
         self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
-        self._inbox = Inbox(
-            self.chain,
-            self._pool,
-            self._mempool,
-            self._directory,
-            guard,
-            on_fatal=self.on_fatal,
-            clock_ms=clock_ms,
-        )
+        self._inbox = self._make_inbox(guard)
+        self._undecided = self._make_undecided()
         self._tasks: set[asyncio.Task[None]] = set()
         self._peers = machine.make_peers(
             identity=keys.identity,
@@ -132,6 +138,30 @@ class Node:
         self._failed_transactions = 0
         self.p2p_address = ("", 0)
 
+    def _make_inbox(self, guard: PeerGuard) -> Inbox:
+        return Inbox(
+            self.chain,
+            self._pool,
+            self._mempool,
+            self._directory,
+            guard,
+            on_fatal=self.on_fatal,
+            clock_ms=self._clock_ms,
+            gate=self._gate,
+        )
+
+    def _make_sealer(self, machine: Machine) -> Sealer | None:
+        if self._rules is None or self._signer is None or not self._config.mining_percent:
+            return None
+        return machine.make_sealer(self._config.mining_percent)
+
+    def _make_undecided(self) -> UndecidedChain | None:
+        if self._rules is None:
+            return None
+        return UndecidedChain(
+            self.chain, self._pool, self._mempool, self._sealer, on_change=self._on_branch
+        )
+
     def _open_chain(self) -> Chain:
         try:
             first = self._support.runtime(self.genesis.roles, {})
@@ -144,6 +174,8 @@ class Node:
 
     def _make_engine(self, parameters: ChainParameters, account: bytes | None) -> Engine:
         genesis = self.chain.engine_genesis()
+        mines = self._rules is None or self._sealer is not None
+        account = account if mines else None
         return make_engine(genesis, parameters, account, self._support.engines)
 
     def _make_driver(self, clock_ms: Callable[[], int]) -> Driver:
@@ -157,6 +189,7 @@ class Node:
             on_final=self._on_final,
             clock_ms=clock_ms,
             is_held=True,
+            undecided=self._undecided,
         )
 
     def _make_gossip(self) -> TransactionGossip:
@@ -178,7 +211,7 @@ class Node:
             self._verifier,
             self._peers,
             verify_signatures=self._config.verify_synced_signatures,
-            is_decided_by_certificate=True,
+            gate=self._gate,
             trusted=self._config.trust,
         )
 
@@ -208,10 +241,11 @@ class Node:
     async def start(self) -> None:
         """Start workers, peers and the engine."""
         await self._verifier.start()
+        if self._sealer is not None:
+            await self._sealer.start()
         for block_id, (header, body) in self.store.pending().items():
-            if header.height == self.chain.height + 1:
-                transactions = tuple(decode_transaction(raw) for raw in body.transactions)
-                self._pool.add_complete(CompleteBlock(block_id, header, body, transactions))
+            if header.height == self.chain.height + 1 or self._rules is not None:
+                self._pool.add_complete(own_block(block_id, header, body))
         self._directory.update(self._peers)
         self.p2p_address = await self._peers.listen(self._config.p2p.host, self._config.p2p.port)
         self._peers.configure_peers(self._config.peers)
@@ -232,6 +266,8 @@ class Node:
     async def wait_failed(self) -> None:
         """Return never; raise what stops the node."""
         watched = [self._failed, self._driver.failed, *self._verifier.failures()]
+        if self._sealer is not None:
+            watched.extend(self._sealer.failures())
         done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         for future in done:
             future.result()
@@ -250,6 +286,8 @@ class Node:
             self._telling.cancel()
         await self._driver.stop()
         await self._verifier.stop()
+        if self._sealer is not None:
+            await self._sealer.stop()
         if self._signer is not None:
             self._signer.close()
         self.store.close()
@@ -287,6 +325,14 @@ class Node:
             loop = asyncio.get_running_loop()
             wait_s = max(0.0, self._height_told_s + HEIGHT_INTERVAL_S - loop.time())
             self._telling = loop.call_later(wait_s, self._tell_height)
+
+    def _on_branch(self, undone: Sequence[Candidate], applied: Sequence[Candidate]) -> None:
+        now_ms = self._clock_ms()
+        self._inbox.consider_release()
+        if undone:
+            self._followers.publish(Reorganisation(undone, applied, now_ms))
+        for block in applied:
+            self._followers.publish(UndecidedBlock(block, now_ms))
 
     def _on_moved(self) -> None:
         """Follow a head that came with its state."""
@@ -358,8 +404,12 @@ class Node:
         """Check transactions and take them in."""
         return await self._gossip.submit(transactions)
 
+    def undecided(self) -> Sequence[Candidate]:
+        """Return the preferred branch above the last final block, lowest first."""
+        return () if self._undecided is None else self._undecided.blocks
+
     def subscribe(self) -> Follower:
-        """Follow final blocks from now on."""
+        """Follow the chain from now on."""
         return self._followers.add()
 
     def doctor(self) -> Sequence[Finding]:
@@ -370,6 +420,7 @@ class Node:
             validators=self._directory.named_validators(),
             connected={nodes[peer.key] for peer in self._peers.peers() if peer.key in nodes},
             own_account=self._driver.find_account(),
+            is_voted=self._rules is None,
             height=self.chain.height,
             best_height=self._sync.sources.best_height(),
             lowest_held=self._sync.sources.lowest_held(self.chain.height),
@@ -400,6 +451,7 @@ class Node:
             "resident_anonymous_bytes": anonymous_bytes(),
             "cpu_ms_total": int((usage.ru_utime + usage.ru_stime) * 1000),
             "round": self._driver.engine.view().round,
+            **work_metrics(self._driver.engine, self._undecided, self._sealer),
         }
 
 

@@ -7,7 +7,7 @@ checks and compares the root. A directory that once had blocks is never begun an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -237,11 +237,16 @@ class Store:
         self.write_block(block, certificate)
         self.advance(block)
 
-    def write_block(self, block: Candidate, certificate: CommitCertificate | None) -> None:
+    def write_block(
+        self,
+        block: Candidate,
+        certificate: CommitCertificate | None,
+        keep_pending: Collection[bytes] = (),
+    ) -> None:
         """Write a final block, its state and its indices in one synced batch.
 
-        May run in another thread than everything else. Raises StorageFailure, after which nothing
-        can be written any more.
+        Blocks of `keep_pending` stay beside it. May run in another thread than all else. Raises
+        StorageFailure, after which nothing can be written any more.
         """
         executed = block.executed
         height = block.header.height.to_bytes(8, "big")
@@ -268,7 +273,8 @@ class Store:
             packed = b"".join([number.to_bytes(4, "big") for number in numbers])
             writes.append((HISTORY + account + height, packed))
         pages = {path.encode("ascii"): page for path, page in executed.state.pages.items()}
-        self._write(writes, executed.state.overlay.changes, pages)
+        gone = self._pending_ids() - set(keep_pending)
+        self._write(writes, executed.state.overlay.changes, pages, gone)
         if self.is_empty:
             self._mark()
 
@@ -382,11 +388,16 @@ class Store:
         for key, _ in self._read(CHANGE + height_bytes(height + 1), CHANGE + b"\xff" * 9):
             yield int.from_bytes(key[1:], "big")
 
-    # --- blocks that are locked but not final ------------------------------------------------
+    # --- blocks that are not final -----------------------------------------------------------
 
-    def save_pending(self, block_id: bytes, header: bytes, body: bytes) -> None:
-        """Keep a block that a vote is about to lock, so that a crash of all cannot lose it."""
-        self._write([(PENDING + block_id, encode_trusted([header, body]))], {}, {})
+    def save_pending(
+        self, block_id: bytes, header: bytes, body: bytes, *, synced: bool = True
+    ) -> None:
+        """Keep a block that is not final; synced where a crash of all must not lose it."""
+        self._write([(PENDING + block_id, encode_trusted([header, body]))], {}, {}, synced=synced)
+
+    def _pending_ids(self) -> set[bytes]:
+        return {key[1:] for key in self._db.iterator(prefix=PENDING, include_value=False)}
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
@@ -456,11 +467,14 @@ class Store:
         writes: Sequence[tuple[bytes, bytes]],
         changes: Mapping[bytes, bytes | None],
         pages: Mapping[bytes, bytes | None],
+        gone: Collection[bytes] = (),
+        *,
+        synced: bool = True,
     ) -> None:
         if self._failed:
             raise StorageFailure("the database failed before; restart the node")
         try:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
+            with self._db.write_batch(transaction=True, sync=synced) as batch:
                 for key, value in writes:
                     batch.put(key, value)
                 for prefix, entries in ((STATE, changes), (PAGE, pages)):
@@ -469,10 +483,9 @@ class Store:
                             batch.delete(prefix + key)
                         else:
                             batch.put(prefix + key, entry)
-                if changes:
-                    for key in self._db.iterator(prefix=PENDING, include_value=False):
-                        batch.delete(key)
-            self.syncs += 1
+                for block_id in gone:
+                    batch.delete(PENDING + block_id)
+            self.syncs += synced
         except (plyvel.Error, OSError) as error:
             self._failed = True
             raise StorageFailure(

@@ -28,6 +28,7 @@ from node.sync_fetch import Batch, Fetcher
 from node.sync_peers import SyncPeers
 from node.verifier import Verifier
 from node.wire import SYNC_BATCH_BYTES, SyncedBlock
+from node.work_gate import WorkGate
 from vm.primitives.errors import BitenergyError, InvalidBlock
 
 _log = logging.getLogger("bitenergy.sync")
@@ -66,18 +67,18 @@ class BlockSync:
         peers: PeerService,
         *,
         verify_signatures: bool,
-        is_decided_by_certificate: bool,
+        gate: WorkGate | None = None,
         trusted: TrustedBlock | None = None,
     ) -> None:
-        """`is_decided_by_certificate` is false for engines with finality by depth: there is
-        nothing then that could stand for the signatures.
+        """`gate` is that of proof of work: no certificate decides there, and there is nothing
+        that could stand for the signatures.
         """
         self._chain = chain
         self._driver = driver
         self._verifier = verifier
         self._peers = peers
-        self._verify_signatures = verify_signatures or not is_decided_by_certificate
-        self._has_certificates = is_decided_by_certificate
+        self._verify_signatures = verify_signatures or gate is not None
+        self._gate = gate
         self._trusted = trusted
         self.sources = SyncPeers()
         self._fetcher = Fetcher(peers, self.sources, on_fault=self._drop)
@@ -87,8 +88,13 @@ class BlockSync:
     def peer_height(self, peer: bytes, height: int) -> None:
         """Take note of a peer's final height."""
         self.sources.note_height(peer, height)
-        if height > self._chain.height:
+        if height > self._reached:
             self._wake.set()
+
+    @property
+    def _reached(self) -> int:
+        """Up to where nothing is missing: blocks above the last final one count too."""
+        return self._chain.tip.height
 
     def peer_base(self, peer: bytes, base: int) -> None:
         """Take note of the lowest height whose block a peer still has."""
@@ -114,37 +120,39 @@ class BlockSync:
             await self._wait()
             if not self._is_anybody_ahead(2):
                 # One block behind is what consensus itself mends; only if it does not, sync does.
-                start = self._chain.height
+                start = self._reached
                 await asyncio.sleep(PATIENCE_S)
                 if not self._is_anybody_ahead(1):
                     continue
-                if self._chain.height > start:
+                if self._reached > start:
                     self._wake.set()
                     continue
-            start = self._chain.height
+            start = self._reached
             self.is_syncing = True
             try:
                 while self._is_anybody_ahead(1):
+                    before = self._reached
                     await self._advance()
+                    if self._gate is not None and self._reached == before:
+                        await asyncio.sleep(PATIENCE_S)  # their blocks are no heavier than ours
             finally:
                 self._fetcher.close()
                 self.is_syncing = False
                 self._driver.feed(RestartEngine())
-            if self._chain.height > start:
-                _log.info("synced", extra={"from_height": start, "height": self._chain.height})
+            if self._reached > start:
+                _log.info("synced", extra={"from_height": start, "height": self._reached})
 
     async def _wait(self) -> None:
         """Wait until something changed, or until one that is ahead may be asked again."""
         try:
-            async with asyncio.timeout(self.sources.wait_s(self._chain.height)):
+            async with asyncio.timeout(self.sources.wait_s(self._reached)):
                 await self._wake.wait()
         except TimeoutError:
             pass
         self._wake.clear()
 
     def _is_anybody_ahead(self, blocks: int) -> bool:
-        height = self._chain.height
-        return self.sources.pick(height + 1, height + blocks) is not None
+        return self.sources.pick(self._chain.height + 1, self._reached + blocks) is not None
 
     def _drop(self, peer: bytes, reason: str) -> None:
         _log.warning("a peer's blocks do not hold", extra={"peer": peer, "reason": reason})
@@ -213,7 +221,7 @@ class BlockSync:
             raise InvalidBlock(
                 "the block is not the trusted one", expected=trusted.block_id, actual=block_id
             )
-        certificate = decode_certificate(synced.certificate) if self._has_certificates else None
+        certificate = decode_certificate(synced.certificate) if self._gate is None else None
         transactions = tuple([decode_transaction(raw) for raw in body.transactions])
         if not body_matches(header, body, [transaction.id for transaction in transactions]):
             raise InvalidBlock("the parts of a block are not those of its header", actual=block_id)
@@ -233,11 +241,15 @@ class BlockSync:
                     height=header.height,
                     block_id=block.block_id,
                 )
+            if self._gate is not None:
+                self._gate.validate(header, block.block_id)
             if item.signatures is not None and not all(await item.signatures):
                 raise InvalidBlock("a signature in the block is wrong", actual=block.block_id)
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._driver.feed(SyncedInput(block, item.certificate, done))
             await done
+            if self._gate is not None:
+                await self._driver.settled()
         except BitenergyError as error:
             raise _PeerFault(item.peer, str(error)) from error
 

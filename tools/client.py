@@ -189,7 +189,7 @@ class NodeClient:
         if not self._resent:
             return False
         answer = self._find_transaction(text_field(result, "id"), 0)
-        return answer.get("status") in ("pending", "final")
+        return answer.get("status") in ("pending", "included", "final")
 
     def _check_network(self) -> None:
         if not self._checked:

@@ -56,7 +56,7 @@ class ValidatorState:
     name: str
     """Its member's name."""
     height: int
-    """Its last final height."""
+    """A final height."""
     state_root: str
     """Root of its state there, in hexadecimal digits."""
     accounts: Mapping[str, Figures]
@@ -160,19 +160,17 @@ def _send(session: Session, name: str, call: Call) -> None:
 
 
 def _settled_states(network: LocalNetwork, names: Sequence[str]) -> tuple[ValidatorState, ...]:
-    """Return what each validator says once all are at the same height."""
+    """Return what each validator says of one height once all have reached it."""
     clients = [NodeClient(node.api_url, genesis=network.genesis) for node in network.nodes]
     try:
         height = max(integer_field(client.status(), "final_height") for client in clients)
         states: list[ValidatorState] = []
         for node, client in zip(network.nodes, clients, strict=True):
-            status = _status_at(client, height)
+            _wait_for(client, height)
+            header = object_field(client.get(f"/blocks/{height}"), "header")
             states.append(
                 ValidatorState(
-                    node.name,
-                    integer_field(status, "final_height"),
-                    text_field(status, "state_root"),
-                    _figures(client, names),
+                    node.name, height, text_field(header, "state_root"), _figures(client, names)
                 )
             )
         return tuple(states)
@@ -181,13 +179,12 @@ def _settled_states(network: LocalNetwork, names: Sequence[str]) -> tuple[Valida
             client.close()
 
 
-def _status_at(client: NodeClient, height: int) -> Json:
+def _wait_for(client: NodeClient, height: int) -> None:
     deadline = time.monotonic() + DEADLINE_S
     while integer_field(status := client.status(), "final_height") < height:
         if time.monotonic() > deadline:
             raise NodeTimeout(f"{client.url} did not reach height {height}", actual=status)
         time.sleep(0.02)
-    return status
 
 
 def _figures(client: NodeClient, names: Sequence[str]) -> dict[str, Figures]:

@@ -120,6 +120,8 @@ def config_text(settings: NodeSettings) -> str:
         "# verify_synced_signatures = false",
         "# Heights between snapshots for those who join; 0 takes none",
         "# snapshot_interval = 10000",
+        "# Percent of one core that a validator mines with under proof of work; 0 for none.",
+        "# mining_percent = 25",
         "",
         "[keys]",
         f"node = {_quoted(NODE_KEY_FILE)}",

@@ -22,6 +22,7 @@ from typing import Final
 from node.genesis_file import load_genesis
 from node.keyfile import generate_seed, save_plain_key
 from node.p2p.peers import PeerAddress
+from tools.engine_choice import choose_engine
 from tools.errors import Json, NodeTimeout, ToolError
 from tools.node_folder import (
     CONFIG_FILE,
@@ -158,7 +159,7 @@ def create_network(
     if hosts is not None:
         _validate_hosts(hosts, members)
     if engine is not None:
-        document["engine"] = _engine_section(document.get("engine"), engine)
+        choose_engine(document, engine)
     _complete_stakes(document, members)
     if not document.get("time_ms"):
         document["time_ms"] = time.time_ns() // 1_000_000
@@ -362,13 +363,6 @@ def _validate_file_name(name: object) -> None:
 def _roles(member: Json) -> list[object]:
     roles = member.get("roles")
     return roles if isinstance(roles, list) else []
-
-
-def _engine_section(found: object, name: str) -> dict[str, object]:
-    """Return the template's engine if it is `name`, else `name` with parameters of its own."""
-    if isinstance(found, dict) and found.get("name") == name:
-        return found
-    return {"name": name, "parameters": {}}
 
 
 def _complete_stakes(document: dict[str, object], members: Sequence[Json]) -> None:

@@ -40,6 +40,8 @@ class BlockContext:
     """Time of the block, milliseconds UTC."""
     parameters: ChainParameters
     """Parameters in force."""
+    proposer: bytes = b""
+    """Account of who makes the block; empty for genesis and at the mempool's door."""
 
 
 class CallContext:

@@ -7,11 +7,13 @@ from typing import Final
 from consensus.messages import CommitCertificate
 from node import proving
 from node.api.answers import Answer, ApiError, JsonObject
+from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.node_pages import validators_json
 from node.api.parameters import Arguments
 from node.api.render import header_json, receipt_json, to_base64
 from node.ledger.certificate import decode_certificate
+from node.ledger.chain_rules import Candidate
 from node.ledger.proofs import Finality
 from node.ledger.receipt import decode_receipt
 from vm.primitives.address import TEXT_LENGTH, encode_address
@@ -41,6 +43,7 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
                 "time_ms": header.time_ms,
                 "proposer": encode_address(header.proposer),
                 "proposer_name": context.names.find(header.proposer),
+                "final": True,
                 "transactions": context.reader.count_transactions(height),
                 "gas_used": header.gas_used,
                 "state_root": header.state_root.hex(),
@@ -56,8 +59,12 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
 async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /blocks/{height}: its header, and a stretch of its transactions."""
     which = arguments.block("height")
-    block = context.reader.block(context.reader.find_height(which))
-    found = context.facade.store.head(block.height)
+    undecided = find_undecided(context, which)
+    if undecided is not None:
+        block, found = StoredBlock.of(undecided), None
+    else:
+        block = context.reader.block(context.reader.find_height(which))
+        found = context.facade.store.head(block.height)
     total = len(block.transactions)
     first, limit = arguments.number("from"), arguments.number("limit")
     transactions: list[JsonObject] = []
@@ -87,6 +94,7 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
             "height": block.height,
             "id": block.block_id.hex(),
             "header": header_json(block.header, context.names),
+            "final": undecided is None,
             "certificate": _certificate_json(found.certificate) if found else None,
             "transactions_count": total,
             "transactions": transactions,
@@ -98,8 +106,18 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
             ],
             "evidence": [data.hex() for data in block.evidence],
         },
-        tag=f"{block.block_id.hex()}-{first}-{number}" if which is not None else "",
+        tag=f"{block.block_id.hex()}-{first}-{number}"
+        if which is not None and undecided is None
+        else "",
     )
+
+
+def find_undecided(context: ApiContext, which: int | bytes | None) -> Candidate | None:
+    """Return the block above the last final one with a height or id, or None."""
+    for block in context.facade.undecided():
+        if which in (block.header.height, block.block_id):
+            return block
+    return None
 
 
 async def show_header(context: ApiContext, arguments: Arguments) -> Answer:
@@ -117,6 +135,7 @@ async def show_header(context: ApiContext, arguments: Arguments) -> Answer:
         {
             "height": height,
             "id": block_id,
+            "final": True,
             "header": to_base64(stored[0]),
             "certificate": to_base64(stored[1]),
             "validators": to_base64(encode_validators(validators)),
@@ -171,6 +190,7 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
         {
             "proof": to_base64(proof.encode()),
             "id": transaction_id.hex(),
+            "final": True,
             "height": height,
             "index": number,
             "block_id": block.block_id.hex(),
@@ -192,7 +212,9 @@ def _finality(context: ApiContext, height: int) -> Finality:
             409,
             "not_provable",
             f"block {height} has no certificate, so it proves nothing",
-            hint="Ask again after the next block.",
+            hint="Under proof of work no block has one."
+            if context.facade.genesis.engine == "pow"
+            else "Ask again after the next block.",
         )
     return finality
 

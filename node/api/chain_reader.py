@@ -13,6 +13,7 @@ import msgpack
 
 from node.api.answers import ApiError
 from node.ledger.block import Header
+from node.ledger.chain_rules import Candidate
 from node.ledger.receipt import Receipt, decode_receipt
 from node.ledger.transaction import Transaction, decode_transaction
 from node.store import StorageFailure, Store
@@ -28,7 +29,7 @@ _ITEM_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A final block as it is stored."""
+    """A block as it is stored."""
 
     header: Header
     """Its header."""
@@ -47,6 +48,18 @@ class StoredBlock:
     def height(self) -> int:
         """Its height."""
         return self.header.height
+
+    @staticmethod
+    def of(block: Candidate) -> StoredBlock:
+        """Return a block that is not final yet in the form of the stored ones."""
+        return StoredBlock(
+            block.header,
+            block.block_id,
+            block.body.transactions,
+            block.executed.encoded_receipts,
+            block.body.evidence,
+            block.executed.first_transaction,
+        )
 
     def transaction(self, number: int) -> Transaction:
         """Return one of its transactions."""

@@ -1,4 +1,4 @@
-"""Following the chain: final blocks as WebSocket messages, and requests that wait for one.
+"""Following the chain: blocks as WebSocket messages, and requests that wait for a final one.
 
 A block becomes bytes once for all readers with the same topics, with the frames' own headers, so
 that a reader costs one write to its socket per block. A reader that does not keep up is dropped.
@@ -17,7 +17,8 @@ from node.api.chain_reader import Pace
 from node.api.event_fields import TRADE
 from node.api.limits import ApiLimits
 from node.api.render import Names, trade_fields
-from node.facade import FinalBlock, NodeFacade
+from node.api.reorganisation import reorganisation_json
+from node.facade import ChainEvent, FinalBlock, NodeFacade, Reorganisation, UndecidedBlock
 from vm.context import Event
 from vm.primitives.address import ACCOUNT_ID_BYTES
 
@@ -58,15 +59,16 @@ def frame(text: bytes) -> bytes:
 
 
 class BlockFrames:
-    """The messages of one final block as bytes, made when first asked for.
+    """The messages of one block as bytes, made when first asked for.
 
     The block's own comes first, then its transactions', then its trades'.
     """
 
-    __slots__ = ("_block", "_by_account", "_made", "_names")
+    __slots__ = ("_block", "_by_account", "_final", "_made", "_names")
 
-    def __init__(self, block: FinalBlock, names: Names) -> None:
+    def __init__(self, block: FinalBlock | UndecidedBlock, names: Names) -> None:
         self._block = block
+        self._final = isinstance(block, FinalBlock)
         self._names = names
         self._made: dict[int, bytes] = {}
         self._by_account: dict[int, dict[bytes, list[bytes]]] = {}
@@ -108,8 +110,9 @@ class BlockFrames:
                     "height": block.header.height,
                     "id": block.block_id.hex(),
                     "time_ms": block.header.time_ms,
-                    "committed_ms": self._block.time_ms,
+                    "committed_ms": self._block.time_ms if self._final else None,
                     "transactions": len(block.transactions),
+                    "final": self._final,
                 }
             )
         )
@@ -118,13 +121,14 @@ class BlockFrames:
         """Yield each frame of a topic with the accounts that it concerns."""
         block = self._block.block
         height, first = block.header.height, block.executed.first_transaction
+        final = json.dumps(self._final)
         if topic == TRANSACTION:
             for number, transaction in enumerate(block.transactions):
                 receipt = block.executed.receipts[first + number]
                 code = json.dumps(receipt.code) if receipt.code else '""'
                 text = (
                     f'{{"type":"transaction","id":"{transaction.id.hex()}","height":{height},'
-                    f'"index":{number},"code":{code}}}'
+                    f'"index":{number},"code":{code},"final":{final}}}'
                 )
                 accounts = [value for event in receipt.events for value in _accounts(event)]
                 yield frame(text.encode("ascii")), dict.fromkeys([transaction.sender, *accounts])
@@ -133,11 +137,25 @@ class BlockFrames:
             for event in receipt.events:
                 if event[:2] == TRADE:
                     identity = receipt.transaction_id
-                    trade: JsonObject = {"type": "trade", "height": height}
+                    trade: JsonObject = {"type": "trade", "final": self._final}
+                    trade["height"] = height
                     trade["index"] = place - first if identity else None
                     trade["transaction_id"] = identity.hex() or None
                     trade |= trade_fields(event, self._names)
                     yield frame(encode_json(trade)), dict.fromkeys(_accounts(event))
+
+
+class _SameForAll:
+    """A message that every reader gets, whatever it follows: what it was told may be undone."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def get(self, topics: int, account: bytes) -> bytes:
+        """Return the message's frame."""
+        return self._data
 
 
 def _accounts(event: Event) -> list[bytes]:
@@ -213,14 +231,18 @@ class EventHub:
             if not found:
                 del self._waiting[transaction_id]
 
-    async def push(self, block: FinalBlock) -> None:
-        """Give a final block to all who wait and follow, in slices that let others run."""
+    async def push(self, event: ChainEvent) -> None:
+        """Tell all who wait and follow, in slices that let others run."""
         waiting = self._waiting
-        if waiting:
-            self._wake([tx.id for tx in block.block.transactions if tx.id in waiting])
+        if waiting and isinstance(event, FinalBlock):
+            self._wake([tx.id for tx in event.block.transactions if tx.id in waiting])
         if not self._readers:
             return
-        frames = BlockFrames(block, self._names)
+        frames: BlockFrames | _SameForAll
+        if isinstance(event, Reorganisation):
+            frames = _SameForAll(frame(encode_json(reorganisation_json(event, self._names))))
+        else:
+            frames = BlockFrames(event, self._names)
         most, most_in_all = (
             self._limits.max_reader_buffer_bytes,
             self._limits.max_readers_buffer_bytes,
@@ -262,8 +284,8 @@ class EventHub:
         while True:
             subscription = self._facade.subscribe()
             try:
-                while (block := await subscription.queue.get()) is not None:
-                    await self.push(block)
+                while (event := await subscription.queue.get()) is not None:
+                    await self.push(event)
             finally:
                 subscription.close()
             # Dropped by the node, so blocks are missing: readers begin anew, waiters look again.

@@ -9,6 +9,8 @@ from node.api.parameters import Schema
 from node.api.schemas import (
     ADDRESS,
     COUNT,
+    FLAG,
+    FREE,
     HASH,
     INTEGER,
     NAME_OR_NULL,
@@ -122,16 +124,54 @@ MARKET_SCHEMAS: Final[Mapping[str, Schema]] = {
             "height": COUNT,
             "id": HASH,
             "time_ms": COUNT,
-            "committed_ms": COUNT,
+            "committed_ms": nullable(COUNT),
             "transactions": COUNT,
+            "final": FLAG,
         }
     ),
     "TransactionMessage": record(
-        {"type": choice("transaction"), "id": HASH, "height": COUNT, "index": COUNT, "code": TEXT}
+        {
+            "type": choice("transaction"),
+            "id": HASH,
+            "height": COUNT,
+            "index": COUNT,
+            "code": TEXT,
+            "final": FLAG,
+        }
     ),
-    "TradeMessage": record({"type": choice("trade"), **_TRADE}, optional=_TRADE_NAMES),
+    "TradeMessage": record(
+        {"type": choice("trade"), "final": FLAG, **_TRADE}, optional=_TRADE_NAMES
+    ),
+    "ReorganisationMessage": record(
+        {
+            "type": choice("reorganisation"),
+            "final": FLAG,
+            "time_ms": COUNT,
+            "ancestor_height": COUNT,
+            "undone": array(record({"height": COUNT, "id": HASH})),
+            "applied": array(record({"height": COUNT, "id": HASH})),
+            "undone_transactions": array(
+                record(
+                    {
+                        "id": HASH,
+                        "height": COUNT,
+                        "index": COUNT,
+                        "sender": ADDRESS,
+                        "sender_name": NAME_OR_NULL,
+                        "again_height": nullable(COUNT),
+                    }
+                )
+            ),
+            "undone_trades": array(FREE),
+        }
+    ),
     "EventMessage": {
-        "oneOf": [ref("BlockMessage"), ref("TransactionMessage"), ref("TradeMessage")]
+        "oneOf": [
+            ref("BlockMessage"),
+            ref("TransactionMessage"),
+            ref("TradeMessage"),
+            ref("ReorganisationMessage"),
+        ]
     },
 }
 """Every schema of the market's part by name."""

@@ -29,6 +29,7 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
     header = context.reader.header(height)
     validators = read_validators(facade.store)
     mempool = facade.mempool()
+    undecided = facade.undecided()
     engine = read_engine(facade.store)
     return Answer(
         {
@@ -38,6 +39,8 @@ async def show_status(context: ApiContext, _: Arguments) -> Answer:
             "engine": engine.name if engine else facade.genesis.engine,
             "height": height,
             "final_height": height,
+            "tip_height": height + len(undecided),
+            "tip_id": (undecided[-1].block_id if undecided else header.block_id()).hex(),
             "base_height": facade.store.base,
             "block_id": header.block_id().hex(),
             "state_root": header.state_root.hex(),

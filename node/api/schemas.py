@@ -95,6 +95,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "engine": TEXT,
             "height": COUNT,
             "final_height": COUNT,
+            "tip_height": COUNT,
+            "tip_id": HASH,
             "base_height": COUNT,
             "block_id": HASH,
             "state_root": HASH,
@@ -239,6 +241,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                         "time_ms": COUNT,
                         "proposer": ADDRESS,
                         "proposer_name": NAME_OR_NULL,
+                        "final": FLAG,
                         "transactions": COUNT,
                         "gas_used": COUNT,
                         "state_root": HASH,
@@ -254,6 +257,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "height": COUNT,
             "id": HASH,
             "header": ref("Header"),
+            "final": FLAG,
             "certificate": nullable(ref("Certificate")),
             "transactions_count": COUNT,
             "transactions": array(
@@ -280,6 +284,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         {
             "height": COUNT,
             "id": HASH,
+            "final": FLAG,
             "header": BASE64,
             "certificate": BASE64,
             "validators": BASE64,
@@ -319,7 +324,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "FollowedTransaction": record(
         {
             "id": HASH,
-            "status": choice("pending", "final"),
+            "status": choice("pending", "included", "final"),
+            "final": FLAG,
             "height": nullable(COUNT),
             "index": nullable(COUNT),
             "block_id": nullable(HASH),
@@ -386,6 +392,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         {
             "proof": BASE64,
             "id": HASH,
+            "final": FLAG,
             "height": COUNT,
             "index": COUNT,
             "block_id": HASH,

@@ -8,6 +8,7 @@ from binascii import a2b_base64
 from collections.abc import Sequence
 
 from node.api.answers import Answer, ApiError, JsonObject, encode_json
+from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
 from node.api.render import receipt_json, transaction_json
@@ -105,7 +106,15 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
     if place is None and wait_ms:
         place = await _wait(context, transaction_id, wait_ms)
     if place is not None:
-        return _final(context, transaction_id, *place)
+        return Answer(
+            _placed(context, context.reader.block(place[0]), place[1], is_final=True),
+            tag=transaction_id.hex(),
+        )
+    for undecided in context.facade.undecided():
+        for number, transaction in enumerate(undecided.transactions):
+            if transaction.id == transaction_id:
+                found = StoredBlock.of(undecided)
+                return Answer(_placed(context, found, number, is_final=False))
     waiting = context.facade.find_waiting(transaction_id)
     if waiting is None:
         raise ApiError(
@@ -120,6 +129,7 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
         {
             "id": transaction_id.hex(),
             "status": "pending",
+            "final": False,
             "height": None,
             "index": None,
             "block_id": None,
@@ -148,20 +158,17 @@ async def _wait(context: ApiContext, transaction_id: bytes, wait_ms: int) -> tup
     return context.facade.store.find_transaction(transaction_id)
 
 
-def _final(context: ApiContext, transaction_id: bytes, height: int, number: int) -> Answer:
-    block = context.reader.block(height)
-    return Answer(
-        {
-            "id": transaction_id.hex(),
-            "status": "final",
-            "height": height,
-            "index": number,
-            "block_id": block.block_id.hex(),
-            "time_ms": block.header.time_ms,
-            "transaction": transaction_json(
-                block.transaction(number), context.facade.runtime, context.names
-            ),
-            "receipt": receipt_json(block.receipt(number), context.names),
-        },
-        tag=transaction_id.hex(),
-    )
+def _placed(context: ApiContext, block: StoredBlock, number: int, *, is_final: bool) -> JsonObject:
+    """Return a transaction in its block: `included` says that the block may still be undone."""
+    transaction = block.transaction(number)
+    return {
+        "id": transaction.id.hex(),
+        "status": "final" if is_final else "included",
+        "final": is_final,
+        "height": block.height,
+        "index": number,
+        "block_id": block.block_id.hex(),
+        "time_ms": block.header.time_ms,
+        "transaction": transaction_json(transaction, context.facade.runtime, context.names),
+        "receipt": receipt_json(block.receipt(number), context.names),
+    }

@@ -43,8 +43,7 @@ _CURSOR = Parameter("before", CURSOR, "Only what came before this place.")
 _MARKET = Parameter("market", NAME, "The market.")
 _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the open one.")
 _PRUNED = "The node keeps the latest blocks alone; this one was pruned."
-_PRUNED = "The node keeps the latest blocks alone; this one was pruned."
-_UNKNOWN_BLOCK = "No such block, or not final yet."
+_UNKNOWN_BLOCK = "No such block yet."
 _UNKNOWN_MARKET = "No such market."
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
 
@@ -156,7 +155,8 @@ CHAIN_ROUTES: Final = (
         "GET",
         f"{BASE}/blocks/{{height}}",
         "block",
-        "A final block with a stretch of its transactions; `next` is the `from` to go on with.",
+        "A block with a stretch of its transactions; `next` is the `from` to go on with. A block "
+        "that is not `final` may still be undone.",
         ref("Block"),
         chain_pages.show_block,
         (
@@ -200,8 +200,8 @@ CHAIN_ROUTES: Final = (
         "GET",
         f"{BASE}/transactions/{{id}}",
         "transaction",
-        "A transaction, pending or final with its receipt. With `wait_ms` the answer waits until "
-        "it is final.",
+        "A transaction: pending, or with its receipt included in a block that may still be undone, "
+        "or final. With `wait_ms` the answer waits until it is final.",
         ref("FollowedTransaction"),
         submission.show_transaction,
         (
@@ -241,8 +241,9 @@ CHAIN_ROUTES: Final = (
         f"{BASE}/events",
         "events",
         "A WebSocket with a message for each new block, transaction and trade; with `account` "
-        "only the transactions and trades of that account. A reader that does not keep up is "
-        "dropped.",
+        "only the transactions and trades of that account. Where finality comes by depth each "
+        "comes twice, first with `final` false; what was undone in between is named in a "
+        "`reorganisation`, which all readers get. A reader that does not keep up is dropped.",
         ref("EventMessage"),
         None,
         (

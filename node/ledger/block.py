@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from vm.primitives.codec import Value, decode, encode_trusted, has_types
@@ -63,6 +63,11 @@ class Header:
     def block_id(self) -> bytes:
         """Return the id of the block, 32 bytes."""
         return tagged_hash(TAG_HEADER, self.encode())
+
+
+def with_seal(header: Header, seal: bytes) -> Header:
+    """Return the header with another seal, hence another id."""
+    return replace(header, seal=seal)
 
 
 _NAMES = tuple(field.name for field in fields(Header))

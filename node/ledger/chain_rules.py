@@ -230,9 +230,9 @@ class BlockBuilding:
     ) -> None:
         self._parent = parent
         self._parameters = read_parameters(parent.state)
-        height = parent.header.height + 1
-        time_ms = max(time_ms, parent.header.time_ms + 1)
-        self._context = BlockContext(parent.header.genesis, height, time_ms, self._parameters)
+        before = parent.header
+        height, time_ms = before.height + 1, max(time_ms, before.time_ms + 1)
+        self._context = BlockContext(before.genesis, height, time_ms, self._parameters, proposer)
         self._execution = BlockExecution(
             runtime, parent.state, block=self._context, proposer=proposer
         )
@@ -323,7 +323,8 @@ class BlockChecking:
             raise InvalidBlock(
                 "the block is too large", expected=parameters.max_block_bytes, actual=size
             )
-        context = BlockContext(header.genesis, header.height, header.time_ms, parameters)
+        maker = header.proposer
+        context = BlockContext(header.genesis, header.height, header.time_ms, parameters, maker)
         execution = BlockExecution(
             self._runtime, parent.state, block=context, proposer=header.proposer
         )

@@ -43,22 +43,35 @@ class StateView(StateReader, Protocol):
 
 
 class CandidateState:
-    """The state after a block that is not final yet: changes over the state before it."""
+    """The state after a block that is not final yet: changes over the state before it.
 
-    __slots__ = ("overlay", "pages", "parent")
+    That may itself be the state after such a block: candidates stack.
+    """
+
+    __slots__ = ("_source", "overlay", "pages", "parent")
 
     def __init__(self, parent: StateView, overlay: Overlay, pages: dict[str, bytes | None]) -> None:
         self.parent = parent
         self.overlay = overlay
         self.pages = pages
+        self._source: StateReader = overlay
+
+    def settle(self, final: StateView) -> None:
+        """Read from `final` instead, the last final state, which holds these changes by now.
+
+        So what is stacked above lets go of the states below.
+        """
+        self._source = self.parent = final
+        self.overlay = Overlay(final)
+        self.pages = {}
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, or None."""
-        return self.overlay.get(key)
+        return self._source.get(key)
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) ascending in [start, end)."""
-        return self.overlay.scan(start, end)
+        return self._source.scan(start, end)
 
     def page(self, path: str) -> bytes | None:
         """Return the page of the state tree at `path`."""

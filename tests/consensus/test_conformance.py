@@ -1,126 +1,175 @@
-"""What every engine must do, whatever its rule: the conformance suite.
+"""What every engine must do, whatever its rule, and proof that the suite would notice.
 
-Scenarios: a quiet network, every fault at once, two-faced validators, crashes and restarts,
-evidence, followers, an engine that has not started, the same inputs twice, foreign inputs.
+Each case runs through whole networks in virtual time: quiet ones, all faults at once, liars, one
+key in two places, crashes. What it must hold: agreement, validity, liveness after healing,
+evidence where the engine has it, restart without contradiction, the interface's contract.
 """
 
 from dataclasses import FrozenInstanceError, replace
-from typing import ClassVar
+from itertools import count
 
 import pytest
 
 from consensus import interface as api
 from consensus.messages import EngineMisuse, Validator
 from consensus.validator_set import ValidatorSet
-from tests.consensus.conformance import CASES, EngineCase
-from tests.sim.simulator import CONFIG, Scenario, Simulation
+from tests.consensus.conformance.broken import BROKEN
+from tests.consensus.conformance.cases import CASES, EngineCase
+from tests.consensus.conformance.network import (
+    CONFIG,
+    HEIGHTS_AFTER_HEALING,
+    Network,
+    Scenario,
+)
+from tests.consensus.conformance.node import Factory
+from tests.consensus.conformance.world import Violation, World
 
 each_engine = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-
-QUIET = Scenario(
-    seed=0,
-    powers=(1, 1, 1, 1),
-    followers=1,
-    dishonest=frozenset(),
-    loss_percent=0,
-    duplicate_percent=0,
-    delay_ms=5,
-    partitions=False,
-    crashes=False,
-    offsets_ms=(0, 0, 0, 0, 0),
-    idle=False,
-    ambush=False,
-    stubborn=False,
-    absent=None,
-)
-ROUGH = replace(QUIET, loss_percent=30, duplicate_percent=20, delay_ms=60, partitions=True)
+TWIN = 2
+LIAR = 1
 
 
-class Recorder:
-    """Wraps an engine and remembers what went in and came out."""
+def run(scenario: Scenario, make: Factory) -> World:
+    """Run a network; a twin that was noticed by nobody is a broken promise too."""
+    world = Network(scenario, make).run()
+    for name in ("agreement", "validity"):
+        assert world.looks[name] > 0, f"{name} was never looked at"
+    return world
 
-    made: ClassVar[list["Recorder"]] = []
 
-    def __init__(self, engine: api.Engine) -> None:
-        self.engine = engine
-        self.inputs: list[api.Input] = []
-        self.outputs: list[list[api.Output]] = []
-        Recorder.made.append(self)
-
-    def handle(self, event: api.Input) -> list[api.Output]:
-        self.inputs.append(event)
-        self.outputs.append(self.engine.handle(event))
-        return list(self.outputs[-1])
-
-    def view(self) -> api.EngineView:
-        return self.engine.view()
+def rough(case: EngineCase, seed: int) -> Scenario:
+    """Return a network with every fault of messages."""
+    return Scenario(
+        seed,
+        powers=case.powers,
+        loss_percent=25,
+        duplicate_percent=20,
+        delay_ms=60,
+        partitions=True,
+    )
 
 
 @each_engine
-def test_a_quiet_network_makes_a_block_each_interval(case: EngineCase) -> None:
-    result = Simulation(QUIET, case.factory).run()
-    assert result.heights > 100 and result.looks["agreement"] >= 5 * 100
+def test_a_quiet_network_decides_at_its_pace(case: EngineCase) -> None:
+    world = run(Scenario(0, powers=case.powers), case.make)
+    assert len(world.final) > case.heights
 
 
 @each_engine
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_safe_and_live_under_loss_and_partitions(case: EngineCase, seed: int) -> None:
-    assert Simulation(replace(ROUGH, seed=seed), case.factory).run().heights >= 10
+    run(rough(case, seed), case.make)
 
 
 @each_engine
 @pytest.mark.parametrize("seed", [4, 5, 6])
-def test_safe_and_live_through_crashes(case: EngineCase, seed: int) -> None:
-    result = Simulation(replace(ROUGH, seed=seed, crashes=True, ambush=True), case.factory).run()
-    assert result.crashes > 3 and result.heights >= 10
+def test_restarts_contradict_nothing(case: EngineCase, seed: int) -> None:
+    network = Network(replace(rough(case, seed), crashes=True), case.make)
+    world = network.run()
+    assert network.crashes > 3
+    assert world.looks.get("restart", 0) > 0 or not case.has_certificates
 
 
 @each_engine
-def test_a_two_faced_validator_changes_nothing_and_is_reported(case: EngineCase) -> None:
-    reports = 0
+@pytest.mark.parametrize("seed", [7, 8])
+def test_invalid_blocks_are_never_decided(case: EngineCase, seed: int) -> None:
+    world = run(replace(rough(case, seed), liars=frozenset({LIAR})), case.make)
+    built = [block for block in world.blocks.values() if not block.valid]
+    assert built or case.name.startswith("single leader")
+
+
+@each_engine
+def test_one_key_in_two_places_changes_nothing_and_is_reported(case: EngineCase) -> None:
+    reported = 0
     for seed in range(3):
-        scenario = replace(QUIET, seed=seed, dishonest=frozenset({2}))
-        result = Simulation(scenario, case.factory).run()
-        assert result.heights >= 10
-        reports += result.looks.get("evidence", 0)
-    assert reports > 0
-
-
-@each_engine
-def test_the_same_inputs_give_the_same_outputs(case: EngineCase) -> None:
-    Recorder.made.clear()
-
-    def recorded(config: api.EngineConfig, own_id: bytes | None) -> api.Engine:
-        return Recorder(case.factory(config, own_id))
-
-    Simulation(replace(ROUGH, seed=9), recorded).run()
-    first = next(recorder for recorder in Recorder.made if recorder.inputs)
-    again = case.factory(CONFIG, b"v0")
-    assert [again.handle(event) for event in first.inputs] == first.outputs
-    assert sum(len(outputs) for outputs in first.outputs) > 100
-
-
-@each_engine
-def test_an_engine_wants_to_be_started_first_and_once_per_height(case: EngineCase) -> None:
-    engine = case.factory(CONFIG, None)
-    with pytest.raises(EngineMisuse):
-        engine.handle(api.WorkAvailable(0))
-    started = api.Started(1, ValidatorSet([Validator(b"a", 1)]), b"genesis", 0, 1)
-    engine.handle(started)
-    with pytest.raises(EngineMisuse):
-        engine.handle(started)
+        world = run(Scenario(seed, powers=case.powers, twin=TWIN, delay_ms=40), case.make)
+        reported += TWIN in world.reported
+    assert reported == (3 if case.has_evidence else 0)
 
 
 @each_engine
 def test_a_single_validator_decides_alone(case: EngineCase) -> None:
-    scenario = replace(QUIET, powers=(1,), offsets_ms=(0, 0))
-    assert Simulation(scenario, case.factory).run().heights > 100
+    assert len(run(Scenario(0, powers=(1,)), case.make).final) > HEIGHTS_AFTER_HEALING
 
 
 @each_engine
-def test_certificates_come_with_every_decision(case: EngineCase) -> None:
-    result = Simulation(QUIET, case.factory).run()
-    assert not case.has_certificates or result.looks["certificates"] >= result.heights
+def test_a_decision_has_a_certificate_or_depth(case: EngineCase) -> None:
+    network = Network(Scenario(0, powers=case.powers), case.make)
+    network.run()
+    for node in network.nodes.values():
+        for block, certificate in node.disk.chain:
+            assert (certificate is not None) == case.has_certificates
+            if certificate is not None:
+                assert (certificate.height, certificate.block_id) == (block.height, block.id)
+                assert network.world.is_signed(certificate)
+
+
+@each_engine
+def test_the_same_inputs_give_the_same_outputs(case: EngineCase) -> None:
+    inputs: list[api.Input] = []
+    outputs: list[list[api.Output]] = []
+    made = count()
+
+    class Recorder:
+        """Remembers what went into the first engine and what came out."""
+
+        def __init__(self, config: api.EngineConfig, own_id: bytes | None) -> None:
+            self.engine = case.make(config, own_id)
+            self.number = next(made)
+
+        def handle(self, event: api.Input) -> list[api.Output]:
+            found = self.engine.handle(event)
+            if self.number == 0:
+                inputs.append(event)
+                outputs.append(list(found))
+            return found
+
+        def view(self) -> api.EngineView:
+            return self.engine.view()
+
+    run(rough(case, 9), Recorder)
+    again = case.make(CONFIG, b"v0")
+    assert [again.handle(event) for event in inputs] == outputs
+    assert sum(len(each) for each in outputs) > 100
+
+
+@each_engine
+def test_an_engine_wants_to_be_started_first_and_once_per_height(case: EngineCase) -> None:
+    engine = case.make(CONFIG, None)
+    assert engine.view().height == 0
+    with pytest.raises(EngineMisuse):
+        engine.handle(api.WorkAvailable(0))
+    started = api.Started(1, ValidatorSet([Validator(b"a", 1)]), bytes(32), 0, 1)
+    engine.handle(started)
+    assert engine.view().height == 1
+    with pytest.raises(EngineMisuse):
+        engine.handle(started)
+
+
+def test_a_second_miner_raises_the_difficulty() -> None:
+    case = next(each for each in CASES if each.name == "pow")
+    network = Network(Scenario(1, powers=(1, 1)), case.make)
+    first, second = network.nodes.values()
+
+    def mean_difficulty(until_ms: int) -> float:
+        """Run on, and return the mean difficulty over the last half of the time."""
+        half_ms, seen = (network.now_ms + until_ms) // 2, []
+        network.run_until(half_ms)
+        while network.now_ms < until_ms:
+            network.run_until(network.now_ms + 100)
+            seen.append(first.engine.work_view().difficulty)
+        return sum(seen) / len(seen)
+
+    second._factory = lambda config, _: case.make(config, None)
+    first.start()
+    second.start()
+    alone = mean_difficulty(40_000)
+    second.crash()
+    second._factory = case.make
+    second.start()
+    both = mean_difficulty(80_000)
+    assert 1.6 * alone < both < 2.5 * alone
+    assert first.engine.work_view().tip_height == pytest.approx(80_000 / 150, rel=0.25)
 
 
 def test_inputs_and_outputs_are_frozen_and_slotted() -> None:
@@ -128,3 +177,16 @@ def test_inputs_and_outputs_are_frozen_and_slotted() -> None:
         assert "__slots__" in vars(kind) and kind.__dataclass_params__.frozen, kind
     with pytest.raises(FrozenInstanceError):
         api.WorkAvailable(1).local_time_ms = 2  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("promise", "make", "scenario"),
+    BROKEN,
+    ids=[f"{promise}-{place}" for place, (promise, _, _) in enumerate(BROKEN)],
+)
+def test_the_suite_catches_broken_engines(promise: str, make: Factory, scenario: Scenario) -> None:
+    with pytest.raises((Violation, AssertionError), match=f"^{promise}"):
+        for seed in range(1, 6):
+            world = Network(replace(scenario, seed=seed), make).run()
+            if scenario.twin is not None and scenario.twin not in world.reported:
+                raise Violation("evidence: nobody reported the twin")

@@ -36,7 +36,7 @@ def published_figures() -> dict[int, dict[str, list[Decimal | None]]]:
     }
 
 
-@pytest.mark.parametrize("engine", ["poa", "pos"])
+@pytest.mark.parametrize("engine", ["poa", "pos", "pow"])
 def test_every_figure_is_the_published_one_on_every_validator(
     commands: Commands, engine: str
 ) -> None:

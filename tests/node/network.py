@@ -16,6 +16,7 @@ from node.facade import FinalBlock
 from node.ledger.genesis import Genesis, decode_genesis
 from node.ledger.transaction import Transaction, sign_transaction
 from node.machine import Machine
+from node.miner import Sealer
 from node.node import Node, NodeKeys
 from node.p2p.certificates import NodeCertificate, make_certificate
 from node.p2p.hello import Disconnect
@@ -157,6 +158,7 @@ class Network:
         verify_signatures: bool = True,
         vote_seed: bytes | None = None,
         clock_ms: Callable[[], int] | None = None,
+        sealer: Sealer | None = None,
         support: Support = SUPPORT,
         **settings: Any,
     ) -> Node:
@@ -183,6 +185,8 @@ class Network:
         machine = Machine()
         if clock_ms is not None:
             machine.clock_ms = clock_ms
+        if sealer is not None:
+            machine.make_sealer = lambda _: sealer
         node = Node(config, self.genesis, keys, machine=machine, support=support)
         await node.start()
         self.nodes[name] = node

@@ -42,6 +42,7 @@ def examine(**changes: Any) -> dict[str, Finding]:
         "view": view(),
         "validators": VALIDATORS,
         "connected": set(ACCOUNTS[1:]),
+        "is_voted": True,
         "own_account": ACCOUNTS[0],
         "height": 7,
         "best_height": 7,

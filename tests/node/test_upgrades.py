@@ -18,7 +18,7 @@ from node.ledger.certificate import validate_certificate
 from node.modules import MODULES
 from node.node import Node
 from node.upgrades import SUPPORT, Support, UpgradeNeeded
-from tests.consensus.conformance import StickyEngine
+from tests.consensus.conformance.sticky import StickyEngine
 from tests.node.network import Network, account_of, genesis_document, next_block, seed, until
 from vm.arguments import ACCOUNT, Argument
 from vm.context import CallContext

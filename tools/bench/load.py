@@ -63,7 +63,7 @@ class Load:
                 if message.type is not aiohttp.WSMsgType.TEXT:
                     break
                 event = message.json()
-                if event.get("type") == "block":
+                if event.get("type") == "block" and event["final"]:
                     final.at_s[event["height"]] = time.monotonic()
                     final.transactions += event["transactions"]
                     final.changed.set()

@@ -88,6 +88,7 @@ class FakeNode:
         self.submitted: list[bytes] = []
         self.waiting: dict[bytes, Transaction] = {}
         self.accepting = True
+        self.branch: list[Candidate] = []
         self.failure: BaseException | None = None
         first = build_genesis(self.runtime, self.genesis)
         self.store.commit(first, None)
@@ -198,6 +199,9 @@ class FakeNode:
             else:
                 results.append(Submission(transaction.id, "mempool_full", "no room"))
         return results
+
+    def undecided(self) -> Sequence[Candidate]:
+        return self.branch
 
     def subscribe(self) -> Following:
         return Following(self)

@@ -1,0 +1,54 @@
+"""The block reward: money that comes into being with each block and goes to who made it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vm.context import CallContext
+from vm.module import Module, Section
+from vm.primitives.decimal_text import parse_decimal
+from vm.primitives.errors import BitenergyError, InvalidGenesis
+from vm.primitives.integers import MAX_AMOUNT
+from vm.system.accounts import change_supply, load_account, save_account
+
+REWARD_KEY: Final = b"r"
+_TOKEN_DECIMALS: Final = 6
+
+
+class BlockRewardModule(Module):
+    """Mints what genesis says to the maker of each block; nothing where genesis says nothing."""
+
+    name = "reward"
+
+    def init_genesis(self, ctx: CallContext, section: Section) -> None:
+        """Take `block`, the tokens per block as decimal text."""
+        unknown = [name for name in section if name != "block"]
+        if unknown:
+            raise InvalidGenesis("'reward' has unknown fields", expected="block", actual=unknown)
+        amount_micro = _amount(section.get("block", "0"))
+        if amount_micro:
+            ctx.put(REWARD_KEY, amount_micro.to_bytes(8, "big"))
+
+    def end_block(self, ctx: CallContext) -> None:
+        """Pay the maker of the block."""
+        amount_micro = int.from_bytes(ctx.get(REWARD_KEY) or b"", "big")
+        if not amount_micro:
+            return
+        maker = ctx.block.proposer
+        account = load_account(ctx, maker)
+        account.earn(amount_micro)
+        change_supply(ctx, money_micro=amount_micro)
+        save_account(ctx, maker, account)
+        ctx.emit("mint", maker, amount_micro)
+
+
+def _amount(text: object) -> int:
+    try:
+        amount = parse_decimal(text, _TOKEN_DECIMALS) if isinstance(text, str) else -1
+    except BitenergyError as error:
+        raise InvalidGenesis(f"'reward.block' is no amount: {error}") from error
+    if not 0 <= amount <= MAX_AMOUNT:
+        raise InvalidGenesis(
+            "'reward.block' is an amount as text", expected='for example "2.5"', actual=text
+        )
+    return amount
