@@ -30,6 +30,7 @@ from vm.primitives.errors import (
     InvariantViolation,
 )
 from vm.runtime import Runtime
+from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.governance import GovernanceModule
 from vm.system.governance_records import EngineChoice, read_engine, read_versions
 from vm.system.validators import Validator, read_validators
@@ -150,6 +151,10 @@ class Chain:
         """Return what was voted for, is still to come, and is not in this software."""
         return self._support.missing(self.store, self.engine_genesis(), self.parameters)
 
+    @property
+    def _is_by_depth(self) -> bool:
+        return self.genesis.engine in ENGINES_BY_DEPTH
+
     def building(
         self, *, time_ms: int, proposer: bytes, evidence: Sequence[bytes]
     ) -> BlockBuilding:
@@ -162,7 +167,7 @@ class Chain:
             time_ms=time_ms,
             proposer=proposer,
             last_commit=self.last_commit(),
-            evidence=evidence,
+            evidence=() if self._is_by_depth else evidence,
             validators_at=self.store.validators_at,
         )
 
@@ -180,6 +185,11 @@ class Chain:
         """
         self.validate_supported()
         self._validate_last_commit(body)
+        if body.evidence and self._is_by_depth:
+            # Who judged it would need the same final height as everybody else.
+            raise InvalidBlock("evidence where nobody votes", actual=len(body.evidence))
+        if header.seal and not self._is_by_depth:
+            raise InvalidBlock("a seal where none is sought", actual=header.seal)
         parent, validators = self.parent(), self.validators
         if stands_on is not None:
             parent = stands_on.as_parent()

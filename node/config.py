@@ -146,7 +146,7 @@ def load_config(path: Path) -> NodeConfig:
         reader.count("node", "workers"),
         reader.flag("node", "verify_synced_signatures", default=False),
         mode,
-        reader.number("node", "keep_blocks", 1, DEFAULT_KEEP_BLOCKS),
+        reader.number("node", "keep_blocks", 2, DEFAULT_KEEP_BLOCKS),
         reader.number("node", "snapshot_interval", 0, DEFAULT_SNAPSHOT_INTERVAL),
         reader.choice("node", "join", JOINS),
         parse_trust(trust) if (trust := reader.text("node", "trust", "")) else None,

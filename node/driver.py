@@ -398,6 +398,7 @@ class Driver:
         self._cancel_timers()
         self._work.cancel()
         item.move()
+        self._chain.validate_supported()
         self._forget_messages()
         self._pool.forget(self._chain.height)
         if not item.done.done():

@@ -401,6 +401,8 @@ class Inbox:
         self.consider_release()
 
     def _on_evidence(self, peer: bytes, payload: bytes) -> None:
+        if self._gate is not None:
+            return  # nobody votes under proof of work
         evidence = decode_evidence(payload)
         height = evidence.first.height
         if height > self._chain.height or self._guard.was_checked(payload):

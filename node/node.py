@@ -12,7 +12,7 @@ from typing import Final
 
 from consensus.interface import Engine, EngineView
 from node.chain import Chain
-from node.config import NodeConfig
+from node.config import ConfigError, NodeConfig
 from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
 from node.disk import Disk
@@ -105,6 +105,7 @@ class Node:
         self._mempool = Mempool(self.store)
         self._verifier = machine.make_verifier(config.workers)
         self._rules = work_rules(genesis)
+        _validate_join(config, genesis)
         self._pool = make_pool(self.chain, self._mempool, self._rules)
         self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
         self._sealer = self._make_sealer(machine)
@@ -453,6 +454,14 @@ class Node:
             "round": self._driver.engine.view().round,
             **work_metrics(self._driver.engine, self._undecided, self._sealer),
         }
+
+
+def _validate_join(config: NodeConfig, genesis: Genesis) -> None:
+    if config.join == "snapshot" and work_rules(genesis):
+        raise ConfigError(
+            "under proof of work a network is joined block by block",
+            hint='Set join = "blocks" in node.toml.',
+        )
 
 
 def _open_signer(

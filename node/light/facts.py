@@ -20,7 +20,7 @@ from vm.primitives.codec import Value, decode, encode_trusted
 from vm.primitives.errors import BitenergyError, DecodeError
 
 FACTS_NAME: Final = "light.genesis"
-FACTS_TYPE: Final = 62
+FACTS_TYPE: Final = 81
 VERSION: Final = 1
 MAX_FACTS_BYTES: Final = 65_536
 CERTIFIED_ENGINES: Final = ("poa", "pos")
@@ -81,7 +81,7 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
         return None
     match value:
         case (
-            62,
+            81,
             1,
             bytes(known),
             bytes(genesis),

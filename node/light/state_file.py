@@ -16,7 +16,7 @@ from vm.primitives.errors import BitenergyError, DecodeError
 _log = logging.getLogger("bitenergy.light")
 
 STATE_NAME: Final = "light.state"
-STATE_TYPE: Final = 61
+STATE_TYPE: Final = 80
 VERSION: Final = 1
 
 
@@ -43,7 +43,7 @@ def load_state(folder: Path, genesis: bytes, begin: Trust | TrustedBlock) -> Hea
     try:
         value = decode(load_checked(folder / STATE_NAME), max_bytes=MAX_BYTES)
         match value:
-            case (61, 1, bytes(kept), bytes(header), tuple(epochs)):
+            case (80, 1, bytes(kept), bytes(header), tuple(epochs)):
                 if kept == _begin_bytes(chain):
                     chain.restore(decode_header(header), _epochs(epochs))
                 else:

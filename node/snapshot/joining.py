@@ -211,7 +211,7 @@ class SnapshotJoin:
                 raise InvalidProof("block 0 is missing")
             validators = self._chain.validators
             await run_to_end(
-                partial(staging.finish, self._chain.runtime, genesis, validators, path.changes)
+                partial(staging.finish, self._chain.runtime_at, genesis, validators, path.changes)
             )
         except BaseException:
             staging.close()

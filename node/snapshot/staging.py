@@ -36,7 +36,7 @@ from node.snapshot.wire import ValidatorChange
 from node.store import StorageFailure
 from vm.context import BlockContext, CallContext
 from vm.module import Module
-from vm.overlay import INDEX_SPACE, Overlay
+from vm.overlay import INDEX_SPACE, Overlay, StateReader
 from vm.parameters import PARAMETERS_KEY, decode_parameters
 from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import DecodeError, InvariantViolation
@@ -130,7 +130,7 @@ class Staging:
 
     def finish(
         self,
-        runtime: Runtime,
+        runtime_at: Callable[[StateReader], Runtime],
         genesis: tuple[bytes, bytes],
         validators: Sequence[Validator],
         changes: Sequence[ValidatorChange],
@@ -138,14 +138,15 @@ class Staging:
         """Make a database of what is here and close it, in any thread; raises StorageFailure.
 
         `genesis` holds the bytes of block 0's header and certificate, `validators` those that it
-        names. `changes` are all changes of validators, to the snapshot's height.
+        names. `changes` are all changes of validators, to the snapshot's height. `runtime_at`
+        returns the modules in the versions that a state names.
         """
         header = self.manifest.header
         try:
             root, pages = join_slots(self.slots, self.manifest.depth)
             if root != header.state_root:
                 raise StorageFailure("the chunks do not make the state: the disk lost some")
-            self._rebuild_index(runtime)
+            self._rebuild_index(runtime_at(_StagedState(self._db.get)))
             with self._db.write_batch(transaction=True, sync=True) as batch:
                 for path, page in pages.items():
                     batch.put(PAGE + path.encode("ascii"), page)

@@ -12,6 +12,7 @@ from consensus.interface import BlockBuilt, BlockChecked, Input
 from node.block_pool import MAX_UNASKED, MAX_UNASKED_PER_SOURCE, BlockPool, CompleteBlock
 from node.block_work import BlockWork
 from node.chain import Chain
+from node.ledger.block import with_seal
 from node.ledger.transaction import Transaction
 from node.mempool import Mempool
 from node.wire import CompactBlock
@@ -223,3 +224,11 @@ def test_ids_and_parts_are_those_of_the_header(tmp_path: Path) -> None:
         pool.add_compact(block, b"peer", 0, max_block_bytes=100)
     assert pool.add_compact(block, b"peer", 1, max_block_bytes=FITS) is None
     chain.store.close()
+
+
+def test_a_seal_where_none_is_sought_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    _, block = compact(desk.chain)
+    assert desk.chain.checking(block.header, block.body, ())
+    with pytest.raises(InvalidBlock, match="seal"):
+        desk.chain.checking(with_seal(block.header, b"x"), block.body, ())

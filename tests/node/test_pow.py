@@ -18,6 +18,7 @@ from node.wire import BLOCK, CompactBlock, encode_compact_block
 from tests.node.network import ROLES, account_of, liar, node_identity, vote_key
 from tests.node.pow_network import MARKET, PowNetwork, pow_network, sealed
 from vm.primitives.codec import unpack_trusted
+from vm.primitives.errors import InvalidBlock
 from vm.primitives.merkle import merkle_root
 from vm.system.accounts import SUPPLY_KEY, read_account
 
@@ -323,5 +324,24 @@ def test_too_little_work_is_refused_before_anything_costly(tmp_path: Path, fault
             assert node._pool.find_header(header.block_id()) is None
             assert node.metrics()["signatures_checked_total"] == checked
             assert node_identity("V1").node_key not in {p.node_key for p in node.peers()}
+
+    asyncio.run(scenario())
+
+
+def test_nothing_of_votes_is_taken_where_nobody_votes(tmp_path: Path) -> None:
+    """Evidence is judged by the validators of final heights, and those differ between nodes."""
+
+    async def scenario() -> None:
+        async with pow_network(tmp_path, "V0") as net:
+            node = await net.open("V0")
+            building = node.chain.building(
+                time_ms=node.chain.header.time_ms + 1, proposer=account_of("V0"), evidence=[b"said"]
+            )
+            list(building.steps((), slice_size=10))
+            built = building.candidate
+            assert built is not None
+            assert built.body.evidence == ()
+            with pytest.raises(InvalidBlock, match="evidence"):
+                node.chain.checking(built.header, replace(built.body, evidence=(b"said",)), ())
 
     asyncio.run(scenario())

@@ -146,7 +146,7 @@ class ShadowReplay:
         chain, header = self.chain, block.header
         parent: StateView = self._fork or chain.store
         context = BlockContext(
-            header.genesis, header.height, header.time_ms, read_parameters(parent)
+            header.genesis, header.height, header.time_ms, read_parameters(parent), header.proposer
         )
         execution = BlockExecution(chain.runtime, parent, block=context, proposer=header.proposer)
         execution.begin(self._equivocations(block, context, parent))

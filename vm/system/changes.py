@@ -48,6 +48,7 @@ _LEAST: Final = {
     "max_drift_ms": 100,
     "heartbeat_ms": 100,
     "evidence_max_age_blocks": 1,
+    "due_gas_per_block": 2_000_000,
 }
 _MOST: Final = {
     "gas_price_micro": 1_000_000,

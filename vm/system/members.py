@@ -327,7 +327,9 @@ class MembersModule(Module):
         if not is_bounded_change(set_before(ctx), others):
             ctx.schedule(ctx.time_ms + 1, account)
             return
+        was = replace(leaf)
         leaf.roles &= ~self._validator
+        count_voter(ctx, was, leaf)
         save_account(ctx, account, leaf)
         change_validators(ctx, others)
         ctx.emit("expel", account)

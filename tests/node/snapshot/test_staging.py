@@ -53,7 +53,7 @@ def fetch(staging: Staging, held: HeldSnapshot, paths: list[str] | None = None) 
 def finish(staging: Staging, chain: Chain) -> None:
     genesis, validators = chain.store.head_bytes(0), chain.store.validators_at(1)
     assert genesis and validators
-    staging.finish(chain.runtime, genesis, validators, [])
+    staging.finish(chain.runtime_at, genesis, validators, [])
 
 
 def test_an_order_book_is_there_again(
