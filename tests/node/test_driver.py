@@ -91,8 +91,13 @@ class Desk:
 
     async def settle(self) -> None:
         """Wait until the driver took all that was queued."""
-        await until(lambda: self.driver._queue.empty() or (self.task and self.task.done()))
+        await until(self._waits)
         await asyncio.sleep(0.02)
+        await until(self._waits)
+
+    def _waits(self) -> bool:
+        """Whether the driver is done with everything, or for good."""
+        return bool(self.driver._queue._getters) or (self.task is not None and self.task.done())  # type: ignore[attr-defined]
 
     async def close(self) -> None:
         if self.task is not None:
