@@ -8,6 +8,8 @@ from pathlib import Path
 
 import plyvel
 
+from node.data_folder import sync_folder
+
 
 class Disk:
     """The machine's own file system."""
@@ -33,7 +35,7 @@ class Disk:
         handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
         os.fsync(handle)
         os.close(handle)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def create(self, path: Path, data: bytes) -> None:
         """Make a file that only its owner reads, whole or not at all, synced."""
@@ -46,7 +48,7 @@ class Disk:
         finally:
             os.close(handle)
         draft.rename(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def open(self, path: Path) -> int:
         """Open a file for reading and writing."""
@@ -71,9 +73,3 @@ class Disk:
     def close(self, file: int) -> None:
         """Close a file and give up its lock."""
         os.close(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    os.fsync(handle)
-    os.close(handle)
