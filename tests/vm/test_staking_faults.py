@@ -19,12 +19,14 @@ from tests.vm.stakes import (
     stake,
     staked,
 )
+from vm.system.governance import GovernanceModule
 from vm.system.incentives import read_points, read_points_total
 from vm.system.stake_pool import (
     read_pool,
 )
 from vm.system.staking import StakingModule
 from vm.system.validators import read_validators
+from vm.system.voters import VOTERS_KEY
 
 
 def test_a_contradiction_costs_validator_delegators_and_stake_on_its_way_out() -> None:
@@ -161,6 +163,26 @@ def test_under_poa_a_fault_costs_what_genesis_says() -> None:
     role = 1 << ROLES.index("validator")
     assert chain.run("Op", ("members", "set_roles", (id_of("V2"), role))).code == ""
     assert id_of("V2") in [one.account for one in read_validators(chain.state)]
+
+
+def test_who_is_expelled_counts_no_more_among_the_voters() -> None:
+    staking = StakingModule(ROLES)
+    chain = Chain(
+        staking,
+        GovernanceModule(ROLES, [staking]),
+        modules={"staking": {"expel": True}, "governance": {"voters": {"validator": 1}}},
+    )
+
+    def voters() -> int:
+        return int.from_bytes(chain.entries[VOTERS_KEY], "big")
+
+    chain.grow()
+    counted = voters()
+    chain.grow(evidence=[double_vote(chain, 1, name="V2")])
+    assert voters() == counted - 1
+    role = 1 << ROLES.index("validator")
+    assert chain.run("Op", ("members", "set_roles", (id_of("V2"), role))).code == ""
+    assert voters() == counted
 
 
 def test_two_of_four_are_expelled_one_block_after_the_other() -> None:
