@@ -51,7 +51,7 @@ class Import:
     """A function of another contract, or of a built-in interface, that the code may call."""
 
     interface: str
-    """Name of the built-in interface; empty where the address of a contract is given at run time."""
+    """Name of the built-in interface; empty where a contract is given by its address."""
     method: str
     """Name of the function."""
     parameters: tuple[ValueType, ...]
