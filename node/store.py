@@ -397,7 +397,8 @@ class Store:
         self._write([(PENDING + block_id, encode_trusted([header, body]))], {}, {}, synced=synced)
 
     def _pending_ids(self) -> set[bytes]:
-        return {key[1:] for key in self._db.iterator(prefix=PENDING, include_value=False)}
+        with self._db.snapshot() as newest:
+            return {key[1:] for key, _ in self._read(PENDING, PENDING + b"\xff" * 33, view=newest)}
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
