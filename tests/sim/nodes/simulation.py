@@ -243,10 +243,8 @@ class Simulation:
         await asyncio.sleep(CHAOS_S)
         self.faults.heal()
         healed_s = loop.time()
-        before = max(self.checks.final, default=0)
-        await self._until(
-            lambda: max(self.checks.final, default=0) > before, PROGRESS_S, "progress"
-        )
+        before, reached = max(self.checks.final, default=0), self._reached()
+        await self._until(lambda: self._reached() > reached, PROGRESS_S, "progress")
         healing_s = loop.time() - healed_s
         await self._until(lambda: self._least() > before, CATCH_UP_S, "progress: catching up")
         goal = max(HEIGHTS, before + 10)
@@ -259,6 +257,11 @@ class Simulation:
 
     def _honest(self) -> list[Process]:
         return [p for p in self.processes if p.liar is None]
+
+    def _reached(self) -> int:
+        """The highest block; under proof of work it is not final as yet."""
+        tips = [p.node.chain.tip.height for p in self._honest() if p.node is not None]
+        return max(self.checks.final, default=0) if self.checks.work is None else max(tips)
 
     def _least(self) -> int:
         """The lowest height of those who can follow.

@@ -158,12 +158,12 @@ class WorkChecks:
         if branch[len(branch) - len(ids) :] != ids:
             raise Violation(f"branch: {name} undoes what it never applied")
         del branch[len(branch) - len(ids) :]
-        if self.reorganisations % EXAMINED == 0:
+        if self.reorganisations % EXAMINED == 1:
             self._check_state(name, node)
             self._check_waiting(name, node, undone)
 
     def _check_state(self, name: str, node: Any) -> None:
-        """The tip's state is that of its branch executed anew; of what was undone nothing is left."""
+        """The tip's state is that of its branch executed anew: undone blocks leave nothing."""
         self._look("undone")
         chain = node.chain
         parent: Parent = chain.parent()
