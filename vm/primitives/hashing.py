@@ -25,6 +25,7 @@ def tagged_hash(domain: bytes, data: bytes) -> bytes:
 TAG_ACCOUNT = tag("account")
 TAG_ADDRESS = tag("address")
 TAG_APPROVAL = tag("approval")
+TAG_AUCTION_RANK = tag("auction/rank")
 TAG_CERTIFICATE = tag("certificate")
 TAG_EVIDENCE = tag("evidence")
 TAG_GENESIS = tag("genesis")
