@@ -24,7 +24,7 @@ from vm.runtime import Runtime
 from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, STATUS_NAMES, Account, decode_account
 from vm.system.staking import answers_for_faults
 from vm.system.staking_account import STAKING_ACCOUNT
-from vm.system.staking_terms import read_terms
+from vm.system.staking_terms import read_terms, weighs_by_stake
 from vm.system.validator_history import HISTORY_KEY, read_history
 from vm.system.validators import VALIDATORS_KEY, validators_hash
 
@@ -245,7 +245,7 @@ class BlockExecution:
         if data is None:
             raise InvalidBlock("the proposer has no account", actual=self._proposer)
         payee = self._proposer
-        if read_terms(self._overlay).share_fees:
+        if read_terms(self._overlay).share_fees and weighs_by_stake(self._overlay):
             payee = STAKING_ACCOUNT  # which shares them out with the next block
             data = self._overlay.get(ACCOUNT_SPACE + payee)
             if data is None:
