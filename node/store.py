@@ -83,7 +83,7 @@ class Store:
         """
         self._disk = disk or Disk()
         self._disk.make_folder(directory)
-        finish_swap(directory)
+        finish_swap(directory, self._disk)
         self._directory = directory
         self.syncs = 0
         self._connect()
@@ -166,8 +166,8 @@ class Store:
             raise InvariantViolation("a chain that goes on was about to be replaced")
         self._view.close()
         self._db.close()
-        mark_joined(self._directory)
-        finish_swap(self._directory)
+        mark_joined(self._directory, self._disk)
+        finish_swap(self._directory, self._disk)
         self._connect()
 
     def frozen(self) -> plyvel.Snapshot:
