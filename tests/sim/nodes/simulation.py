@@ -261,7 +261,9 @@ class Simulation:
     def _reached(self) -> int:
         """The highest block; under proof of work it is not final as yet."""
         tips = [p.node.chain.tip.height for p in self._honest() if p.node is not None]
-        return max(self.checks.final, default=0) if self.checks.work is None else max(tips)
+        return (
+            max(self.checks.final, default=0) if self.checks.work is None else max(tips, default=0)
+        )
 
     def _least(self) -> int:
         """The lowest height of those who can follow.
