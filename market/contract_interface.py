@@ -1,7 +1,7 @@
 """The built-in interface `market`: what contracts do in a market, and what they read of it.
 
-A contract posts, withdraws and buys as a member with the roles that operators gave it; it is held to
-what a transaction is held to. What it reads costs the gas of reading it.
+A contract posts, withdraws and buys as a member with the roles that operators gave it; it is held
+to what a transaction is held to. What it reads costs the gas of reading it.
 """
 
 from __future__ import annotations
