@@ -27,8 +27,8 @@ def quantise_radial(arrays: RadialArrays, dispatch: RadialDispatch) -> Certifica
     It is proved by the verifier, not here: floats that are far from the optimum make a certificate
     that is refused.
     """
-    powers = np.empty(dispatch.powers_w.shape, dtype=np.int64)
-    for interval in range(powers.shape[0]):
+    powers: Integers = np.empty(dispatch.powers_w.shape, dtype=np.int64)
+    for interval in range(len(powers)):
         _round_powers(
             arrays.parent,
             arrays.upward,
@@ -43,11 +43,13 @@ def quantise_radial(arrays: RadialArrays, dispatch: RadialDispatch) -> Certifica
             dispatch.flows_w[interval],
             powers[interval],
         )
-    prices = {price: round_price(price) for price in np.unique(dispatch.prices).tolist()}
+    prices: list[list[float]] = list(dispatch.prices.tolist())
+    whole: list[list[int]] = list(powers.tolist())
+    integer = {price: round_price(price) for row in prices for price in set(row)}
     return Certificate(
         tuple(
-            IntervalResult(tuple([prices[price] for price in row]), tuple(power))
-            for row, power in zip(dispatch.prices.tolist(), powers.tolist(), strict=True)
+            IntervalResult(tuple([integer[price] for price in row]), tuple(power))
+            for row, power in zip(prices, whole, strict=True)
         )
     )
 
@@ -56,7 +58,7 @@ def round_price(price: float) -> int:
     """Return a price in 1e-24 $/Wh as an integer, of the 15 digits that a float surely holds."""
     mantissa, exponent = f"{price:.14e}".split("e")
     digits, shift = int(mantissa.replace(".", "")), int(exponent) - 14
-    return digits * 10**shift if shift >= 0 else round(digits / 10**-shift)
+    return int(digits * 10**shift) if shift >= 0 else round(digits / 10**-shift)
 
 
 @njit(cache=True)

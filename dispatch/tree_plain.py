@@ -160,7 +160,7 @@ def _allocate(
         if price[above] == price[bus]:
             passed[bus] = np.clip(least[bus], -rating, rating), np.clip(most[bus], -rating, rating)
         else:
-            passed[bus] = rating if price[above] > price[bus] else -rating
+            passed[bus, :] = rating if price[above] > price[bus] else -rating
         least[above] += passed[bus, 0]
         most[above] += passed[bus, 1]
     flow, fraction = np.zeros(buses), np.zeros(buses)
@@ -170,10 +170,5 @@ def _allocate(
             flow[bus] = low + fraction[arrays.parent[bus]] * (high - low)
         room = most[bus] - least[bus]
         fraction[bus] = np.clip((flow[bus] - least[bus]) / room, 0.0, 1.0) if room > 0 else 0.0
-    power = np.array(
-        [
-            low + fraction[bus] * (high - low)
-            for (low, high), bus in zip(ranges, arrays.unit_bus, strict=True)
-        ]
-    )
-    return power, flow
+    chosen = np.array(ranges).reshape(-1, 2)
+    return chosen[:, 0] + fraction[arrays.unit_bus] * (chosen[:, 1] - chosen[:, 0]), flow
