@@ -19,7 +19,7 @@ from vm.arguments import (
 from vm.context import CallContext
 from vm.module import Module, method
 from vm.overlay import INDEX_SPACE, StateReader
-from vm.primitives.address import account_id
+from vm.primitives.address import ACCOUNT_ID_BYTES, account_id
 from vm.primitives.codec import Encodable, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.primitives.node_certificate import NODE_KEY_BYTES, verify_node_proof
@@ -32,7 +32,7 @@ from vm.system.accounts import (
     load_account,
     save_account,
 )
-from vm.system.approvals import approve
+from vm.system.approvals import approve, remove_lapsed
 from vm.system.staking_terms import (
     EQUAL_KEY,
     NO_TOKEN,
@@ -287,8 +287,11 @@ class MembersModule(Module):
             self._expel(ctx, account)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
-        """Expel whom an earlier block could not: too much power would have changed with it."""
-        self._expel(ctx, payload)
+        """Remove approvals that have lapsed, or expel whom an earlier block could not."""
+        if len(payload) == ACCOUNT_ID_BYTES:
+            self._expel(ctx, payload)  # too much power would have changed with that block
+        else:
+            remove_lapsed(ctx, payload)
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the node index again from a member's leaf."""
