@@ -8,8 +8,9 @@ opens the next one, and nobody finds another's word for it lying there.
 
 A word counts while its member is active and has all the roles with which it was given: who is
 suspended or removed, or loses a role, takes it along. All lapses `APPROVAL_BLOCKS` after the open
-round began, or after the last one ended: then the leaf counts from nothing again, the next call writes
-it over, and the due queue removes it. It holds at most one entry for each member that may call.
+round began, or after the last one ended: then the leaf counts from nothing again, the next call
+writes it over, and the due queue removes it. It holds at most one entry for each member that may
+call.
 """
 
 from __future__ import annotations
