@@ -16,6 +16,7 @@ from vm.module import Module, Section, method
 from vm.overlay import StateReader
 from vm.primitives.codec import Encodable
 from vm.primitives.errors import CallError, InvalidGenesis, InvariantViolation
+from vm.system.account_leaf import NO_KEY
 from vm.system.accounts import (
     ACTIVE,
     REMOVED,
@@ -210,7 +211,7 @@ class StakingModule(Module):
             return
         validate_unbonding(terms, ctx.block.parameters)
         told = len(ctx.events)
-        save_account(ctx, STAKING_ACCOUNT, Account(bytes(32), 0, REMOVED, 0, 0, 0, 0, 0))
+        save_account(ctx, STAKING_ACCOUNT, Account(NO_KEY, 0, REMOVED, 0, 0, 0, 0, 0))
         ctx.put(POT_KEY, Pot().encode())
         for name, amount_micro in sorted(stakes.items()):
             account = ctx.get(NAME_SPACE + name.encode())
