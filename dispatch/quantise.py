@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from dispatch.arrays import Floats, Integers, RadialArrays
+from dispatch.arrays import Bids, Floats, Integers, RadialArrays, Tree
 from dispatch.tree import RadialDispatch
 from market.dispatch_certificate import Certificate, IntervalResult
 
@@ -30,14 +30,8 @@ def quantise_radial(arrays: RadialArrays, dispatch: RadialDispatch) -> Certifica
     powers: Integers = np.empty(dispatch.powers_w.shape, dtype=np.int64)
     for interval in range(len(powers)):
         _round_powers(
-            arrays.parent,
-            arrays.upward,
-            arrays.rating_w,
-            arrays.first_unit,
-            arrays.units,
-            arrays.a[interval],
-            arrays.lo_w[interval],
-            arrays.hi_w[interval],
+            arrays.tree,
+            arrays.interval_bids(interval),
             dispatch.prices[interval],
             dispatch.powers_w[interval],
             dispatch.flows_w[interval],
@@ -63,52 +57,41 @@ def round_price(price: float) -> int:
 
 @njit(cache=True)
 def _round_powers(
-    parent: Integers,
-    upward: Integers,
-    rating: Floats,
-    first_unit: Integers,
-    units: Integers,
-    a: Floats,
-    lo: Floats,
-    hi: Floats,
-    price: Floats,
-    power: Floats,
-    flow: Floats,
-    rounded: Integers,
+    tree: Tree, bids: Bids, price: Floats, power: Floats, flow: Floats, rounded: Integers
 ) -> None:
     """Write the integer power of each unit of one interval into `rounded`."""
-    count = parent.shape[0]
+    count = tree.parent.shape[0]
     zone = np.empty(count, np.int64)
     missing, room, carry = np.zeros(count), np.zeros(count), np.zeros(count)
-    order = _preorder(parent, upward)
+    order = _preorder(tree.parent, tree.upward)
     for bus in order:
-        above = parent[bus]
+        above = tree.parent[bus]
         zone[bus] = bus
         if above >= 0:
-            if price[above] == price[bus] and abs(flow[bus]) < rating[bus] - FULL_W:
+            if price[above] == price[bus] and abs(flow[bus]) < tree.rating_w[bus] - FULL_W:
                 zone[bus] = zone[above]
             else:
                 # A full line: what it carries is an integer that both zones count with.
-                carried = rating[bus] if flow[bus] > 0 else -rating[bus]
+                carried = tree.rating_w[bus] if flow[bus] > 0 else -tree.rating_w[bus]
                 missing[bus] += carried
                 missing[zone[above]] -= carried
-        for place in range(first_unit[bus], first_unit[bus + 1]):
-            unit = units[place]
+        for place in range(tree.first_unit[bus], tree.first_unit[bus + 1]):
+            unit = tree.units[place]
             missing[zone[bus]] -= power[unit]
-            weight = _weight(a[unit], lo[unit], hi[unit], power[unit])
+            weight = _weight(bids.a[unit], bids.lo_w[unit], bids.hi_w[unit], power[unit])
             room[zone[bus]] += weight
     for place in range(count):
         bus = order[place]
         share = missing[zone[bus]] / room[zone[bus]] if room[zone[bus]] > 0 else 0.0
-        for spot in range(first_unit[bus], first_unit[bus + 1]):
-            unit = units[spot]
+        for spot in range(tree.first_unit[bus], tree.first_unit[bus + 1]):
+            unit = tree.units[spot]
             exact = power[unit]
-            weight = _weight(a[unit], lo[unit], hi[unit], exact)
+            weight = _weight(bids.a[unit], bids.lo_w[unit], bids.hi_w[unit], exact)
             if weight > 0.0:
                 # Solvers leave rounding errors of floats; the units at the margin take them.
-                exact = min(max(exact + weight * share, lo[unit]), hi[unit])
+                exact = min(max(exact + weight * share, bids.lo_w[unit]), bids.hi_w[unit])
                 exact += carry[zone[bus]]
-                rounded[unit] = np.int64(min(max(np.rint(exact), lo[unit]), hi[unit]))
+                rounded[unit] = np.int64(min(max(np.rint(exact), bids.lo_w[unit]), bids.hi_w[unit]))
                 carry[zone[bus]] = exact - rounded[unit]
             else:
                 rounded[unit] = np.int64(np.rint(exact))

@@ -101,30 +101,22 @@ def clamp(curve: Curve, rating: float) -> tuple[Curve, float, float]:
 
 def solve_tree_plain(arrays: RadialArrays) -> RadialDispatch:
     """Return what `solve_tree` returns, by the same rules."""
-    results = [_solve_interval(arrays, interval) for interval in range(arrays.a.shape[0])]
+    results = [_solve_interval(arrays, interval) for interval in range(arrays.bids.a.shape[0])]
     prices, powers, flows = (np.array(column) for column in zip(*results, strict=True))
     return RadialDispatch(prices, powers, flows)
 
 
 def _solve_interval(arrays: RadialArrays, interval: int) -> tuple[Floats, Floats, Floats]:
-    buses = len(arrays.parent)
-    bids = list(
-        zip(
-            arrays.a[interval],
-            arrays.b[interval],
-            arrays.lo_w[interval],
-            arrays.hi_w[interval],
-            strict=True,
-        )
-    )
+    buses = len(arrays.tree.parent)
+    bids = list(zip(*arrays.interval_bids(interval), strict=True))
     arriving: list[list[Curve]] = [[] for _ in range(buses)]
     for unit, bus in enumerate(arrays.unit_bus):
         arriving[bus].append(unit_curve(*bids[unit]))
     lowest, highest = np.full(buses, -np.inf), np.full(buses, np.inf)
-    for bus in arrays.upward[:-1]:
-        passed, lowest[bus], highest[bus] = clamp(add(arriving[bus]), arrays.rating_w[bus])
-        arriving[arrays.parent[bus]].append(passed)
-    root = arrays.upward[-1]
+    for bus in arrays.tree.upward[:-1]:
+        passed, lowest[bus], highest[bus] = clamp(add(arriving[bus]), arrays.tree.rating_w[bus])
+        arriving[arrays.tree.parent[bus]].append(passed)
+    root = arrays.tree.upward[-1]
     total = add(arriving[root])
     price = np.empty(buses)
     price[root] = total.lowest_reaching(0.0)
@@ -132,8 +124,8 @@ def _solve_interval(arrays: RadialArrays, interval: int) -> tuple[Floats, Floats
         price[root] = total.highest_reaching(0.0)
     if not np.isfinite(price[root]):
         price[root] = 0.0
-    for bus in arrays.upward[-2::-1]:
-        price[bus] = min(max(price[arrays.parent[bus]], lowest[bus]), highest[bus])
+    for bus in arrays.tree.upward[-2::-1]:
+        price[bus] = min(max(price[arrays.tree.parent[bus]], lowest[bus]), highest[bus])
     return (price, *_allocate(arrays, bids, price))
 
 
@@ -141,7 +133,7 @@ def _allocate(
     arrays: RadialArrays, bids: list[tuple[float, float, float, float]], price: Floats
 ) -> tuple[Floats, Floats]:
     """Return (powers, flows) at the prices; equal fractions of the room where there is a choice."""
-    buses = len(arrays.parent)
+    buses = len(arrays.tree.parent)
     ranges = []
     least, most = np.zeros(buses), np.zeros(buses)
     for (a, b, lo_w, hi_w), bus in zip(bids, arrays.unit_bus, strict=True):
@@ -155,8 +147,8 @@ def _allocate(
         least[bus] += ranges[-1][0]
         most[bus] += ranges[-1][1]
     passed = np.zeros((buses, 2))
-    for bus in arrays.upward[:-1]:
-        above, rating = arrays.parent[bus], arrays.rating_w[bus]
+    for bus in arrays.tree.upward[:-1]:
+        above, rating = arrays.tree.parent[bus], arrays.tree.rating_w[bus]
         if price[above] == price[bus]:
             passed[bus] = np.clip(least[bus], -rating, rating), np.clip(most[bus], -rating, rating)
         else:
@@ -164,10 +156,10 @@ def _allocate(
         least[above] += passed[bus, 0]
         most[above] += passed[bus, 1]
     flow, fraction = np.zeros(buses), np.zeros(buses)
-    for bus in arrays.upward[::-1]:
-        if arrays.parent[bus] >= 0:
+    for bus in arrays.tree.upward[::-1]:
+        if arrays.tree.parent[bus] >= 0:
             low, high = passed[bus]
-            flow[bus] = low + fraction[arrays.parent[bus]] * (high - low)
+            flow[bus] = low + fraction[arrays.tree.parent[bus]] * (high - low)
         room = most[bus] - least[bus]
         fraction[bus] = np.clip((flow[bus] - least[bus]) / room, 0.0, 1.0) if room > 0 else 0.0
     chosen = np.array(ranges).reshape(-1, 2)
