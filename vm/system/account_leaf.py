@@ -18,6 +18,8 @@ VERSION: Final = 1
 ACTIVE: Final = 0
 SUSPENDED: Final = 1
 REMOVED: Final = 2
+NO_KEY: Final = bytes(32)
+"""In place of the key where nobody signs for the account; it is no public key of Ed25519."""
 _LEAF_START: Final = bytes([0x9A, ACCOUNT_TYPE, VERSION])
 STATUS_NAMES: Final = ("active", "suspended", "removed")
 

@@ -33,7 +33,7 @@ MINUTE = 60_000
 
 
 class Charging(World):
-    """One announced round: 60 kW; demands to 10 min, trade to 20, charging 30 to 60, reading to 90."""
+    """One announced round: 60 kW; demand to minute 10, trade to 20, charge 30 to 60, read to 90."""
 
     def __init__(self, *, section: dict[str, Any] | None = None, capacity_w: int = 60_000) -> None:
         quota = QuotaModule()
