@@ -10,6 +10,7 @@ from node.api import (
     market_pages,
     member_pages,
     node_pages,
+    preview,
     stake_pages,
     submission,
 )
@@ -45,6 +46,12 @@ _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the
 _PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block yet."
 _UNKNOWN_MARKET = "No such market."
+_BODY_REFUSALS = {
+    408: "The body took too long.",
+    411: "The request does not state its length.",
+    413: "The body is too long, or holds too many transactions.",
+    415: "The body is not declared as JSON, or is compressed.",
+}
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
 
 NODE_ROUTES: Final = (
@@ -181,6 +188,30 @@ CHAIN_ROUTES: Final = (
         may_be_final=True,
     ),
     Route(
+        "GET",
+        f"{BASE}/transactions",
+        "transactions",
+        "Final transactions, the newest first; `next` is the `before` to go on with, also where "
+        "few were found in the blocks that were searched.",
+        ref("Transactions"),
+        chain_pages.list_transactions,
+        (_LIMIT, _CURSOR),
+        searches=True,
+    ),
+    Route(
+        "POST",
+        f"{BASE}/preview",
+        "preview",
+        "What calls of a member would do to the last final state: the receipt that they would "
+        "have. `calls` are canonical bytes of `[[module, method, [arguments…]]…]`. Nothing is "
+        "signed, kept or told to anybody; it takes at most 500,000 gas.",
+        ref("Receipt"),
+        preview.show_preview,
+        refusals=_BODY_REFUSALS | {404: _UNKNOWN_ACCOUNT},
+        body=ref("Attempt"),
+        searches=True,
+    ),
+    Route(
         "POST",
         f"{BASE}/transactions",
         "submit",
@@ -188,12 +219,7 @@ CHAIN_ROUTES: Final = (
         "in order, whether it waits for a block now.",
         ref("Submissions"),
         submission.submit_transactions,
-        refusals={
-            408: "The body took too long.",
-            411: "The request does not state its length.",
-            413: "The body is too long, or holds too many transactions.",
-            415: "The body is not declared as JSON, or is compressed.",
-        },
+        refusals=_BODY_REFUSALS,
         body=ref("Batch"),
     ),
     Route(
@@ -285,10 +311,16 @@ MEMBER_ROUTES: Final = (
         f"{BASE}/accounts/{{who}}/history",
         "history",
         "Transactions that touched an account, the newest first, with the money and energy that "
-        "their events brought it (negative: took); `next` is the `before` to go on with.",
+        "their events brought it (negative: took); `next` is the `before` to go on with, also "
+        "where few were found.",
         ref("History"),
         member_pages.list_history,
-        (_ACCOUNT, _LIMIT, _CURSOR),
+        (
+            _ACCOUNT,
+            _LIMIT,
+            _CURSOR,
+            Parameter("what", NAME, "Only transactions whose first call is of this module."),
+        ),
         {404: _UNKNOWN_ACCOUNT},
         searches=True,
     ),
