@@ -78,6 +78,9 @@ class Module:
         """Set parameters of the module, or of its `subject`, as voted for; raises CallError."""
         raise CallError("no_parameters", "this module has no parameters", actual=self.name)
 
+    def change_engine(self, ctx: CallContext, engine: str) -> None:
+        """Prepare for another consensus engine from the next height on; raises CallError."""
+
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Act on the proof that a validator contradicted itself at a past height."""
 

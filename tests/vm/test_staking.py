@@ -256,7 +256,12 @@ def test_the_last_rewards_are_paid_when_a_delegation_ends() -> None:
 )
 def test_sections_that_contradict_themselves_are_refused(section: dict) -> None:
     with pytest.raises(InvalidGenesis):
-        Chain(StakingModule(ROLES), IncentivesModule(), modules={"staking": section})
+        Chain(
+            StakingModule(ROLES),
+            IncentivesModule(),
+            engine={"name": "pos", "parameters": {}},
+            modules={"staking": section},
+        )
 
 
 def test_the_engine_pos_needs_stakes() -> None:

@@ -33,7 +33,13 @@ from vm.system.accounts import (
     save_account,
 )
 from vm.system.approvals import approve
-from vm.system.staking_terms import NO_TOKEN, TOUCHED_KEY, load_terms
+from vm.system.staking_terms import (
+    EQUAL_KEY,
+    NO_TOKEN,
+    TOUCHED_KEY,
+    load_terms,
+    weighs_by_stake,
+)
 from vm.system.validator_changes import change_validators, is_bounded_change, set_before
 from vm.system.validators import (
     MAX_VALIDATORS,
@@ -275,9 +281,9 @@ class MembersModule(Module):
         return None
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
-        """Expel who contradicted itself, where genesis says so and nothing is staked."""
+        """Expel who contradicted itself, where genesis says so and each has one vote."""
         terms = load_terms(ctx)
-        if terms.expel and terms.token == NO_TOKEN:
+        if terms.expel and not weighs_by_stake(ctx.state):
             self._expel(ctx, account)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
@@ -386,7 +392,7 @@ class MembersModule(Module):
                 raise CallError("key_taken", "another validator votes with this key")
         elif len(others) == len(known):
             return
-        if load_terms(ctx).token != NO_TOKEN:
+        if load_terms(ctx).token != NO_TOKEN and ctx.get(EQUAL_KEY) is None:
             ctx.put(TOUCHED_KEY, b"\1")  # the stakes decide at the block's end
             return
         if validates:

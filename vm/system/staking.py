@@ -7,6 +7,7 @@ comes into it unbooked (block rewards, fees) belongs to the validators of the bl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vm.arguments import ACCOUNT, AMOUNT, Argument, integer
@@ -56,16 +57,24 @@ from vm.system.staking_account import (
     take_in,
 )
 from vm.system.staking_terms import (
+    EQUAL_KEY,
     MONEY,
     NO_TOKEN,
     POWER_UNIT_MICRO,
+    STAKE_ENGINE,
     TERMS_KEY,
     TOUCHED_KEY,
     StakingTerms,
     load_terms,
     parse_terms,
 )
-from vm.system.validator_changes import change_validators, changes_between, set_before, step_towards
+from vm.system.validator_changes import (
+    change_validators,
+    changes_between,
+    replace_validators,
+    set_before,
+    step_towards,
+)
 from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, read_validators
 
 MAX_UNBONDINGS: Final = 16
@@ -207,19 +216,23 @@ class StakingModule(Module):
             _make_stake(ctx, terms, account, amount_micro)
             self._add(ctx, terms, account, account, amount_micro)
         wanted = self._wanted(ctx, terms)
-        if not wanted:
+        if ctx.get(EQUAL_KEY) is not None:
+            wanted = ()  # the members' roles have made the set already
+        elif not wanted:
             raise InvalidGenesis(
                 "staking: nobody has the stake that a validator needs",
                 expected="stakes of members with the role 'validator', at least 'min_stake' each",
             )
-        self._write_set(ctx, (), wanted)
+        if wanted:
+            self._share_by(ctx, wanted, wanted)
+            ctx.put(VALIDATORS_KEY, encode_validators(wanted))
         ctx.delete(TOUCHED_KEY)
         del ctx.events[told:]  # as many as there are stakes: the state itself tells of them
 
     def end_block(self, ctx: CallContext) -> None:
         """Share the block's income by power; then let the set follow the stakes."""
         terms = load_terms(ctx)
-        if terms.token == NO_TOKEN:
+        if terms.token == NO_TOKEN or ctx.get(EQUAL_KEY) is not None:
             return
         if terms.block_reward_micro:
             mint_reward(ctx, terms.block_reward_micro)
@@ -233,12 +246,49 @@ class StakingModule(Module):
         before = set_before(ctx)
         wanted = self._wanted(ctx, terms) or before
         following = step_towards(before, wanted)
-        self._write_set(ctx, before, following)
+        changed = changes_between(before, following)
+        if changed:
+            self._share_by(ctx, changed, following)
+            change_validators(ctx, following)
         if following == tuple(wanted):
             ctx.delete(TOUCHED_KEY)
         else:
             _note_excess(ctx, following, wanted)
             ctx.schedule(ctx.time_ms + 1, b"")  # so that there is a next block to go on in
+
+    def change_engine(self, ctx: CallContext, engine: str) -> None:
+        """Have stakes weigh from the next height on, or each validator have one vote."""
+        by_stake = engine == STAKE_ENGINE
+        terms = load_terms(ctx)
+        if terms.token == NO_TOKEN:
+            if by_stake:
+                raise CallError(
+                    "no_stakes",
+                    f"the engine {engine} weighs votes by stake, and nothing is staked here",
+                    expected="modules.staking with `token` in the genesis file",
+                    hint="What is staked only genesis says: begin a network of its own with it.",
+                )
+            return
+        if by_stake == (ctx.get(EQUAL_KEY) is None):
+            return
+        if by_stake:
+            after = self._wanted(ctx, terms)
+            if not after:
+                raise CallError(
+                    "no_stakes",
+                    f"the engine {engine} weighs votes by stake, and no validator has enough",
+                    expected=f"at least {terms.min_stake_micro}",
+                    hint="Validators bond first: bitenergy stake bond.",
+                )
+            self._share_by(ctx, after, after)
+            ctx.delete(EQUAL_KEY)
+        else:
+            before = read_validators(ctx.state)
+            after = tuple(replace(validator, power=1) for validator in before)
+            self._share_by(ctx, [replace(validator, power=0) for validator in before], ())
+            ctx.put(EQUAL_KEY, b"\1")
+        ctx.delete(TOUCHED_KEY)
+        replace_validators(ctx, after)
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Make a proved contradiction cost what genesis says: a fine, and part of the stakes."""
@@ -338,13 +388,10 @@ class StakingModule(Module):
         chosen = list(by_key.values())[: terms.max_validators]
         return tuple(sorted(chosen, key=lambda validator: validator.account))
 
-    def _write_set(
-        self, ctx: CallContext, before: Sequence[Validator], after: Sequence[Validator]
+    def _share_by(
+        self, ctx: CallContext, changed: Sequence[Validator], after: Sequence[Validator]
     ) -> None:
-        """Make `after` the next height's set; each pool earns by its new power from then on."""
-        changed = changes_between(before, after)
-        if not changed:
-            return
+        """Have each of the `changed` pools earn by its new power in the set `after`."""
         pot = load_pot(ctx)
         for validator in changed:
             pool = load_pool(ctx, validator.account)
@@ -353,10 +400,6 @@ class StakingModule(Module):
             save_pool(ctx, validator.account, pool)
         pot.total_power = sum(validator.power for validator in after)
         ctx.put(POT_KEY, pot.encode())
-        if ctx.height:
-            change_validators(ctx, after)
-        else:
-            ctx.put(VALIDATORS_KEY, encode_validators(after))
 
 
 def _terms(ctx: CallContext) -> StakingTerms:

@@ -18,6 +18,10 @@ STAKING_SPACE: Final = b"b"
 TERMS_KEY: Final = STAKING_SPACE + b"c"
 TOUCHED_KEY: Final = STAKING_SPACE + b"x"
 """There while the validators may have to change at the block's end."""
+EQUAL_KEY: Final = STAKING_SPACE + b"e"
+"""There while each validator has one vote although something is staked."""
+STAKE_ENGINE: Final = "pos"
+"""The engine under which votes weigh as much as the stake behind them."""
 TERMS_TYPE: Final = 50
 VERSION: Final = 1
 
@@ -92,6 +96,11 @@ def load_terms(ctx: CallContext) -> StakingTerms:
 def read_terms(state: StateReader) -> StakingTerms:
     """Return the chain's terms without gas, for the ledger and for readers."""
     return _decode(state.get(TERMS_KEY))
+
+
+def weighs_by_stake(state: StateReader) -> bool:
+    """Tell whether stakes decide who validates, and with which power."""
+    return read_terms(state).token != NO_TOKEN and state.get(EQUAL_KEY) is None
 
 
 def _decode(data: bytes | None) -> StakingTerms:
