@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 
 import click
 
@@ -46,6 +47,7 @@ def run(session: Session, host: str, port: int) -> int:
         else:
             print_lines(f"http://{shown}:{taken}/")
             note(f"pages over {node}; end with Ctrl-C")
+        sys.stdout.flush()
         try:
             await stop.wait()
         finally:

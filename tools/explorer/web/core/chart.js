@@ -7,6 +7,7 @@ import { language, t } from "./text.js";
 const WIDTH = 720;
 const HEIGHT = 240;
 const MARGIN = { top: 14, right: 20, bottom: 30, left: 64 };
+const MOST_DOTS = 60;
 const LIBRARY = "/lib/d3.js";
 let loading = null;
 
@@ -27,10 +28,11 @@ export function loadD3() {
 
 const numbers = (value) => new Intl.NumberFormat(language(), { maximumSignificantDigits: 5 }).format(value);
 
-/** Draw lines. series: [{name, points [[x, y]…], step}]; x is a time in ms, or a number. */
-export async function lineChart({ title, series, x = "time", yTitle, xTitle = "" }) {
+/** Draw lines. series: [{name, points [[x, y]…], step, filled}]; x is a time in ms, or a number.
+ *  `fromZero` has the vertical axis begin at 0. */
+export async function lineChart({ title, series, x = "time", yTitle, xTitle = "", fromZero = true }) {
   const d3 = await loadD3();
-  const figure = h("figure", { class: "chart" }, h("figcaption", {}, title));
+  const figure = h("figure", { class: "chart" }, h("figcaption", {}, `${title} (${yTitle})`));
   const drawn = series.filter((one) => one.points.length > 0);
   if (drawn.length === 0) {
     figure.append(h("p", { class: "empty" }, t("nothing_here")));
@@ -38,11 +40,11 @@ export async function lineChart({ title, series, x = "time", yTitle, xTitle = ""
   }
   const points = drawn.flatMap((one) => one.points);
   const across = (x === "time" ? d3.time.scale() : d3.scale.linear())
-    .domain(spread(d3.extent(points, (point) => point[0]))).range([MARGIN.left, WIDTH - MARGIN.right]);
-  const up = d3.scale.linear().domain(spread(d3.extent([...points.map((point) => point[1]), 0]))).nice()
+    .domain(spread(d3.extent(points, (point) => point[0]), x === "time" ? 60_000 : 1)).range([MARGIN.left, WIDTH - MARGIN.right]);
+  const up = d3.scale.linear().domain(spread(d3.extent([...points.map((point) => point[1]), ...(fromZero ? [0] : [])]), 1)).nice()
     .range([HEIGHT - MARGIN.bottom, MARGIN.top]);
   const canvas = frame(d3, figure, `${title}. ${describe(drawn)}`);
-  axes(d3, canvas, across, up, { x, xTitle, yTitle });
+  axes(d3, canvas, across, up, { x, xTitle });
   drawn.forEach((one, place) => {
     const kind = ["first", "second", "third"][place % 3];
     const line = d3.svg.line().x((point) => across(point[0])).y((point) => up(point[1]));
@@ -53,6 +55,11 @@ export async function lineChart({ title, series, x = "time", yTitle, xTitle = ""
       canvas.append("path").attr("class", `area ${kind}`).attr("d", area(one.points));
     }
     canvas.append("path").attr("class", `line ${kind}`).attr("d", line(one.points));
+    if (one.points.length <= MOST_DOTS && !one.step) {
+      for (const point of one.points) {
+        canvas.append("circle").attr("class", `dot ${kind}`).attr("cx", across(point[0])).attr("cy", up(point[1])).attr("r", 3);
+      }
+    }
     if (drawn.length > 1) {
       canvas.append("text").attr("x", WIDTH - MARGIN.right).attr("y", MARGIN.top + 14 * (place + 1))
         .attr("text-anchor", "end").text(`${["━", "┅", "┉"][place % 3]} ${one.name}`);
@@ -65,13 +72,12 @@ function frame(d3, figure, words) {
   return d3.select(figure).append("svg").attr("viewBox", `0 0 ${WIDTH} ${HEIGHT}`).attr("role", "img").attr("aria-label", words);
 }
 
-function axes(d3, canvas, across, up, { x, xTitle, yTitle }) {
-  const bottom = d3.svg.axis().scale(across).orient("bottom").ticks(6);
+function axes(d3, canvas, across, up, { x, xTitle }) {
+  const bottom = d3.svg.axis().scale(across).orient("bottom").ticks(4);
   bottom.tickFormat(x === "time" ? timeTick(across.domain()) : numbers);
   canvas.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - MARGIN.bottom})`).call(bottom);
   canvas.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`)
     .call(d3.svg.axis().scale(up).orient("left").ticks(5).tickFormat(numbers));
-  canvas.append("text").attr("x", 4).attr("y", 11).text(yTitle);
   canvas.append("text").attr("x", WIDTH - MARGIN.right).attr("y", HEIGHT - MARGIN.bottom - 5).attr("text-anchor", "end").text(xTitle);
 }
 
@@ -82,8 +88,8 @@ function timeTick([first, last]) {
   return (moment) => names.format(moment);
 }
 
-function spread([low, high]) {
-  return low === high ? [low - 1, high + 1] : [low, high];
+function spread([low, high], least) {
+  return low === high ? [low - least, high + least] : [low, high];
 }
 
 function describe(series) {

@@ -24,7 +24,6 @@ export function concat(parts) {
 }
 
 function write(value, parts, depth) {
-  if (depth < 0) throw new RangeError("the value nests too deeply");
   if (value === null) parts.push(Uint8Array.of(0xc0));
   else if (typeof value === "boolean") parts.push(Uint8Array.of(value ? 0xc3 : 0xc2));
   else if (typeof value === "number" || typeof value === "bigint") parts.push(number(value));
@@ -34,10 +33,13 @@ function write(value, parts, depth) {
     parts.push(head(bytes.length, 0xa0, 32, [0xd9, 0xda, 0xdb]), bytes);
   } else if (value instanceof Uint8Array) parts.push(head(value.length, 0, 0, [0xc4, 0xc5, 0xc6]), value);
   else if (Array.isArray(value)) {
+    if (depth === 0) throw new RangeError("the value nests too deeply");
     parts.push(head(value.length, 0x90, 16, [null, 0xdc, 0xdd]));
     for (const item of value) write(item, parts, depth - 1);
   } else if (value instanceof Map) {
+    if (depth === 0) throw new RangeError("the value nests too deeply");
     parts.push(head(value.size, 0x80, 16, [null, 0xde, 0xdf]));
+    if (![...value.keys()].every(isKey)) throw new TypeError("this is no key of a map");
     const pairs = [...value].map(([key, item]) => [encode(key), encode(item)]);
     pairs.sort(([left], [right]) => compare(left, right));
     for (const [key, item] of pairs) parts.push(key, item);
@@ -113,7 +115,6 @@ function bigEndian(bytes) {
 const exact = (big) => (big >= BigInt(Number.MIN_SAFE_INTEGER) && big <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(big) : big);
 
 function read(reader, depth) {
-  if (depth < 0) throw new Error("the value nests too deeply");
   const first = take(reader, 1)[0];
   if (first <= 0x7f) return first;
   if (first >= 0xe0) return first - 256;
@@ -137,6 +138,7 @@ function read(reader, depth) {
 const size = (reader, step) => Number(bigEndian(take(reader, 1 << step)));
 
 function list(reader, count, depth) {
+  if (depth === 0) throw new Error("the value nests too deeply");
   if (count > reader.bytes.length - reader.at) throw new Error("the bytes end in the middle of a value");
   return Array.from({ length: count }, () => read(reader, depth - 1));
 }
@@ -144,10 +146,19 @@ function list(reader, count, depth) {
 function map(reader, count, depth) {
   const items = list(reader, 2 * count, depth);
   const found = new Map();
-  for (let at = 0; at < items.length; at += 2) found.set(items[at], items[at + 1]);
-  if (found.size !== count) throw new Error("a key stands twice");
+  let last = null;
+  for (let at = 0; at < items.length; at += 2) {
+    const key = items[at];
+    if (!isKey(key)) throw new Error("this is no key of a map");
+    const encoded = encode(key);
+    if (last !== null && compare(last, encoded) >= 0) throw new Error("keys ascend, each once");
+    last = encoded;
+    found.set(key, items[at + 1]);
+  }
   return found;
 }
+
+const isKey = (value) => ["number", "bigint", "string"].includes(typeof value) || value instanceof Uint8Array;
 
 /** Bytes from and to hexadecimal and base64. */
 export const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

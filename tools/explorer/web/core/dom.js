@@ -25,7 +25,7 @@ function decorate(element, attributes, children) {
 }
 
 /** Add children: nodes, texts, numbers, arrays of these; nothing for null and false. */
-export function append(element, children) {
+function append(element, children) {
   for (const child of children) {
     if (child === null || child === undefined || child === false) continue;
     if (Array.isArray(child)) append(element, child);
@@ -39,3 +39,6 @@ export function refill(element, ...children) {
   append(element, children);
   return element;
 }
+
+/** Add children to an element; unlike the browser's own `append` it leaves out null and false. */
+export const add = (element, ...children) => append(element, children);

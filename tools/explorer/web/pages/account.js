@@ -2,7 +2,7 @@
 
 import { get } from "../core/api.js";
 import { fromBase64 } from "../core/codec.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { drawn, energy, integer, money } from "../core/format.js";
 import { lineChart } from "../core/chart.js";
 import { blockLink, factList, field, mark, moment, problem, section, transactionLink } from "../core/parts.js";
@@ -18,7 +18,7 @@ export async function render(stage, [who], context) {
   const facts = h("div", {});
   const list = h("div", {});
   const charts = h("div", { class: "columns" });
-  stage.append(h("h1", {}, account.name ? h("bdi", {}, account.name) : t("account")), facts,
+  add(stage, h("h1", {}, account.name ? h("bdi", {}, account.name) : t("account")), facts,
     section(t("balances_over_time"), charts), section(t("history"), list));
   refill(facts, accountFacts(account));
   const state = { what: context.query.get("what") ?? "", before: context.query.get("before") };

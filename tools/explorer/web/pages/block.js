@@ -1,7 +1,7 @@
 // One block: its header, who signed it, its transactions, and what happened by itself.
 
 import { get } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { add, h } from "../core/dom.js";
 import { integer, time } from "../core/format.js";
 import { accountLink, blockLink, factList, mark, section, transactionLink } from "../core/parts.js";
 import { table } from "../core/table.js";
@@ -15,7 +15,7 @@ export async function render(stage, [which = "latest"], context) {
   const block = await get(`/blocks/${which}`, { limit: PAGE, from });
   const { header, certificate } = block;
   const height = Number(block.height);
-  stage.append(
+  add(stage, 
     h("h1", {}, t("block_title", { height: integer(height) })),
     factList([
       [t("state"), block.final ? mark(t("final"), "good") : mark(t("not_final"), "warn")],

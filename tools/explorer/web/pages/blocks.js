@@ -1,7 +1,7 @@
 // Blocks: the newest first, in pages.
 
 import { get } from "../core/api.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { integer } from "../core/format.js";
 import { accountLink, blockLink, mark, moment } from "../core/parts.js";
 import { table } from "../core/table.js";
@@ -12,7 +12,7 @@ const PAGE = 25;
 export async function render(stage, _rest, context) {
   const before = context.query.get("before");
   const place = h("div", {});
-  stage.append(h("h1", {}, t("nav_blocks")), place);
+  add(stage, h("h1", {}, t("nav_blocks")), place);
   const draw = async () => {
     const page = await get("/blocks", { limit: PAGE, before });
     refill(place, blockTable(page.blocks), h("p", { class: "pager" },

@@ -1,7 +1,7 @@
 // Exchange: post, update, withdraw and buy, with a preview of what a purchase would meet.
 
 import { all, get } from "../core/api.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { energy, money, parseAmount, price } from "../core/format.js";
 import { accountLink, factList, field, problem, section } from "../core/parts.js";
 import { preview, send, walletNotice } from "../core/send.js";
@@ -16,7 +16,7 @@ export async function render(stage, [name]) {
   const { markets, market } = await chooseMarket(name);
   const own = h("div", {});
   const refresh = () => drawOwn(own, market, refresh).catch((error) => refill(own, problem(error)));
-  stage.append(h("h1", {}, t("exchange_title", { market: market.name })), marketLinks(markets, market, "exchange"),
+  add(stage, h("h1", {}, t("exchange_title", { market: market.name })), marketLinks(markets, market, "exchange"),
     walletNotice(),
     market.interval_minutes > 0 && h("p", {}, t("trades_for", { when: intervalWords(market, market.open_interval) })),
     h("div", { class: "columns" }, section(t("buy"), buyForm(market, refresh)), section(t("sell"), postForm(market, refresh))), own);

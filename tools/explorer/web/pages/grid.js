@@ -1,7 +1,7 @@
 // Grid: the feeder drawn from its graph, lines coloured by how full they are.
 
 import { get } from "../core/api.js";
-import { h, refill, svg } from "../core/dom.js";
+import { add, h, refill, svg } from "../core/dom.js";
 import { energy, integer, power } from "../core/format.js";
 import { accountLink, field, problem, section } from "../core/parts.js";
 import { table } from "../core/table.js";
@@ -18,9 +18,9 @@ export async function render(stage, [name], context) {
   const market = named.lines > 0 || name ? named : markets.find((one) => one.lines > 0) ?? named;
   const place = h("div", {});
   const words = h("p", { role: "status" });
-  stage.append(h("h1", {}, t("grid_title", { market: market.name })), marketLinks(markets, market, "grid"));
+  add(stage, h("h1", {}, t("grid_title", { market: market.name })), marketLinks(markets, market, "grid"));
   if (market.lines === 0) {
-    stage.append(h("p", { class: "empty" }, t("no_network")));
+    add(stage, h("p", { class: "empty" }, t("no_network")));
     return t("grid_title", { market: market.name });
   }
   let interval = Number(market.open_interval);
@@ -33,7 +33,7 @@ export async function render(stage, [name], context) {
     interval = Number(market.open_interval) + Number(event.target.value);
     draw().catch((error) => refill(place, problem(error)));
   };
-  stage.append(market.interval_minutes > 0 && field({
+  add(stage, market.interval_minutes > 0 && field({
     name: "interval", title: t("interval"), type: "range", min: -HOURS_AROUND, max: HOURS_AROUND, value: 0, oninput: choose,
   }), words, place);
   await draw();
@@ -87,7 +87,7 @@ function drawing(lines) {
     return [svg("circle", { cx, cy, r: 9, class: "bus" }), svg("text", { x: cx + 13, y: cy - 9 }, bus)];
   });
   return h("figure", { class: "chart" }, h("figcaption", {}, t("grid_words")),
-    svg("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img", "aria-label": t("grid_words") }, edges, buses));
+    svg("svg", { viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, class: "natural", role: "img", "aria-label": t("grid_words") }, edges, buses));
 }
 
 function lineTable(market, lines) {

@@ -1,7 +1,7 @@
 // Home: how the network is, what energy costs now, and who takes part.
 
 import { all, get } from "../core/api.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { energy, integer, money, price } from "../core/format.js";
 import { accountLink, blockLink, mark, moment, section, tile } from "../core/parts.js";
 import { table } from "../core/table.js";
@@ -11,11 +11,14 @@ export async function render(stage, _rest, context) {
   const tiles = h("div", { class: "tiles" });
   const members = h("div", {});
   const validators = h("div", {});
-  stage.append(h("h1", {}, t("nav_home")), tiles, validators, members);
+  add(stage, h("h1", {}, t("nav_home")), tiles, validators, members);
 
   const draw = async () => {
-    const [status, seats, markets] = await Promise.all([get("/status"), get("/validators"), get("/markets")]);
-    const missing = new Set(status.consensus.missing_precommits);
+    const [status, seats, { peers }, markets] = await Promise.all([
+      get("/status"), get("/validators"), get("/peers"), get("/markets"),
+    ]);
+    const connected = new Set([status.node, ...peers.map((peer) => peer.name)]);
+    const missing = new Set(seats.validators.map((row) => row.name).filter((name) => !connected.has(name)));
     refill(tiles,
       tile(t("chain"), h("bdi", {}, status.chain), t("engine_is", { engine: status.engine })),
       tile(t("height"), blockLink(status.height), moment(status.time_ms)),

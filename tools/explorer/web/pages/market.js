@@ -2,7 +2,7 @@
 
 import { all, get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { drawn, energy, integer, money, price, time } from "../core/format.js";
 import { accountLink, blockLink, factList, moment, problem, section, transactionLink } from "../core/parts.js";
 import { current } from "../core/store.js";
@@ -35,7 +35,7 @@ export async function render(stage, [name], context) {
   const book = h("div", {});
   const trades = h("div", {});
   const own = h("div", {});
-  stage.append(h("h1", {}, t("market_title", { market: market.name })), marketLinks(markets, market, "market"),
+  add(stage, h("h1", {}, t("market_title", { market: market.name })), marketLinks(markets, market, "market"),
     rules(market), section(t("order_book"), book), own, section(t("trades"), trades));
   const drawAll = () => Promise.all([drawBook(book, market), drawTrades(trades, market), drawOwn(own, market)]);
   await drawAll();
@@ -76,7 +76,11 @@ async function drawBook(place, market) {
     sum += BigInt(offer.energy_milli_wh);
     return [drawn(offer.price_micro_per_kwh), drawn(sum)];
   });
-  if (depth.length > 0) depth.unshift([depth[0][0], 0]);
+  if (depth.length > 0) {
+    const [first, last] = [depth[0][0], depth.at(-1)];
+    depth.unshift([first, 0]);
+    depth.push([last[0] + (last[0] - first) / 20 || last[0] * 1.01, last[1]]);
+  }
   refill(place,
     await lineChart({ title: t("depth"), x: "number", xTitle: t("price_per_kwh"), yTitle: "kWh",
       series: [{ name: t("depth"), step: "step-after", filled: true, points: depth }] }),
@@ -88,7 +92,7 @@ async function drawTrades(place, market) {
   const { trades } = await get(`/markets/${market.name}/trades`, { limit: CHARTED_TRADES });
   const points = trades.map((trade) => [Number(trade.time_ms), drawn(trade.price_micro_per_kwh)]).reverse();
   refill(place,
-    await lineChart({ title: t("price_history"), yTitle: t("tokens_per_kwh"), series: [{ name: t("price"), points }] }),
+    await lineChart({ title: t("price_history"), yTitle: t("tokens_per_kwh"), fromZero: false, series: [{ name: t("price"), points }] }),
     table({
       caption: t("trades_caption"),
       file: `trades-${market.name}`,

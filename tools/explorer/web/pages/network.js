@@ -1,7 +1,7 @@
 // Network: who is connected, where the round stands, and what keeps the network from advancing.
 
 import { get } from "../core/api.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { integer } from "../core/format.js";
 import { blockLink, factList, mark, moment, section } from "../core/parts.js";
 import { table } from "../core/table.js";
@@ -12,7 +12,7 @@ const KINDS = { ok: "good", warning: "warn", problem: "bad" };
 
 export async function render(stage, _rest, context) {
   const place = h("div", {});
-  stage.append(h("h1", {}, t("nav_network")), place);
+  add(stage, h("h1", {}, t("nav_network")), place);
   const draw = async () => {
     const [status, { peers }, doctor, mempool] = await Promise.all([get("/status"), get("/peers"), get("/doctor"), get("/mempool")]);
     refill(place, health(doctor), round(status, mempool), peerTable(peers));

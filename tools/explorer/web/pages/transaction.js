@@ -2,7 +2,7 @@
 
 import { get } from "../core/api.js";
 import { fromBase64 } from "../core/codec.js";
-import { h } from "../core/dom.js";
+import { add, h } from "../core/dom.js";
 import { integer, money, time } from "../core/format.js";
 import { accountLink, blockLink, factList, mark, problem, section } from "../core/parts.js";
 import { save, table } from "../core/table.js";
@@ -17,7 +17,7 @@ export async function render(stage, [id], context) {
       if (message.type === "block") context.go(location.pathname);
     });
   }
-  stage.append(
+  add(stage, 
     h("h1", { class: "id" }, t("transaction_title")),
     factList([
       [t("transaction_id"), h("code", {}, found.id)],

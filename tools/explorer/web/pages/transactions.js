@@ -1,7 +1,7 @@
 // Transactions of all blocks, the newest first.
 
 import { get } from "../core/api.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
 import { transactionColumns } from "./block.js";
@@ -11,7 +11,7 @@ const PAGE = 50;
 export async function render(stage, _rest, context) {
   const before = context.query.get("before");
   const place = h("div", {});
-  stage.append(h("h1", {}, t("nav_transactions")), place);
+  add(stage, h("h1", {}, t("nav_transactions")), place);
   const draw = async () => {
     const page = await get("/transactions", { limit: PAGE, before });
     refill(place,

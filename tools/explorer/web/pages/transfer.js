@@ -2,7 +2,7 @@
 
 import { get } from "../core/api.js";
 import { accountOfAddress } from "../core/crypto.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { energy, money, parseAmount } from "../core/format.js";
 import { field, problem } from "../core/parts.js";
 import { send, walletNotice } from "../core/send.js";
@@ -22,7 +22,7 @@ export async function render(stage) {
       refill(place, problem(error));
     }
   };
-  stage.append(h("h1", {}, t("nav_transfer")), walletNotice(),
+  add(stage, h("h1", {}, t("nav_transfer")), walletNotice(),
     h("form", { class: "stack", onsubmit: submit, id: "transfer-form" },
       field({ name: "to", title: t("recipient"), note: t("recipient_note"), required: true, maxlength: 42, spellcheck: "false" }),
       field({ name: "kind", title: t("what"), options: [["money", t("money_tokens")], ["energy", t("energy_kwh")]] }),

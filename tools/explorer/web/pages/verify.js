@@ -3,7 +3,7 @@
 import { get, parse } from "../core/api.js";
 import { fromBase64 } from "../core/codec.js";
 import { canSign } from "../core/crypto.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { factList, field, mark, problem } from "../core/parts.js";
 import { trustBlock, trustGenesis, verifyProof } from "../core/proof.js";
 import { t } from "../core/text.js";
@@ -14,7 +14,7 @@ export async function render(stage, _rest, context) {
   const result = h("div", { "aria-live": "polite" });
   const trust = { text: "", document: null };
   const check = (bytes) => show(result, bytes, trust).catch((error) => refill(result, problem(error)));
-  stage.append(h("h1", {}, t("nav_verify")), h("p", {}, t("verify_words")),
+  add(stage, h("h1", {}, t("nav_verify")), h("p", {}, t("verify_words")),
     canSign() ? null : h("p", { class: "notice" }, t("needs_https")),
     trustForm(trust), dropZone(check), result);
   const named = context.query.get("account")

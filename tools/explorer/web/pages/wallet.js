@@ -2,7 +2,7 @@
 
 import { fromHex } from "../core/codec.js";
 import { addressOf, canSign, newSeed } from "../core/crypto.js";
-import { h, refill } from "../core/dom.js";
+import { add, h, refill } from "../core/dom.js";
 import { factList, field, problem, section } from "../core/parts.js";
 import { createKey, current, forget, importKey, keyFiles, lock, unlock, watch } from "../core/store.js";
 import { save } from "../core/table.js";
@@ -12,7 +12,7 @@ const MIN_PASSWORD = 10;
 
 export async function render(stage, _rest, context) {
   const place = h("div", {});
-  stage.append(h("h1", {}, t("wallet")), h("p", {}, t("wallet_words")), place);
+  add(stage, h("h1", {}, t("wallet")), h("p", {}, t("wallet_words")), place);
   const draw = async () => {
     if (!canSign()) {
       refill(place, h("p", { class: "notice" }, t("needs_https")));
