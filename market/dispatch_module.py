@@ -14,6 +14,7 @@ from market.dispatch_codec import decode_certificate, decode_problem
 from market.dispatch_layout import DispatchLayout, lay_out
 from market.dispatch_problem import Bid
 from market.dispatch_records import (
+    AREAS_KEY,
     ARREARS_SPACE,
     KIND_NAMES,
     MARK,
@@ -131,6 +132,7 @@ class DispatchModule(Module):
         told = len(ctx.events)
         areas = read_areas(section)
         save_account(ctx, DISPATCH_ACCOUNT, Account(bytes(32), 0, REMOVED, 0, 0, 0, 0, 0))
+        ctx.put(AREAS_KEY, encode_trusted([each.area.name for each in areas]))
         for each in areas:
             write_area(ctx, each)
         del ctx.events[told:]

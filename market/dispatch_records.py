@@ -10,6 +10,7 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dv R interval(2)   the accepted result, or the fallback's prices, of one interval
     dw R           accounts of the units' owners, 20 bytes each, where the area settles
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
+    dz             names of the areas, in the order of genesis
 
 Index entries that follow from them: `id A unit(4)` marks a unit. Costs and prices pass 64 bits and
 are byte strings of minimal two's complement.
@@ -35,6 +36,7 @@ SEQUENCE_SPACE: Final = b"ds"
 PROBLEM_SPACE: Final = b"dp"
 RESULT_SPACE: Final = b"dv"
 OPEN_KEY: Final = b"do"
+AREAS_KEY: Final = b"dz"
 OWNERS_SPACE: Final = b"dw"
 ARREARS_SPACE: Final = b"dd"
 UNIT_INDEX: Final = INDEX_SPACE + b"d"
