@@ -30,7 +30,6 @@ async def test_a_round_from_opening_to_proof(api: Api) -> None:
         ("G1", "P1"),
         ("H1", "P2"),
     ]
-    assert (await api.get("/dispatch/rounds")).json == {"rounds": [], "next": None}
     node.grow(node.transaction("Op", ("dispatch", "open", ("feeder", 0))))
     (opened,) = (await api.get("/dispatch/rounds?status=open&area=feeder")).json["rounds"]
     assert (opened["number"], opened["status"], opened["root"]) == (1, "open", None)
@@ -63,15 +62,16 @@ async def test_a_round_from_opening_to_proof(api: Api) -> None:
 async def test_a_price_is_proved_against_a_header(api: Api) -> None:
     node = api.node
     node.grow(node.transaction("Op", ("dispatch", "open", ("feeder", 0))))
-    digest = bytes.fromhex((await api.get("/dispatch/rounds/1")).json["round"]["problem_hash"])
-    node.grow(node.transaction("P2", ("dispatch", "submit", (1, digest, result(-3_000)))))
+    (opened,) = (await api.get("/dispatch/rounds?status=open")).json["rounds"]
+    number, digest = opened["number"], bytes.fromhex(opened["problem_hash"])
+    node.grow(node.transaction("P2", ("dispatch", "submit", (number, digest, result(-3_000)))))
     node.grow()
     for query, figure in (
         ("kind=price&name=N2", str(3 * PRICE)),
         ("kind=power&name=H1", "-3000"),
         ("kind=flow&name=L2", "3000"),
     ):
-        found = (await api.get(f"/dispatch/rounds/1/proof?{query}")).json
+        found = (await api.get(f"/dispatch/rounds/{number}/proof?{query}")).json
         assert found["figure"] == figure
         proof = decode_account_proof(base64.b64decode(found["proof"]))
         validate_account_proof(
@@ -86,6 +86,6 @@ async def test_a_price_is_proved_against_a_header(api: Api) -> None:
         assert verify_merkle_proof(root, bytes.fromhex(found["item"]), path)
         assert len(proof.encode()) <= 4_096
     for query in ("name=nowhere", "name=N2&interval=1", "kind=flow&name=N2"):
-        assert (await api.get(f"/dispatch/rounds/1/proof?{query}")).status == 404
-    assert (await api.get("/dispatch/rounds/2")).status == 404
+        assert (await api.get(f"/dispatch/rounds/{number}/proof?{query}")).status == 404
+    assert (await api.get(f"/dispatch/rounds/{number + 1}")).status == 404
     assert (await api.get("/dispatch/rounds/1/proof?kind=colour&name=N2")).status == 400
