@@ -151,7 +151,7 @@ def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
         for interval in range(first_interval, first_interval + area.intervals):
             if first_interval and ctx.get(bid_key(area.prefix, number, interval)) is not None:
                 ctx.delete(bid_key(area.prefix, number, interval))
-    number = ctx.next_number("round")
+    number = ctx.next_number("dispatch_round")
     data = encode_problem(problem)
     found = Round(
         number=number,

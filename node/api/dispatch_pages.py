@@ -75,7 +75,7 @@ async def list_rounds(context: ApiContext, arguments: Arguments) -> Answer:
     store = context.facade.store
     area, status = arguments.text("area"), arguments.text("status")
     before = arguments.optional_number("before")
-    last = read_last_number(store, "round")
+    last = read_last_number(store, "dispatch_round")
     top = last if before is None else min(last, before - 1)
     rounds: list[JsonObject] = []
     lowest = max(0, top - MAX_SEARCHED)
