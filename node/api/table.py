@@ -13,6 +13,7 @@ from node.api import (
     stake_pages,
     submission,
 )
+from node.api.contract_routes import contract_routes
 from node.api.events import TOPICS
 from node.api.metrics import METRICS_TYPE
 from node.api.openapi import show_openapi
@@ -411,5 +412,6 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
+    *contract_routes(BASE),
 )
 """All routes, in the order in which they are described."""
