@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from vm.contract.code_object import Code
 from vm.contract.value_types import ADDRESS, BOOL, INT, NONE, STR, ValueType
 
 
@@ -37,3 +38,22 @@ INTERFACES: Final[Mapping[str, Mapping[str, Signature]]] = {
     },
 }
 """Interface to method to its types. `bank.collect` takes money from the caller to the contract."""
+
+
+def check_imports(code: Code) -> list[str]:
+    """Return what code declares of built-in interfaces otherwise than they are."""
+    findings = []
+    for found in code.imports:
+        if not found.interface:
+            continue
+        known = INTERFACES.get(found.interface, {}).get(found.method)
+        name = f"{found.interface}.{found.method}"
+        if known is None:
+            findings.append(f"{name} is not there")
+        elif (
+            found.parameters != tuple([kind for _, kind in known.parameters])
+            or found.result != known.result
+            or found.is_view != known.is_view
+        ):
+            findings.append(f"{name} has other types")
+    return findings
