@@ -13,7 +13,7 @@ from node.api import (
     stake_pages,
     submission,
 )
-from node.api.contract_routes import contract_routes
+from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
 from node.api.metrics import METRICS_TYPE
 from node.api.openapi import show_openapi
@@ -29,10 +29,9 @@ from node.api.parameters import (
     whole,
     words,
 )
-from node.api.routes import WEBSOCKET, Route
+from node.api.routes import BASE, WEBSOCKET, Route
 from node.api.schemas import FREE, TEXT, ref
 
-BASE: Final = "/api/v1"
 MAX_WAIT_MS: Final = 30_000
 
 _ACCOUNT = Parameter("who", WHO, "The account.")
@@ -412,6 +411,6 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
-    *contract_routes(BASE),
+    *CONTRACT_ROUTES,
 )
 """All routes, in the order in which they are described."""
