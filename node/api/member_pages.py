@@ -79,7 +79,7 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     limit, module = arguments.number("limit"), arguments.text("what")
     # Of one module there may be few among many, so that more is looked at than is asked for.
     wanted = max(limit, MAX_EXAMINED) if module else limit
-    places = _places_before(context, account, arguments.cursor("before"), wanted + 1)
+    places = find_places(context, account, arguments.cursor("before"), wanted + 1)
     entries: list[JsonObject] = []
     pace = context.pace()
     examined = 0
@@ -104,7 +104,7 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     )
 
 
-def _places_before(
+def find_places(
     context: ApiContext, account: bytes, cursor: tuple[int, int] | None, count: int
 ) -> list[tuple[int, int]]:
     """Return up to `count` places (height, number) before the cursor, the newest first.

@@ -15,7 +15,7 @@ Handler = Callable[[ApiContext, Arguments], Awaitable[Answer]]
 """What answers a request whose parameters are checked."""
 
 BASE: Final = "/api/v1"
-"""First part of every path of this version."""
+"""What the paths of all routes but a few begin with."""
 MAX_QUERY_FIELDS: Final = 16
 WEBSOCKET: Final = "WS"
 """Method of the one route that becomes a WebSocket; its requests are GET."""

@@ -14,6 +14,7 @@ from node.api import (
     stake_pages,
     submission,
 )
+from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
 from node.api.node_routes import NODE_ROUTES
 from node.api.parameters import (
@@ -409,6 +410,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
+    *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,
 )
 """All routes, in the order in which they are described."""
