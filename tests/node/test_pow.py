@@ -348,7 +348,7 @@ def test_nothing_of_votes_is_taken_where_nobody_votes(tmp_path: Path) -> None:
 
 
 def test_the_difficulty_rises_when_a_second_miner_joins(tmp_path: Path) -> None:
-    """Each finds a block a target interval, as its share of a core gives; the API shows the rest."""
+    """Each finds a block in a target interval, as long as it is alone; the API tells the rest."""
 
     async def scenario() -> None:
         async with pow_network(tmp_path, "V0", "V1", initial_difficulty=400) as net:
