@@ -257,9 +257,7 @@ def _finality(context: ApiContext, height: int) -> Finality:
             409,
             "not_provable",
             f"block {height} has no certificate, so it proves nothing",
-            hint="Under proof of work no block has one."
-            if context.facade.genesis.engine == "pow"
-            else "Ask again after the next block.",
+            hint="Ask again after the next block.",
         )
     return finality
 
