@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 import time
@@ -239,6 +240,21 @@ class Board:
                 board.result_hops,
                 "alone" if board.alone else "together",
             )
+            self._note(
+                {
+                    "round": number,
+                    "accepted": accepted,
+                    "code": code,
+                    "message_rounds": board.result_hops,
+                    "alone": board.alone,
+                }
+            )
+
+    def _note(self, outcome: dict[str, object]) -> None:
+        """Write what became of a submission into the traffic log."""
+        if self._traffic is not None:
+            self._traffic.write(json.dumps(outcome) + "\n")
+            self._traffic.flush()
 
     async def _pause(self, seconds: float) -> None:
         try:
