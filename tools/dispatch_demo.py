@@ -164,15 +164,15 @@ def _make(folder: Path, cases: Sequence[DemoCase]) -> tuple[LocalNetwork, list[L
     names = [
         text_field(member, "name")
         for member in list_field(template, "members")
-        if "board" in list(map(str, member.get("roles", [])))
+        if "board" in str(member.get("roles"))
     ]
     identities = make_keys(folder, names)
+    members = []
     for member in list_field(template, "members"):
         identity = identities.get(text_field(member, "name"))
-        if identity is not None:
-            member["node_key"] = identity.node_key.hex()
-            member["node_proof"] = identity.node_proof.hex()
-    network = create_network(folder / "network", template)
+        keys = {} if identity is None else identity.registered()
+        members.append({**member, **keys})
+    network = create_network(folder / "network", {**template, "members": members})
     ports = choose_ports(len(names))
     boards = [
         LocalBoard(name, folder / BOARDS_FOLDER / name, port)

@@ -65,8 +65,7 @@ def make(folder: Path) -> tuple[LocalNetwork, list[LocalBoard]]:
     identities = make_keys(folder, list(UNITS))
     for member in document["members"]:  # type: ignore[attr-defined]
         if member["name"] in identities:
-            member["node_key"] = identities[member["name"]].node_key.hex()
-            member["node_proof"] = identities[member["name"]].node_proof.hex()
+            member.update(identities[member["name"]].registered())
     network = create_network(folder / "network", document, validators=1)
     boards = [
         LocalBoard(name, folder / BOARDS_FOLDER / name, port)
