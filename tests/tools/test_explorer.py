@@ -11,11 +11,8 @@ from tools.explorer.files import load_site
 
 WEB = Path(__file__).resolve().parents[2] / "tools" / "explorer" / "web"
 SCRIPTS = {path: path.read_text("utf-8") for path in sorted(WEB.rglob("*.js"))}
-TEXTS = dict(
-    re.findall(
-        r"^  (\w+): (\[.*\]),$", (WEB / "core" / "texts.js").read_text("utf-8"), re.MULTILINE
-    )
-)
+TABLE = SCRIPTS[WEB / "core" / "texts.js"]
+TEXTS = dict(re.findall(r"^  (\w+): (\[.*\]),$", TABLE, re.MULTILINE))
 COMPOSED = re.compile(r"\bt\(`(\w+_)\$")
 FIRST_VIEW = ("/", "/style.css", "/app.js", "/icon.svg")
 
