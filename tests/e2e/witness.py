@@ -17,6 +17,7 @@ from node.ledger.certificate import decode_proposal, decode_vote, message_digest
 from node.light_wire import LIGHT_KINDS
 from node.p2p.certificates import make_certificate
 from node.p2p.hello import Disconnect
+from node.p2p.limits import TransportLimits
 from node.p2p.peers import Peer, PeerAddress
 from node.p2p.service import PeerService
 from node.snapshot.wire import SNAPSHOT_KINDS
@@ -79,6 +80,7 @@ class Witness:
             handler=self,
             height=lambda: 0,
             random=Random(1),
+            limits=TransportLimits(dial_first_delay_s=0.1, dial_max_delay_s=0.2),
         )
         self._service.update_registry(self._registry)
         self._service.configure_peers(self._peers)
