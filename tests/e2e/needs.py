@@ -50,7 +50,8 @@ def _why_no_strace() -> str:
 def _why_no_namespaces() -> str:
     if shutil.which("ip") is None:
         return "ip is not installed (apt-get install iproute2)"
-    words = ["unshare", "--net", "ip", "link", "add", "a", "type", "veth", "peer", "name", "b"]
+    veth = ["name", "one", "type", "veth", "peer", "name", "two"]
+    words = ["unshare", "--net", "ip", "link", "add", *veth]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except OSError as error:
