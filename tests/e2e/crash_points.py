@@ -198,9 +198,9 @@ def laboratory(folder: Path, free_port: Callable[[], int]) -> Iterator[Lab]:
     assert isinstance(found, list)
     found.append(witness_member())
     folder.mkdir(parents=True, exist_ok=True)
-    with local_network(folder / "net", template, free_port, validators=1) as nodes:
-        with Witness(nodes) as witness:
-            yield Lab(folder, nodes, witness)
+    network = local_network(folder / "net", template, free_port, validators=1)
+    with network as nodes, Witness(nodes) as witness:
+        yield Lab(folder, nodes, witness)
 
 
 # --- counting ------------------------------------------------------------------------------------

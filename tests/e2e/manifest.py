@@ -224,9 +224,7 @@ def run_manifest(manifest: Manifest, folder: Path, free_port: Callable[[], int])
             if manifest.engine != "pow":  # nothing is signed there but by work
                 witness.assert_nobody_signed_twice()
             nodes.assert_no_fault()
-            return Outcome(
-                load.height, load.final, len(manifest.faults), healed_s, witness.heard
-            )
+            return Outcome(load.height, load.final, len(manifest.faults), healed_s, witness.heard)
 
 
 def _until_decided(load: Load, within_s: float) -> float:

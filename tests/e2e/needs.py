@@ -13,15 +13,16 @@ import pytest
 
 def require_strace() -> None:
     """Skip the test, or fail it under CI, where strace cannot watch processes of ours."""
-    _require(_why_no_strace())
+    require(_why_no_strace())
 
 
 def require_namespaces() -> None:
     """Skip the test, or fail it under CI, where no network namespaces can be made."""
-    _require(_why_no_namespaces())
+    require(_why_no_namespaces())
 
 
-def _require(why: str) -> None:
+def require(why: str) -> None:
+    """Skip the test for a reason, or fail it under CI; no reason, no skip."""
     if not why:
         return
     if os.environ.get("CI", "").lower() in ("1", "true", "yes"):

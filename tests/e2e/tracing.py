@@ -22,7 +22,7 @@ WRITES = ("write", "pwrite64", "writev", "pwritev")
 SYNCS = ("fdatasync", "fsync")
 RENAMES = ("rename", "renameat", "renameat2")
 CALLS = (*WRITES, *SYNCS, *RENAMES)
-NUMBERS_AHEAD = 16
+NUMBERS_BEHIND, NUMBERS_AHEAD = 8, 16
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<call>\w+)\((?P<rest>.*)")
 _DESCRIPTOR = re.compile(r"\d+<(?P<path>/[^>]*)>")
 _RENAMED = re.compile(r'"[^"]*", (?:AT_FDCWD[^,]*, )?"(?P<path>[^"]*)"')
@@ -62,10 +62,11 @@ def kind_of(path: str) -> str:
 def data_paths(folder: Path, only: Sequence[str] = ()) -> list[str]:
     """Return all paths of a data directory that a node may write, or those of some kinds."""
     chain = folder / "chain"
-    known = [int("".join(filter(str.isdigit, path.name)) or 0) for path in chain.glob("*0*")]
+    known = [int("".join(filter(str.isdigit, path.name))) for path in chain.glob("*0*")]
+    last = max(known, default=0)
     numbered = [
         chain / name
-        for number in range(max(0, max(known, default=0) - 8), max(known, default=0) + NUMBERS_AHEAD)
+        for number in range(max(0, last - NUMBERS_BEHIND), last + NUMBERS_AHEAD)
         for name in (
             f"{number:06}.log",
             f"{number:06}.ldb",

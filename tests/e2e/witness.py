@@ -112,14 +112,16 @@ class Witness:
 
     def _note(self, message: Vote | Proposal) -> None:
         digest = message_digest(self._genesis, message)
-        for name, key in self._vote_keys:
-            if verify_signature(key, digest, message.signature):
-                break
-        else:
+        signers = [
+            name
+            for name, key in self._vote_keys
+            if verify_signature(key, digest, message.signature)
+        ]
+        if not signers:
             return  # nobody signed it: whoever passed it on is not looked into here
         self.heard += 1
         kind = message.kind.name if isinstance(message, Vote) else "proposal"
-        place = (name, message.height, message.round, kind)
+        place = (signers[0], message.height, message.round, kind)
         content: tuple[object, ...] = (message.block_id,)
         if isinstance(message, Proposal):
             content = (message.block_id, message.pol_round)
