@@ -10,10 +10,11 @@ DATA/blocks-were-here   marks a directory that must not begin anew
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Final
+
+from node.disk import Disk, sync_folder
 
 CHAIN_FOLDER: Final = "chain"
 JOINING_FOLDER: Final = "joining"
@@ -23,25 +24,25 @@ MARKER_NAME: Final = "blocks-were-here"
 SIGNING_PREFIX: Final = "signing-"
 
 
-def mark_joined(directory: Path) -> None:
+def mark_joined(directory: Path, disk: Disk) -> None:
     """Declare the database in `joining` complete; it must be closed."""
-    (directory / JOINING_FOLDER).rename(directory / JOINED_FOLDER)
-    sync_folder(directory)
+    disk.rename(directory / JOINING_FOLDER, directory / JOINED_FOLDER)
+    disk.sync_folder(directory)
 
 
-def finish_swap(directory: Path) -> None:
+def finish_swap(directory: Path, disk: Disk) -> None:
     """Put a joined database, if there is one, in the place of the chain's; both are closed."""
     joined, chain = directory / JOINED_FOLDER, directory / CHAIN_FOLDER
-    if not joined.exists():
+    if not disk.exists(joined):
         return
-    shutil.rmtree(chain, ignore_errors=True)
-    joined.rename(chain)
-    sync_folder(directory)
+    disk.remove(chain)
+    disk.rename(joined, chain)
+    disk.sync_folder(directory)
 
 
-def remove_joining(directory: Path) -> None:
+def remove_joining(directory: Path, disk: Disk) -> None:
     """Remove what was fetched of a snapshot."""
-    shutil.rmtree(directory / JOINING_FOLDER, ignore_errors=True)
+    disk.remove(directory / JOINING_FOLDER)
 
 
 def remove_chain(directory: Path) -> None:
@@ -51,12 +52,3 @@ def remove_chain(directory: Path) -> None:
     # Last: a removal that was cut short is found as a damaged directory, not as a fresh one.
     (directory / MARKER_NAME).unlink(missing_ok=True)
     sync_folder(directory)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the disk know which files a folder holds."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

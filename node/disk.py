@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import plyvel
-
-from node.data_folder import sync_folder
 
 
 class Disk:
@@ -73,3 +72,44 @@ class Disk:
     def close(self, file: int) -> None:
         """Close a file and give up its lock."""
         os.close(file)
+
+    def names(self, folder: Path) -> list[str]:
+        """Return what a folder holds, sorted; nothing where there is none."""
+        return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    def load(self, path: Path) -> bytes:
+        """Return what a file holds; raises OSError."""
+        return path.read_bytes()
+
+    def size(self, path: Path) -> int:
+        """Return how many bytes a file holds."""
+        return path.stat().st_size
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Write at the end of a file, that is made if there is none; it may be lost in a crash."""
+        with path.open("ab") as file:
+            file.write(data)
+
+    def rename(self, path: Path, target: Path) -> None:
+        """Give a file or folder another name; after `sync_folder` it survives a crash."""
+        path.rename(target)
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, or a folder with all in it, as far as it can be."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Have the disk know which files a folder holds."""
+        sync_folder(folder)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the disk know which files a folder holds."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -125,7 +125,7 @@ class Node:
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
         light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
-        self._snapshots = self._make_snapshots(guard)
+        self._snapshots = self._make_snapshots(guard, machine.disk)
         self._inbox.connect(
             self._peers, self._driver, self._gossip, self._sync, light, self._snapshots
         )
@@ -216,13 +216,14 @@ class Node:
             trusted=self._config.trust,
         )
 
-    def _make_snapshots(self, guard: PeerGuard) -> Snapshots:
+    def _make_snapshots(self, guard: PeerGuard, disk: Disk) -> Snapshots:
         return Snapshots(
             self._config,
             self.chain,
             guard,
             self._driver,
             self._peers,
+            disk=disk,
             spawn=self.spawn,
             on_moved=self._on_moved,
         )

@@ -49,11 +49,13 @@ class CallContext:
 
     __slots__ = (
         "block",
+        "call_depth",
         "caller",
         "events",
         "gas_limit",
         "gas_used",
         "height",
+        "memory_used",
         "module",
         "roles",
         "state",
@@ -71,6 +73,9 @@ class CallContext:
         self.roles = 0
         self.module = ""
         self.events: list[Event] = []
+        # Counted for contracts alone, see vm/contract/host.py.
+        self.memory_used = 0
+        self.call_depth = 0
 
     def charge(self, gas: int) -> None:
         """Use up `gas`; raises OutOfGas, by which everything the call did is undone."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from node.chain import Chain
 from node.data_folder import remove_joining
+from node.disk import Disk
 from node.ledger.block import Header, decode_header
 from node.ledger.proof_paths import TrustedBlock
 from node.p2p.service import PeerService
@@ -85,6 +86,7 @@ class SnapshotJoin:
         peers: PeerService,
         data: Path,
         *,
+        disk: Disk,
         trusted: TrustedBlock | None,
         move_in: Callable[[], asyncio.Future[None]],
     ) -> None:
@@ -92,6 +94,7 @@ class SnapshotJoin:
         self._chain = chain
         self._peers = peers
         self._data = data
+        self._disk = disk
         self._trusted = trusted
         self._move_in = move_in
         self._answers: dict[_Answer, asyncio.Future[bytes]] = {}
@@ -141,7 +144,7 @@ class SnapshotJoin:
             self.is_joining = False
             self._offers.clear()
         # What is left of it is of no use to a chain that goes on.
-        await run_to_end(partial(remove_joining, self._data))
+        await run_to_end(partial(remove_joining, self._data, self._disk))
 
     # --- choosing ----------------------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class SnapshotJoin:
         """Return the best snapshot offered, and one who offers it; None if nobody does."""
         loop = asyncio.get_running_loop()
         end_s = loop.time() + PATIENCE_S
-        begun = await run_to_end(partial(Staging.load_manifest, self._data))
+        begun = await run_to_end(partial(Staging.load_manifest, self._data, self._disk))
         while loop.time() < end_s and self._chain.height == 0:
             self._ask_offers()
             await asyncio.sleep(OFFER_WAIT_S)
@@ -197,7 +200,7 @@ class SnapshotJoin:
             chunks = read_outline(data, manifest.header.state_root, manifest.depth)
         except BitenergyError as error:
             raise _Unreliable(peer, f"its outline does not hold: {error}") from error
-        staging = await run_to_end(partial(Staging, self._data, manifest))
+        staging = await run_to_end(partial(Staging, self._data, manifest, self._disk))
         try:
             todo = sorted(chunks.keys() - staging.slots.keys())
             _log.info(
@@ -206,6 +209,7 @@ class SnapshotJoin:
             )
             self.chunks_total, self.chunks_here = len(chunks), len(chunks) - len(todo)
             await self._fetch_all(_Download(staging, chunks, todo))
+            await self._prove_history(staging, path, peer)
             genesis = self._chain.store.head_bytes(0)
             if genesis is None:
                 raise InvalidProof("block 0 is missing")
@@ -247,6 +251,14 @@ class SnapshotJoin:
             raise _Unreliable(peer, f"its snapshot is not proved: {error}") from error
         return path
 
+    async def _prove_history(self, staging: Staging, path: ValidatorPath, peer: bytes) -> None:
+        """Raise _Unreliable if `peer` did not tell of all changes; the chunks stay as they are."""
+        history = await run_to_end(staging.read_history)
+        try:
+            path.validate_history(staging.manifest.header, history)
+        except BitenergyError as error:
+            raise _Unreliable(peer, f"its snapshot is not proved: {error}") from error
+
     # --- fetching ----------------------------------------------------------------------------
 
     async def _fetch_all(self, download: _Download) -> None:
@@ -267,7 +279,7 @@ class SnapshotJoin:
                 done, _ = await asyncio.wait(
                     workers, timeout=OFFER_WAIT_S, return_when=asyncio.FIRST_COMPLETED
                 )
-                for task in done:
+                for task in [worker for worker in workers if worker in done]:
                     del workers[task]
                     error = task.exception()
                     if isinstance(error, _Unreliable):

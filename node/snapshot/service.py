@@ -8,6 +8,7 @@ from typing import Final
 
 from node.chain import Chain
 from node.config import NodeConfig
+from node.disk import Disk
 from node.driver import Driver
 from node.driver_inputs import MoveHead
 from node.p2p.service import PeerService
@@ -37,6 +38,7 @@ class Snapshots:
         driver: Driver,
         peers: PeerService,
         *,
+        disk: Disk,
         spawn: Callable[[Awaitable[None]], None],
         on_moved: Callable[[], None],
     ) -> None:
@@ -46,10 +48,16 @@ class Snapshots:
         self._on_moved = on_moved
         self._wants_join = config.join == "snapshot"
         self.server = SnapshotServer(
-            chain, guard, peers, config.data, interval=config.snapshot_interval, spawn=spawn
+            chain,
+            guard,
+            peers,
+            config.data,
+            disk=disk,
+            interval=config.snapshot_interval,
+            spawn=spawn,
         )
         self.join = SnapshotJoin(
-            chain, peers, config.data, trusted=config.trust, move_in=self._move_in
+            chain, peers, config.data, disk=disk, trusted=config.trust, move_in=self._move_in
         )
 
     async def run(self) -> None:

@@ -17,6 +17,7 @@ from typing import Final
 
 from node.chain import Chain
 from node.data_folder import SNAPSHOT_FOLDER
+from node.disk import Disk
 from node.p2p.service import PeerService
 from node.peer_guard import PeerGuard
 from node.snapshot.taking import HeldSnapshot, SnapshotTaking, load_snapshots, remove_leftovers
@@ -62,6 +63,7 @@ class SnapshotServer:
         peers: PeerService,
         data: Path,
         *,
+        disk: Disk,
         interval: int,
         spawn: Callable[[Awaitable[None]], None],
     ) -> None:
@@ -70,13 +72,14 @@ class SnapshotServer:
         self._guard = guard
         self._peers = peers
         self._folder = data / SNAPSHOT_FOLDER
+        self._disk = disk
         self._interval = interval
         self._spawn = spawn
         self._waiting: dict[bytes, deque[tuple[int, str]]] = {}
         self._taking: SnapshotTaking | None = None
         self._is_stopping = False
-        remove_leftovers(self._folder)
-        self.held: list[HeldSnapshot] = load_snapshots(self._folder)
+        remove_leftovers(self._folder, disk)
+        self.held: list[HeldSnapshot] = load_snapshots(self._folder, disk)
 
     # --- taking ------------------------------------------------------------------------------
 
@@ -88,10 +91,10 @@ class SnapshotServer:
         """Take a snapshot whenever somebody asks for one, until cancelled."""
         wanted = self._folder / REQUEST_NAME
         while True:
-            if wanted.exists() and self._taking is None:
+            if self._disk.exists(wanted) and self._taking is None:
                 if (taking := self._begin()) is not None:
                     await self._take(taking)
-                wanted.unlink(missing_ok=True)
+                self._disk.remove(wanted)
             await asyncio.sleep(LOOK_INTERVAL_S)
 
     def on_final(self, height: int) -> None:
@@ -107,7 +110,8 @@ class SnapshotServer:
     def _begin(self) -> SnapshotTaking | None:
         if any(item.height == self._chain.height for item in self.held):
             return None
-        self._taking = SnapshotTaking(self._chain.store.frozen(), self._folder)
+        frozen = self._chain.store.frozen()
+        self._taking = SnapshotTaking(frozen, self._folder, disk=self._disk)
         return self._taking
 
     async def _take(self, taking: SnapshotTaking) -> None:
@@ -118,7 +122,7 @@ class SnapshotServer:
             _log.warning("no snapshot could be taken", extra={"reason": str(error)})
         finally:
             self._taking = None
-        self.held = load_snapshots(self._folder)
+        self.held = load_snapshots(self._folder, self._disk)
         if taking.result is not None:
             seconds = round(time.monotonic() - began_s, 1)
             _log.info("snapshot taken", extra={"height": taking.height, "seconds": seconds})

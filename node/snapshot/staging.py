@@ -7,7 +7,6 @@ that make a database of it.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -30,6 +29,7 @@ from node.block_index import (
     height_bytes,
 )
 from node.data_folder import JOINING_FOLDER
+from node.disk import Disk
 from node.ledger.block import Header, decode_header
 from node.snapshot.format import Manifest, ProvedChunk, decode_manifest, join_slots
 from node.snapshot.wire import ValidatorChange
@@ -41,6 +41,7 @@ from vm.parameters import PARAMETERS_KEY, decode_parameters
 from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import DecodeError, InvariantViolation
 from vm.runtime import Runtime
+from vm.system.validator_history import ValidatorHistory, read_history
 from vm.system.validators import (
     VALIDATORS_KEY,
     Validator,
@@ -57,16 +58,17 @@ INDEX_GAS: Final = 10**15
 class Staging:
     """A snapshot's database in the making."""
 
-    def __init__(self, directory: Path, manifest: Manifest) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, disk: Disk | None = None) -> None:
         """Go on with what is there of this snapshot, or begin; raises StorageFailure."""
         self._path = directory / JOINING_FOLDER
+        self._disk = disk or Disk()
         self.manifest = manifest
         self.slots: dict[str, bytes] = {}
         try:
             self._open_db()
             if not self._go_on():
                 self._db.close()
-                shutil.rmtree(self._path)
+                self._disk.remove(self._path)
                 self._open_db()
                 self._db.put(MANIFEST_KEY, manifest.encode())
         except (plyvel.Error, OSError) as error:
@@ -85,13 +87,13 @@ class Staging:
         return True
 
     @classmethod
-    def load_manifest(cls, directory: Path) -> Manifest | None:
+    def load_manifest(cls, directory: Path, disk: Disk | None = None) -> Manifest | None:
         """Return what a join that was cut short was fetching, or None."""
-        path = directory / JOINING_FOLDER
-        if not (path / "CURRENT").exists():
+        path, disk = directory / JOINING_FOLDER, disk or Disk()
+        if not disk.exists(path / "CURRENT"):
             return None
         try:
-            db = plyvel.DB(str(path), create_if_missing=False)
+            db = disk.open_database(path, create_if_missing=False)
             stored = db.get(MANIFEST_KEY)
             db.close()
             return None if stored is None else decode_manifest(stored)
@@ -100,8 +102,8 @@ class Staging:
 
     def _open_db(self) -> None:
         open_db = partial(
-            plyvel.DB,
-            str(self._path),
+            self._disk.open_database,
+            self._path,
             create_if_missing=True,
             paranoid_checks=True,
             lru_cache_size=4 * 1024 * 1024,
@@ -112,7 +114,7 @@ class Staging:
         try:
             self._db = open_db()
         except plyvel.CorruptionError:
-            shutil.rmtree(self._path)
+            self._disk.remove(self._path)
             self._db = open_db()
 
     def add(self, path: str, chunk: ProvedChunk) -> None:
@@ -127,6 +129,13 @@ class Staging:
         except (plyvel.Error, OSError) as error:
             raise StorageFailure(f"{self._path} cannot be written: {error}") from error
         self.slots[path] = chunk.slot
+
+    def read_history(self) -> ValidatorHistory:
+        """Return what the staged state says of the validators' changes; raises StorageFailure."""
+        try:
+            return read_history(_StagedState(self._db.get))
+        except plyvel.Error as error:
+            raise StorageFailure(f"{self._path} cannot be read: {error}") from error
 
     def finish(
         self,

@@ -10,7 +10,6 @@ buffers of the chunks and the largest chunk, whatever the size of the state.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Final
 import plyvel
 
 from node.block_index import HEAD, HEIGHT_KEY, PAGE, STATE, height_bytes
-from node.data_folder import sync_folder
+from node.disk import Disk
 from node.ledger.block import decode_header
 from node.ledger.state_tree import key_hash, unpack_page
 from node.snapshot.format import (
@@ -39,6 +38,7 @@ from vm.primitives.hashing import HASH_BYTES
 MANIFEST_NAME: Final = "manifest"
 OUTLINE_NAME: Final = "outline"
 UNFINISHED_NAME: Final = "unfinished"
+DRAFT_SUFFIX: Final = ".draft"
 CHUNK_BYTES: Final = 1_048_576
 """What a chunk aims at."""
 BUFFER_BYTES: Final = 16_777_216
@@ -57,6 +57,8 @@ class HeldSnapshot:
     """Where its files are."""
     manifest: Manifest
     """What it is of."""
+    disk: Disk
+    """What holds them."""
 
     @property
     def height(self) -> int:
@@ -67,39 +69,50 @@ class HeldSnapshot:
         """Return a chunk, or the outline for the empty path; empty bytes where there is none."""
         name = path if len(path) == self.manifest.depth else OUTLINE_NAME if not path else ""
         try:
-            return (self.folder / name).read_bytes() if name else b""
+            return self.disk.load(self.folder / name) if name else b""
         except OSError:
             return b""
 
 
-def load_snapshots(base: Path) -> list[HeldSnapshot]:
+def load_snapshots(base: Path, disk: Disk | None = None) -> list[HeldSnapshot]:
     """Return the whole snapshots below `base`, the newest first."""
+    disk = disk or Disk()
     found: list[HeldSnapshot] = []
-    for path in base.glob(f"[0-9]*/{MANIFEST_NAME}"):
+    for name in disk.names(base):
+        if not name.isdecimal():
+            continue
         try:
-            found.append(HeldSnapshot(path.parent, decode_manifest(path.read_bytes())))
+            manifest = decode_manifest(disk.load(base / name / MANIFEST_NAME))
+            found.append(HeldSnapshot(base / name, manifest, disk))
         except (OSError, DecodeError):
             continue
     return sorted(found, key=lambda snapshot: -snapshot.height)
 
 
-def remove_leftovers(base: Path, *, kept: int = KEPT) -> None:
+def remove_leftovers(base: Path, disk: Disk | None = None, *, kept: int = KEPT) -> None:
     """Remove what is not whole, and the oldest snapshots beyond those kept."""
-    whole = [snapshot.folder for snapshot in load_snapshots(base)[:kept]]
-    for folder in base.iterdir() if base.exists() else ():
-        if folder.is_dir() and folder not in whole:
-            shutil.rmtree(folder, ignore_errors=True)
+    disk = disk or Disk()
+    whole = [snapshot.folder.name for snapshot in load_snapshots(base, disk)[:kept]]
+    for name in disk.names(base):
+        if (name.isdecimal() or name == UNFINISHED_NAME) and name not in whole:
+            disk.remove(base / name)
 
 
 class SnapshotTaking:
     """One snapshot in the making: `steps` does the work, `result` is it."""
 
     def __init__(
-        self, view: plyvel.Snapshot, base: Path, *, chunk_bytes: int = CHUNK_BYTES
+        self,
+        view: plyvel.Snapshot,
+        base: Path,
+        *,
+        disk: Disk | None = None,
+        chunk_bytes: int = CHUNK_BYTES,
     ) -> None:
         """Take the final state that `view` shows; `steps` closes the view."""
         self._view = view
         self._base = base
+        self._disk = disk or Disk()
         self._chunk_bytes = chunk_bytes
         self._folder = base / UNFINISHED_NAME
         self.height = int.from_bytes(view.get(HEIGHT_KEY) or b"", "big")
@@ -108,8 +121,8 @@ class SnapshotTaking:
     def steps(self) -> Iterator[None]:
         """Write the files in small steps; raises StorageFailure where the state is damaged."""
         try:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
+            self._disk.remove(self._folder)
+            self._disk.make_folder(self._folder)
             header, certificate = self._head()
             size = yield from self._measure()
             depth = 1
@@ -117,18 +130,19 @@ class SnapshotTaking:
                 depth += 1
             while True:
                 yield from self._distribute(depth)
-                largest = max((path.stat().st_size for path in self._drafts()), default=0)
+                largest = max((self._disk.size(path) for path in self._drafts()), default=0)
                 if largest <= MAX_CHUNK_BYTES * 3 // 4 or depth == MAX_DEPTH:
                     break
                 depth += 1
             for path in self._drafts():
-                chunk = encode_chunk(_pairs(path.read_bytes()))
-                (self._folder / path.name.removesuffix(".draft")).write_bytes(chunk)
-                path.unlink()
+                chunk = encode_chunk(_pairs(self._disk.load(path)))
+                self._disk.append(self._folder / path.name.removesuffix(DRAFT_SUFFIX), chunk)
+                self._disk.remove(path)
                 yield
-            (self._folder / OUTLINE_NAME).write_bytes(encode_outline(self._outline(depth)))
+            outline = encode_outline(self._outline(depth))
+            self._disk.append(self._folder / OUTLINE_NAME, outline)
             manifest = Manifest(decode_header(header), certificate, depth)
-            (self._folder / MANIFEST_NAME).write_bytes(manifest.encode())
+            self._disk.append(self._folder / MANIFEST_NAME, manifest.encode())
             self.result = self._publish(manifest)
         finally:
             self._view.close()
@@ -159,7 +173,7 @@ class SnapshotTaking:
     def _distribute(self, depth: int) -> Iterator[None]:
         """Append each pair to the draft of its chunk."""
         for path in self._drafts():
-            path.unlink()
+            self._disk.remove(path)
         most = max(BUFFER_BYTES >> (4 * depth), 1_024)
         buffers: dict[str, bytearray] = {}
         for number, (key, value) in enumerate(self._state()):
@@ -174,12 +188,12 @@ class SnapshotTaking:
             self._append(path, buffer)
 
     def _append(self, path: str, buffer: bytearray) -> None:
-        with (self._folder / f"{path}.draft").open("ab") as draft:
-            draft.write(buffer)
+        self._disk.append(self._folder / f"{path}{DRAFT_SUFFIX}", bytes(buffer))
         buffer.clear()
 
     def _drafts(self) -> list[Path]:
-        return sorted(self._folder.glob("*.draft"))
+        names = self._disk.names(self._folder)
+        return [self._folder / name for name in names if name.endswith(DRAFT_SUFFIX)]
 
     def _outline(self, depth: int) -> Mapping[str, bytes]:
         pages: dict[str, bytes] = {}
@@ -201,11 +215,11 @@ class SnapshotTaking:
     def _publish(self, manifest: Manifest) -> HeldSnapshot:
         """Give the snapshot its name, and remove the oldest beyond those kept."""
         folder = self._base / str(self.height)
-        shutil.rmtree(folder, ignore_errors=True)
-        self._folder.rename(folder)
-        sync_folder(self._base)
-        remove_leftovers(self._base)
-        return HeldSnapshot(folder, manifest)
+        self._disk.remove(folder)
+        self._disk.rename(self._folder, folder)
+        self._disk.sync_folder(self._base)
+        remove_leftovers(self._base, self._disk)
+        return HeldSnapshot(folder, manifest, self._disk)
 
 
 def _pairs(draft: bytes) -> Iterator[tuple[bytes, bytes]]:
