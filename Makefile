@@ -20,7 +20,7 @@ CYCLES ?= 500
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles auctions bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -78,6 +78,9 @@ crashes: setup ## kill a node at every call that writes its data, and fail each 
 
 cycles: setup ## kill -9 a validator of a trading network CYCLES=500 times
 	@$(BIN)/python -m tests.e2e.cycles --cycles $(CYCLES) $(ARGS)
+
+browser: setup ## every page of the explorer in Chromium, at phone and desktop size
+	@$(BIN)/python -m pytest -q -m "browser or not browser" tests/browser $(ARGS)
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
