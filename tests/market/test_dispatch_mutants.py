@@ -93,14 +93,12 @@ def one_bus(most_w: int = -300) -> DispatchProblem:
     return DispatchProblem(network, 60, 1, (*generators, load))
 
 
-def attacks(verify: Verify, validate: Callable[..., object]) -> list[bool]:
-    """What the two doors of a verifier say of honest and of dishonest certificates."""
+def on_two_buses() -> list[tuple[DispatchLayout, IntervalResult]]:
+    """Certificates for two buses and a line, the optimum first."""
     unlimited, limited = lay_out(two_buses(None)), lay_out(two_buses())
-    padded = lay_out(fixed_turnover())
     at_bid = replace(HONEST, prices=(100 * MILLI, 100 * MILLI), powers_w=(0, 900, -900))
     watt_off = (599, 301, -900)
-    huge = 10**12
-    tried = [
+    return [
         (limited, HONEST),
         (lay_out(steep()[0]), steep()[1]),
         (unlimited, HONEST),
@@ -133,6 +131,13 @@ def attacks(verify: Verify, validate: Callable[..., object]) -> list[bool]:
                 (1_300 * MILLI, 9_001 * MILLI),
             ]
         ),
+    ]
+
+
+def elsewhere() -> list[tuple[DispatchLayout, IntervalResult]]:
+    """Certificates for one bus, for one price beside a full line, and beside a fixed trade."""
+    padded, huge, watt_off = lay_out(fixed_turnover()), 10**12, (599, 301, -900)
+    return [
         (
             lay_out(_priced_alike()),
             IntervalResult((3_000 * MILLI,) * 2, (700, 200, -900)),
@@ -154,6 +159,12 @@ def attacks(verify: Verify, validate: Callable[..., object]) -> list[bool]:
         (padded, replace(HONEST, powers_w=(*watt_off, huge, -huge))),
         (padded, replace(HONEST, powers_w=(*HONEST.powers_w, huge, -huge))),
     ]
+
+
+def attacks(verify: Verify, validate: Callable[..., object]) -> list[bool]:
+    """What the two doors of a verifier say of honest and of dishonest certificates."""
+    tried = [*on_two_buses(), *elsewhere()]
+    limited = lay_out(two_buses())
     said = [verify(layout, Certificate((result,))) for layout, result in tried]
     said += [verify(limited, Certificate((HONEST,) * count)) for count in (0, 2)]
     for layout, result in tried:
