@@ -11,6 +11,8 @@ from typing import Any
 from consensus.interface import ReportEvidence
 from node.ledger import certificate as certificate_module
 from node.p2p.hello import Disconnect
+from node.upgrades import UpgradeNeeded
+from tests.sim.nodes.affairs import Affairs
 from tests.sim.nodes.checks import Checks
 from tests.sim.nodes.faults import Faults
 from tests.sim.nodes.links import Network, SimulatedPeers
@@ -25,7 +27,7 @@ from tests.sim.nodes.people import (
     node_names,
 )
 from tests.sim.nodes.process import Process
-from tests.sim.nodes.replay import replay
+from tests.sim.nodes.replay import Replayed, replay
 from tests.sim.nodes.scenario import CHAOS_S, Scenario, draw
 from tests.sim.world import Violation
 
@@ -66,9 +68,7 @@ class Simulation:
         self.network.log = log
         self.network.on_bug = self._on_bug
         self.network.on_delivered = self._on_delivered
-        self.genesis, self.document = make_genesis(
-            scenario.engine, scenario.validators, scenario.followers, scenario.gas_price_micro
-        )
+        self.genesis, self.document = make_genesis(scenario)
         self.names = node_names(scenario)
         self.network.names = {identity(name).node_key: name for name in self.names}
         self.clients = Clients(self.genesis, scenario.seed, scenario.gas_price_micro)
@@ -89,6 +89,7 @@ class Simulation:
         ]
         self.failure: BaseException | None = None
         self.faults = Faults(self)
+        self.affairs = self.checks.affairs = Affairs(self)
         self._is_over = False
         self._deliveries = 0
 
@@ -115,7 +116,8 @@ class Simulation:
         async def watched(output: Any) -> None:
             if isinstance(output, ReportEvidence):
                 first = output.evidence.first
-                account = node.chain.validators[first.validator_index].account
+                validators = node.chain.store.validators_at(first.height)
+                account = validators[first.validator_index].account
                 self.checks.check_report(process.name, account, output.evidence)
             await execute(output)
 
@@ -123,6 +125,9 @@ class Simulation:
 
     def on_final(self, process: Process, node: Any, final: Any) -> None:
         """A node acknowledges a block."""
+        if not process.has_joined and node.store.base > 1 and process.joins:
+            process.has_joined = True
+            self.network.note("joined", process.name, node.store.base - 1)
         header = final.block.header
         self.network.note("final", process.name, header.height, final.block.block_id.hex()[:16])
         try:
@@ -160,6 +165,7 @@ class Simulation:
         process.disk.disarm()
         if not was_open or process.disk.is_rotten():
             process.disk.remove_databases()
+            process.is_emptied = True
             self.checks.forget(process.name)
             self.network.note("anew", process.name)
         self.on_down(process)
@@ -168,6 +174,11 @@ class Simulation:
         """A node stopped for a fault of its own."""
         if isinstance(error, Violation):
             self._fail(error)
+        elif isinstance(error, UpgradeNeeded):
+            try:
+                self.affairs.on_upgrade_needed(process)
+            except Violation as violation:
+                self._fail(violation)
         elif process.liar is None:
             violation = Violation(f"node: {process.name} failed: {type(error).__name__}: {error}")
             violation.__cause__ = error
@@ -237,8 +248,10 @@ class Simulation:
     async def _play(self) -> float:
         loop = self.loop
         for process in self.processes:
-            loop.call_later(0.3 * self.random.random(), process.start)
+            begin_s = self.scenario.joins_at_s if process.name[0] == "J" else 0.0
+            loop.call_later(begin_s + 0.3 * self.random.random(), process.start)
         self.faults.plan(self.scenario.faults)
+        self.affairs.plan()
         loop.call_later(TRAFFIC_S, self._send_traffic)
         await asyncio.sleep(CHAOS_S)
         self.faults.heal()
@@ -303,13 +316,16 @@ class Simulation:
         await node.submit([transaction.raw for transaction in batch])
 
     def _replay(self) -> None:
-        """Execute the chain of the best node anew from genesis; compare roots and disks."""
-        sound = [process for process in self._honest() if not process.disk.is_rotten()]
-        best = max(sound, key=lambda process: self.checks.heights.get(process.name, 0))
-        if best.node is None:
-            raise Violation("replay: the best node is down")
-        entries = best.disk.entries()
-        fresh = replay(self.genesis, best.node.store, entries, self.checks, best.name)
+        """Execute the best whole chain anew from genesis; compare all nodes with it."""
+        sound = [
+            Replayed(p.name, p.node.store, p.disk.entries(), p.has_joined)
+            for p in self._honest()
+            if p.node is not None and not p.disk.is_rotten()
+        ]
+        sound.sort(key=lambda node: (node.store.base > 1, -node.store.height))
+        if not sound or sound[0].store.base > 1:
+            raise Violation("replay: no node holds every block")
+        fresh = replay(self.genesis, sound, self.checks)
         for key in self.clients.final:
             if fresh.find_transaction(key) is None:
                 raise Violation("acknowledged: a final transaction is in no final block")
