@@ -18,7 +18,7 @@ MODULES = {
         "voting_period_ms": 500,
         "notice_blocks": 3,
     },
-    "staking": {"token": "money", "stakes": STAKES, "unbonding_minutes": 1},
+    "staking": {"token": "money", "stakes": STAKES, "unbonding_minutes": 40},
 }
 
 

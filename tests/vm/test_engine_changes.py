@@ -10,7 +10,7 @@ from node.ledger.execution import read_parameters
 from node.ledger.receipt import Receipt
 from tests.ledger.support import ROLES, Chain, id_of
 from tests.vectors.chain_inputs import double_vote
-from tests.vm.stakes import BASE, STAKES, TOKEN, check_books, events, powers, stake
+from tests.vm.stakes import BASE, SHORT, STAKES, TOKEN, check_books, events, powers, stake
 from vm.system.governance import GovernanceModule
 from vm.system.governance_records import STATUS_NAMES, read_engine, read_proposal
 from vm.system.incentives import IncentivesModule
@@ -29,6 +29,7 @@ def chain_of(engine: str, **section: object) -> Chain:
         GovernanceModule(ROLES, parts),
         engine={"name": engine, "parameters": {}},
         modules={"staking": {**BASE, **section}, "governance": VOTES},
+        parameters=SHORT,
     )
 
 
@@ -114,7 +115,7 @@ def test_fees_go_to_the_maker_while_each_has_one_vote() -> None:
         IncentivesModule(),
         engine={"name": "poa", "parameters": {}},
         modules={"staking": {**BASE, "share_fees": True, "block_reward": "3"}},
-        parameters={"gas_price_micro": 1_000},
+        parameters={**SHORT, "gas_price_micro": 1_000},
     )
     assert read_parameters(chain.state).gas_price_micro == 1_000
     before = {name: chain.account(name).money_micro for name in STAKES}

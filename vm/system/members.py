@@ -36,7 +36,7 @@ from vm.system.accounts import (
     load_account,
     save_account,
 )
-from vm.system.approvals import approve
+from vm.system.approvals import approve, remove_lapsed
 from vm.system.staking_terms import (
     EQUAL_KEY,
     NO_TOKEN,
@@ -317,8 +317,11 @@ class MembersModule(Module):
             self._expel(ctx, account)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
-        """Expel whom an earlier block could not: too much power would have changed with it."""
-        self._expel(ctx, payload)
+        """Remove approvals that have lapsed, or expel whom an earlier block could not."""
+        if len(payload) == ACCOUNT_ID_BYTES:
+            self._expel(ctx, payload)  # too much power would have changed with that block
+        else:
+            remove_lapsed(ctx, payload)
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the node index again from a member's leaf."""

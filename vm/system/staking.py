@@ -68,6 +68,7 @@ from vm.system.staking_terms import (
     StakingTerms,
     load_terms,
     parse_terms,
+    validate_unbonding,
 )
 from vm.system.validator_changes import (
     change_validators,
@@ -80,6 +81,8 @@ from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, r
 
 MAX_UNBONDINGS: Final = 16
 """Unbondings of one delegator that wait at the same time."""
+LONGEST_WAIT_MS: Final = 86_400_000
+"""How long stake whose time is over waits at a time until evidence against it has expired."""
 _END: Final = b"\xff" * 21
 PERCENT: Final = integer(0, 100)
 
@@ -206,6 +209,7 @@ class StakingModule(Module):
         ctx.put(TERMS_KEY, terms.encode())
         if terms.token == NO_TOKEN:
             return
+        validate_unbonding(terms, ctx.block.parameters)
         told = len(ctx.events)
         save_account(ctx, STAKING_ACCOUNT, Account(NO_KEY, 0, REMOVED, 0, 0, 0, 0, 0))
         ctx.put(POT_KEY, Pot().encode())
@@ -308,7 +312,7 @@ class StakingModule(Module):
         ctx.emit("slash", account, height, cut_micro)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
-        """Free stake whose unbonding period is over, less what it answers for."""
+        """Free stake whose time is over, less what it answers for; not before evidence expires."""
         if not payload:
             return
         terms, number = load_terms(ctx), int.from_bytes(payload, "big")
@@ -316,9 +320,14 @@ class StakingModule(Module):
         if data is None:
             raise InvariantViolation(f"unbonding {number} is due and not there")
         leaving = decode_unbonding(data)
+        pool, parameters = load_pool(ctx, leaving.validator), ctx.block.parameters
+        blocks = leaving.last_height(pool) + parameters.evidence_max_age_blocks - ctx.height
+        if blocks > 0 and not pool.slashed_height:
+            wait_ms = min(blocks * parameters.heartbeat_ms, LONGEST_WAIT_MS)
+            ctx.schedule(ctx.time_ms + max(wait_ms, 1), payload)
+            return
         ctx.delete(unbonding_key(number))
         ctx.delete(UNBONDING_INDEX + leaving.delegator + payload)
-        pool = load_pool(ctx, leaving.validator)
         cut_micro = leaving.slashed_micro(pool, terms.slash_percent)
         burn_stake(ctx, terms, cut_micro)
         free_micro = leaving.amount_micro - cut_micro

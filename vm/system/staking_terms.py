@@ -8,6 +8,7 @@ from typing import Final
 
 from vm.context import CallContext
 from vm.overlay import StateReader
+from vm.parameters import ChainParameters
 from vm.primitives.codec import encode_trusted, unpack_trusted
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import BitenergyError, InvalidGenesis, InvariantViolation
@@ -148,6 +149,18 @@ def parse_terms(section: Mapping[str, object]) -> tuple[StakingTerms, dict[str, 
     if terms.min_stake_micro < POWER_UNIT_MICRO:
         raise InvalidGenesis("staking: 'min_stake' is too small", expected="at least 1")
     return terms, stakes
+
+
+def validate_unbonding(terms: StakingTerms, parameters: ChainParameters) -> None:
+    """Raise InvalidGenesis if stake is free before evidence expires, at the chain's best pace."""
+    least_ms = parameters.evidence_max_age_blocks * parameters.block_interval_ms
+    if terms.unbonding_ms < least_ms:
+        raise InvalidGenesis(
+            "staking: stake would be free while evidence of its faults still counts",
+            expected=f"'unbonding_minutes' of at least {-(-least_ms // 60_000)}",
+            actual=terms.unbonding_ms // 60_000,
+            hint="Or lower the parameter 'evidence_max_age_blocks'.",
+        )
 
 
 def _number(section: Mapping[str, object], name: str) -> int:
