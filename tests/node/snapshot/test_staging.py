@@ -23,10 +23,11 @@ TRADERS = 12
 
 
 class Offers(Traffic):
-    """Nothing but offers, each better than the ones before."""
+    """Nothing but offers; the first trader has the best one all the time, and betters it."""
 
     def _call(self, place: int) -> Call:
-        return post_offer(MARKET, 0, 1_000, 90_000_000 - 10_000 * self._count)
+        lead = 0 if place else 20_000_000
+        return post_offer(MARKET, 0, 1_000, 90_000_000 - lead - 10_000 * self._count)
 
 
 @pytest.fixture(scope="module", params=[Traffic, Offers])
