@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from market.module import MarketModule
+from market.quota.module import QuotaModule
 from vm.contract.interfaces import Signatures
 from vm.module import Module
 from vm.primitives.errors import InvalidGenesis
@@ -30,6 +31,7 @@ MODULES: Final[Catalogue] = {
     "staking": {1: StakingModule},
     "market": {1: lambda roles: MarketModule()},
     "reward": {1: lambda roles: BlockRewardModule()},
+    "quota": {1: lambda roles: QuotaModule()},
 }
 """What this software has, without governance, which knows all others and comes last."""
 

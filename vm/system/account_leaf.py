@@ -80,6 +80,24 @@ class Account:
             raise CallError("overflow", "an account cannot hold more", actual=total)
         self.money_micro = total
 
+    def reserve_money(self, amount_micro: int) -> None:
+        """Set free money aside; raises CallError `insufficient_money`."""
+        self.pay(amount_micro)
+        self.money_reserved_micro += amount_micro
+
+    def release_money(self, amount_micro: int) -> None:
+        """Make money that was set aside free again."""
+        self.spend_reserved_money(amount_micro)
+        self.money_micro += amount_micro
+
+    def spend_reserved_money(self, amount_micro: int) -> None:
+        """Take money that was set aside."""
+        if amount_micro > self.money_reserved_micro:
+            raise InvariantViolation(
+                f"{amount_micro} micro-tokens leave a reserve of {self.money_reserved_micro}"
+            )
+        self.money_reserved_micro -= amount_micro
+
     def give_energy(self, energy_milli_wh: int) -> None:
         """Take free energy; raises CallError `insufficient_energy`."""
         if energy_milli_wh > self.energy_milli_wh:
