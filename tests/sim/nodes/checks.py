@@ -81,6 +81,8 @@ class Checks:
         self.final: dict[int, bytes] = {}
         """Block ids by height."""
         self.candidates: dict[int, Candidate] = {}
+        self.leaves: dict[tuple[int, bytes], bytes] = {}
+        """What accounts held after each block, where a light node asks for it."""
         self.heights: dict[str, int] = {}
         """The last height that a node acknowledged, by name."""
         self.accused: set[tuple[bytes, int]] = set()
@@ -279,6 +281,9 @@ class Checks:
             raise Violation(f"fee: the proposer earned {earned}, fees are {fees}")
         for account in (proposer, *senders):
             self._proposers[account] = self._account(state, account).money_micro
+        if self.scenario.lights:
+            for account in self._accounts:
+                self.leaves[header.height, account] = state.get(ACCOUNT_SPACE + account)
         self.affairs.on_block(header.height, block.transactions, state)
 
     def _check_transactions(self, block: Candidate) -> int:

@@ -15,6 +15,7 @@ from node.upgrades import UpgradeNeeded
 from tests.sim.nodes.affairs import Affairs
 from tests.sim.nodes.checks import Checks
 from tests.sim.nodes.faults import Faults
+from tests.sim.nodes.lights import LightProcess
 from tests.sim.nodes.links import Network, SimulatedPeers
 from tests.sim.nodes.loop import SimulatedLoop
 from tests.sim.nodes.people import (
@@ -23,6 +24,7 @@ from tests.sim.nodes.people import (
     START_MS,
     Clients,
     identity,
+    light_names,
     make_genesis,
     node_names,
 )
@@ -66,11 +68,13 @@ class Simulation:
         self.loop = SimulatedLoop()
         self.network = Network(self.loop, Random(f"links {scenario.seed}"))
         self.network.log = log
-        self.network.on_bug = self._on_bug
+        self.network.on_bug = self.on_bug
         self.network.on_delivered = self._on_delivered
         self.genesis, self.document = make_genesis(scenario)
         self.names = node_names(scenario)
-        self.network.names = {identity(name).node_key: name for name in self.names}
+        self.network.names = {
+            identity(name).node_key: name for name in (*self.names, *light_names(scenario))
+        }
         self.clients = Clients(self.genesis, scenario.seed, scenario.gas_price_micro)
         self.checks = Checks(scenario, self.names, self.clients, self.genesis)
         self.checked_signatures: dict[bytes, bool] = {}
@@ -87,6 +91,7 @@ class Simulation:
             )
             for index, name in enumerate(self.names)
         ]
+        self.lights = [LightProcess(self, name) for name in light_names(scenario)]
         self.failure: BaseException | None = None
         self.faults = Faults(self)
         self.affairs = self.checks.affairs = Affairs(self)
@@ -186,7 +191,8 @@ class Simulation:
         else:
             process.crash()
 
-    def _on_bug(self, error: BaseException) -> None:
+    def on_bug(self, error: BaseException) -> None:
+        """Something failed that nobody waits for."""
         if not isinstance(error, Violation):
             violation = Violation(f"node: a handler failed: {type(error).__name__}: {error}")
             violation.__cause__ = error
@@ -196,7 +202,7 @@ class Simulation:
     def _on_loop_error(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException) and "never retrieved" not in context["message"]:
-            self._on_bug(error)
+            self.on_bug(error)
 
     def _fail(self, failure: BaseException) -> None:
         if self.failure is None:
@@ -250,6 +256,8 @@ class Simulation:
         for process in self.processes:
             begin_s = self.scenario.joins_at_s if process.name[0] == "J" else 0.0
             loop.call_later(begin_s + 0.3 * self.random.random(), process.start)
+        for light in self.lights:
+            loop.call_later(1.0 + self.random.random(), light.start)
         self.faults.plan(self.scenario.faults)
         self.affairs.plan()
         loop.call_later(TRAFFIC_S, self._send_traffic)
@@ -265,6 +273,11 @@ class Simulation:
             lambda: self._least() >= goal and len(self.clients.final) >= TRANSACTIONS,
             MOST_S,
             "progress: heights and transactions",
+        )
+        await self._until(
+            lambda: all(light.height > before and light.proved for light in self.lights),
+            CATCH_UP_S,
+            "progress: light nodes",
         )
         return healing_s
 
@@ -334,6 +347,8 @@ class Simulation:
         self._is_over = True
         for process in self.processes:
             process._end(_OVER)
+        for light in self.lights:
+            light.stop()
         loop = self.loop
         left = asyncio.all_tasks(loop)
         for task in left:

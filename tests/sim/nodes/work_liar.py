@@ -32,6 +32,7 @@ from node.wire import (
     encode_transactions,
 )
 from tests.sim.nodes.liar import FAR_AHEAD, Liar, compact
+from tests.sim.nodes.liar_service import SERVICE_KINDS, twist_service
 from tests.sim.nodes.people import MAX_DRIFT_MS
 from tests.sim.nodes.work import Found, SimulatedSealer, sealed
 
@@ -133,6 +134,12 @@ class WorkLiar(Liar):
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, FAR_AHEAD))
             yield kind, encode_height(height)
+        elif kind in SERVICE_KINDS and self._random.randrange(3):
+            said = twist_service(
+                self._random, kind, payload, lambda height, key: self._forged(height, 0, key)
+            )
+            if said is not None:
+                yield kind, said
         else:
             yield kind, payload
 
