@@ -82,12 +82,12 @@ def light_names(scenario: Scenario) -> list[str]:
 def make_genesis(scenario: Scenario) -> tuple[Genesis, bytes]:
     """Return the genesis of a network, decoded and as bytes."""
     names = (*node_names(scenario), *light_names(scenario))
-    return _make_genesis(scenario.engine, names, scenario.gas_price_micro)
+    return _make_genesis(scenario.engine, names, scenario.gas_price_micro, scenario.has_stakes)
 
 
 @functools.lru_cache(64)
 def _make_genesis(
-    engine: str, names: tuple[str, ...], gas_price_micro: int
+    engine: str, names: tuple[str, ...], gas_price_micro: int, has_stakes: bool
 ) -> tuple[Genesis, bytes]:
     entries: list[dict[str, object]] = []
     validators = sum(name[0] == "V" for name in names)
@@ -137,7 +137,7 @@ def _make_genesis(
         "members": entries,
         "modules": {
             "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
-            **(_stakes(validators) if ENGINES[engine].has_stakes else {}),
+            **(_stakes(validators) if has_stakes else {}),
             "governance": {
                 "voters": {"operator": 1},
                 "quorum": [1, 3],

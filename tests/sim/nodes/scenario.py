@@ -118,6 +118,11 @@ class Scenario:
     """How many light nodes follow."""
 
     @property
+    def has_stakes(self) -> bool:
+        """Whether something is staked: a chain goes over only to an engine that has stakes then."""
+        return ENGINES[self.engine].has_stakes or any(a.kind == "engine" for a in self.affairs)
+
+    @property
     def dishonest(self) -> frozenset[int]:
         """The validators that lie."""
         return frozenset(fault.node for fault in self.faults if fault.kind == "liar")
