@@ -22,15 +22,19 @@ ENGINE_FILES = tuple(
     str(ROOT / "consensus" / name)
     for name in (
         "block_book.py",
+        "block_tree.py",
         "catch_up.py",
         "height_state.py",
         "poa.py",
+        "pos.py",
+        "pow.py",
         "round_state.py",
         "rules.py",
         "tendermint.py",
         "validator_set.py",
         "vote_keeper.py",
         "waiting_room.py",
+        "work.py",
     )
 )
 NODE_FILES = tuple(
