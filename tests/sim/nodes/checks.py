@@ -158,7 +158,6 @@ class Checks:
     def check_queues(self, name: str, node: Any) -> None:
         """What waits in a node is bounded, whatever it is sent."""
         self._look("queues")
-        node.doctor()  # people look at any time
         driver, pool = node._driver, node._pool
         most = MAX_POOL if self.work is None else MAX_POOL_OF_BRANCHES
         sizes = {
