@@ -6,16 +6,17 @@ from typing import Final
 
 from node.api import (
     chain_pages,
+    dispatch_pages,
     governance_pages,
     market_pages,
     member_pages,
-    node_pages,
+    preview,
     stake_pages,
     submission,
 )
+from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
-from node.api.metrics import METRICS_TYPE
-from node.api.openapi import show_openapi
+from node.api.node_routes import NODE_ROUTES
 from node.api.parameters import (
     BLOCK,
     CURSOR,
@@ -28,10 +29,9 @@ from node.api.parameters import (
     whole,
     words,
 )
-from node.api.routes import WEBSOCKET, Route
-from node.api.schemas import FREE, TEXT, ref
+from node.api.routes import BASE, WEBSOCKET, Route
+from node.api.schemas import ref
 
-BASE: Final = "/api/v1"
 MAX_WAIT_MS: Final = 30_000
 
 _ACCOUNT = Parameter("who", WHO, "The account.")
@@ -45,100 +45,13 @@ _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the
 _PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block yet."
 _UNKNOWN_MARKET = "No such market."
+_BODY_REFUSALS = {
+    408: "The body took too long.",
+    411: "The request does not state its length.",
+    413: "The body is too long, or holds too many transactions.",
+    415: "The body is not declared as JSON, or is compressed.",
+}
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
-
-NODE_ROUTES: Final = (
-    Route(
-        "GET",
-        f"{BASE}/status",
-        "status",
-        "Where the node and its network stand.",
-        ref("Status"),
-        node_pages.show_status,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/genesis",
-        "genesis",
-        "The network's genesis in short, with its document unless that is longer than 1 MiB.",
-        ref("Genesis"),
-        node_pages.show_genesis,
-        may_be_final=True,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/genesis/document",
-        "genesisDocument",
-        "The genesis file, byte for byte.",
-        ref("GenesisDocument"),
-        node_pages.show_genesis_document,
-        may_be_final=True,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/params",
-        "parameters",
-        "The chain's parameters in force.",
-        ref("Parameters"),
-        node_pages.show_parameters,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/validators",
-        "validators",
-        "Who decides the next block.",
-        ref("Validators"),
-        node_pages.list_validators,
-    ),
-    Route("GET", f"{BASE}/peers", "peers", "Connected peers.", ref("Peers"), node_pages.list_peers),
-    Route(
-        "GET",
-        f"{BASE}/doctor",
-        "doctor",
-        "In words, why the network does or does not advance.",
-        ref("Doctor"),
-        node_pages.show_doctor,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/mempool",
-        "mempool",
-        "How full the mempool is.",
-        ref("Mempool"),
-        node_pages.show_mempool,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/modules",
-        "modules",
-        "Every method that a transaction may call, with its arguments and roles.",
-        ref("Modules"),
-        node_pages.list_modules,
-    ),
-    *(
-        Route(
-            "GET",
-            f"{base}/metrics",
-            f"metrics{suffix}",
-            "The node's numbers for Prometheus.",
-            TEXT,
-            node_pages.show_metrics,
-            content_type=METRICS_TYPE,
-        )
-        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
-    ),
-    *(
-        Route(
-            "GET",
-            f"{base}/openapi.json",
-            f"openapi{suffix}",
-            "This description.",
-            FREE,
-            show_openapi,
-        )
-        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
-    ),
-)
 
 CHAIN_ROUTES: Final = (
     Route(
@@ -181,6 +94,30 @@ CHAIN_ROUTES: Final = (
         may_be_final=True,
     ),
     Route(
+        "GET",
+        f"{BASE}/transactions",
+        "transactions",
+        "Final transactions, the newest first; `next` is the `before` to go on with, also where "
+        "few were found in the blocks that were searched.",
+        ref("Transactions"),
+        chain_pages.list_transactions,
+        (_LIMIT, _CURSOR),
+        searches=True,
+    ),
+    Route(
+        "POST",
+        f"{BASE}/preview",
+        "preview",
+        "What calls of a member would do to the last final state: the receipt that they would "
+        "have. `calls` are canonical bytes of `[[module, method, [arguments…]]…]`. Nothing is "
+        "signed, kept or told to anybody; it takes at most 500,000 gas.",
+        ref("Receipt"),
+        preview.show_preview,
+        refusals=_BODY_REFUSALS | {404: _UNKNOWN_ACCOUNT},
+        body=ref("Attempt"),
+        searches=True,
+    ),
+    Route(
         "POST",
         f"{BASE}/transactions",
         "submit",
@@ -188,12 +125,7 @@ CHAIN_ROUTES: Final = (
         "in order, whether it waits for a block now.",
         ref("Submissions"),
         submission.submit_transactions,
-        refusals={
-            408: "The body took too long.",
-            411: "The request does not state its length.",
-            413: "The body is too long, or holds too many transactions.",
-            415: "The body is not declared as JSON, or is compressed.",
-        },
+        refusals=_BODY_REFUSALS,
         body=ref("Batch"),
     ),
     Route(
@@ -285,10 +217,16 @@ MEMBER_ROUTES: Final = (
         f"{BASE}/accounts/{{who}}/history",
         "history",
         "Transactions that touched an account, the newest first, with the money and energy that "
-        "their events brought it (negative: took); `next` is the `before` to go on with.",
+        "their events brought it (negative: took); `next` is the `before` to go on with, also "
+        "where few were found.",
         ref("History"),
         member_pages.list_history,
-        (_ACCOUNT, _LIMIT, _CURSOR),
+        (
+            _ACCOUNT,
+            _LIMIT,
+            _CURSOR,
+            Parameter("what", NAME, "Only transactions whose first call is of this module."),
+        ),
         {404: _UNKNOWN_ACCOUNT},
         searches=True,
     ),
@@ -404,6 +342,67 @@ GOVERNANCE_ROUTES: Final = (
     ),
 )
 
+_ROUND = Parameter("number", HEIGHT, "The round.")
+_UNKNOWN_ROUND = "No such round, or one that was closed so long ago that the state has it no more."
+
+DISPATCH_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/dispatch/areas",
+        "dispatchAreas",
+        "The areas in which dispatch rounds are held, with their terms and money.",
+        ref("DispatchAreas"),
+        dispatch_pages.list_areas,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds",
+        "dispatchRounds",
+        "Dispatch rounds, the newest first; `next` is the `before` to go on with.",
+        ref("DispatchRounds"),
+        dispatch_pages.list_rounds,
+        (
+            Parameter("area", NAME, "Only rounds of this area."),
+            Parameter("status", dispatch_pages.STATUS, "Only rounds that stand so."),
+            _LIMIT,
+            Parameter("before", HEIGHT, "Only rounds with a lower number."),
+        ),
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds/{{number}}",
+        "dispatchRound",
+        "A round with its problem and, once it is closed, prices, powers and flows per interval; "
+        "after a fallback prices alone.",
+        ref("ShownDispatchRound"),
+        dispatch_pages.show_round,
+        (_ROUND,),
+        {404: _UNKNOWN_ROUND},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds/{{number}}/proof",
+        "proveDispatch",
+        "One price, power or flow of a closed round: its way to the round's root, and the round's "
+        "leaf proved against the latest final header.",
+        ref("DispatchProof"),
+        dispatch_pages.prove_figure,
+        (
+            _ROUND,
+            Parameter("kind", dispatch_pages.KIND, "What figure.", default="price"),
+            Parameter("interval", HEIGHT, "Which interval, from 0.", default=0),
+            Parameter("name", NAME, "The bus, unit or line."),
+        ),
+        {
+            404: "No such round, or no such figure in it.",
+            409: "No block with a certificate is final yet.",
+        },
+        searches=True,
+    ),
+)
+
 ROUTES: Final = (
     *NODE_ROUTES,
     *CHAIN_ROUTES,
@@ -411,5 +410,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
+    *CONTRACT_ROUTES,
+    *DISPATCH_ROUTES,
 )
 """All routes, in the order in which they are described."""
