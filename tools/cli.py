@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
+    "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),
 }
 
