@@ -6,7 +6,7 @@ from typing import Any
 from consensus import pow as work_engine
 from consensus.block_tree import BlockTree, TreeBlock
 from consensus.pow import PowEngine
-from node import work_gate
+from node import driver, undecided, work_gate
 from node.block_work import BlockWork
 from node.chain import Chain
 from node.driver import Driver
@@ -41,14 +41,15 @@ def _work_unproved(garden: Garden) -> None:
     def mutant(block_id: bytes, seal: bytes) -> int:
         return int.from_bytes(seal[:8], "big") if len(seal) == 16 else 0
 
-    garden.put(work_gate, "proved_work", mutant)
+    for place in (work_gate, driver, undecided):
+        garden.put(place, "proved_work", mutant)
 
 
 def _newest_preferred(garden: Garden) -> None:
     def mutant(self: BlockTree) -> TreeBlock:
         valid = [block for block in self if block.valid]
-        newest = max(valid, key=lambda block: block.order)
-        return replace(newest, total=10**30 + newest.order)
+        newest = max(valid, key=lambda block: block.order, default=self.root)
+        return replace(newest, total=10**30 + newest.order) if newest is not self.root else newest
 
     def adopt(self: PowEngine, tree: BlockTree, tip: TreeBlock) -> None:
         real(self, tree, tree.get(tip.id) or tip)
@@ -265,13 +266,14 @@ LIFE_CANARIES: dict[str, Canary] = {
     "difficulty-fixed": Canary(_difficulty_fixed, ("work",), engine="pow"),
     "work-unproved": Canary(_work_unproved, ("work", *_SAFETY), engine="pow"),
     "newest-preferred": Canary(_newest_preferred, ("branch", *_SAFETY), engine="pow"),
-    "final-too-early": Canary(_final_too_early, _SAFETY, engine="pow"),
-    "undone-forgotten": Canary(_undone_forgotten, ("undone", "node", "nonce"), engine="pow"),
-    "undone-state-kept": Canary(_undone_state_kept, ("undone", "node", *_SAFETY), engine="pow"),
-    "future-taken": Canary(_future_taken, ("time",), engine="pow"),
+    "final-too-early": Canary(_final_too_early, ("time", *_SAFETY), (2,), engine="pow"),
+    "undone-forgotten": Canary(_undone_forgotten, ("undone", "node", "nonce"), (2,), "pow"),
+    "undone-state-kept": Canary(_undone_state_kept, ("undone", "node", *_SAFETY), (1,), "pow"),
+    "future-taken": Canary(_future_taken, ("time",), (1,), "pow"),
     "waiting-branch-ignored": Canary(
         _waiting_branch_ignored,
         ("agreement",),
+        (192,),
         engine="pow",
         needs=lambda scenario: any(
             fault.kind == "clock" and fault.amount < -100_000 for fault in scenario.faults
@@ -281,6 +283,7 @@ LIFE_CANARIES: dict[str, Canary] = {
     "branch-unchecked": Canary(
         _branch_unchecked,
         ("header", "node", "fee", *_SAFETY),
+        (2,),
         engine="pow",
         needs=lambda scenario: bool(scenario.dishonest),
     ),

@@ -158,6 +158,9 @@ class Checks:
     def check_queues(self, name: str, node: Any) -> None:
         """What waits in a node is bounded, whatever it is sent."""
         self._look("queues")
+        node.engine_view()  # people look at any time
+        if self.work is not None:
+            node._driver.engine.work_view()
         driver, pool = node._driver, node._pool
         most = MAX_POOL if self.work is None else MAX_POOL_OF_BRANCHES
         sizes = {

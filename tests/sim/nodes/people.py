@@ -89,8 +89,39 @@ def make_genesis(scenario: Scenario) -> tuple[Genesis, bytes]:
 def _make_genesis(
     engine: str, names: tuple[str, ...], gas_price_micro: int, has_stakes: bool
 ) -> tuple[Genesis, bytes]:
-    entries: list[dict[str, object]] = []
     validators = sum(name[0] == "V" for name in names)
+    document = {
+        "chain": "simulated",
+        "time_ms": START_MS,
+        "engine": {"name": engine, "parameters": _engine_parameters(engine, validators)},
+        "parameters": {
+            "block_interval_ms": BLOCK_INTERVAL_MS,
+            "heartbeat_ms": 600_000,
+            "max_drift_ms": MAX_DRIFT_MS,
+            "gas_price_micro": gas_price_micro,
+            "max_expiry_blocks": 1_000,
+        },
+        "roles": ROLES,
+        "members": _members(names),
+        "modules": {
+            "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
+            **(_stakes(validators) if has_stakes else {}),
+            "governance": {
+                "voters": {"operator": 1},
+                "quorum": [1, 3],
+                "threshold": [1, 2],
+                "voting_period_ms": 8_000,
+                "notice_blocks": 2,
+            },
+            "reward": {"block": f"{ENGINES[engine].reward_micro / 1_000_000:.6f}"},
+        },
+    }
+    data = json.dumps(document).encode()
+    return decode_genesis(data), data
+
+
+def _members(names: tuple[str, ...]) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = []
     for name in names:
         entry: dict[str, object] = {
             "name": name,
@@ -122,34 +153,7 @@ def _make_genesis(
         }
         for name in [f"P{n}" for n in range(PAYERS)] + [f"T{n}" for n in range(TRADERS)]
     ]
-    document = {
-        "chain": "simulated",
-        "time_ms": START_MS,
-        "engine": {"name": engine, "parameters": _engine_parameters(engine, validators)},
-        "parameters": {
-            "block_interval_ms": BLOCK_INTERVAL_MS,
-            "heartbeat_ms": 600_000,
-            "max_drift_ms": MAX_DRIFT_MS,
-            "gas_price_micro": gas_price_micro,
-            "max_expiry_blocks": 1_000,
-        },
-        "roles": ROLES,
-        "members": entries,
-        "modules": {
-            "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
-            **(_stakes(validators) if has_stakes else {}),
-            "governance": {
-                "voters": {"operator": 1},
-                "quorum": [1, 3],
-                "threshold": [1, 2],
-                "voting_period_ms": 8_000,
-                "notice_blocks": 2,
-            },
-            "reward": {"block": f"{ENGINES[engine].reward_micro / 1_000_000:.6f}"},
-        },
-    }
-    data = json.dumps(document).encode()
-    return decode_genesis(data), data
+    return entries
 
 
 def _engine_parameters(engine: str, validators: int) -> dict[str, int]:

@@ -114,6 +114,8 @@ class Scenario:
     """Nodes that keep the last blocks only."""
     joins_at_s: float = 0.0
     """When one more node joins the network; 0 for none."""
+    tight: bool = False
+    """Whether the engine of proof of work keeps as little as it may."""
     lights: int = 0
     """How many light nodes follow."""
 
@@ -192,7 +194,8 @@ def _with_life(drawn: Scenario, faulty: list[int]) -> Scenario:
     affairs = _draw_affairs(random, drawn, faulty, [n for n in sound if n < drawn.validators])
     pruned = random.sample(sound, 1) if random.randrange(3) == 0 else []
     if not case.has_certificates:
-        return replace(drawn, affairs=affairs, pruned=frozenset(pruned))
+        tight = random.randrange(3) == 0
+        return replace(drawn, affairs=affairs, pruned=frozenset(pruned), tight=tight)
     joins = random.randrange(4) == 0
     joins_at_s = random.uniform(20.0, CHAOS_S) if joins else 0.0
     faults = drawn.faults

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from consensus import pow as work_engine
 from consensus.interface import ReportEvidence
 from node.ledger import certificate as certificate_module
 from node.p2p.hello import Disconnect
@@ -15,6 +16,7 @@ from node.upgrades import UpgradeNeeded
 from tests.sim.nodes.affairs import Affairs
 from tests.sim.nodes.checks import Checks
 from tests.sim.nodes.faults import Faults
+from tests.sim.nodes.garden import Garden
 from tests.sim.nodes.lights import LightProcess
 from tests.sim.nodes.links import Network, SimulatedPeers
 from tests.sim.nodes.loop import SimulatedLoop
@@ -41,6 +43,8 @@ TRAFFIC_S = 0.5
 MOST_S = CHAOS_S + 600.0
 STARTED_MS = 1_000
 LOOK_AT_QUEUES = 64
+TIGHT = {"TREE_MARGIN": -28, "MAX_REFUSED": 4, "FETCHED_HEIGHTS": -10}
+"""Bounds of proof of work that a few liars can fill."""
 
 
 @dataclass(slots=True)
@@ -106,6 +110,7 @@ class Simulation:
 
     def on_open(self, process: Process, node: Any) -> None:
         """A node has opened its chain."""
+        node.engine_view()  # people look at any time
         self.checks.on_open(process.name, node.chain, process.disk.entries())
         signer = node._signer
         if signer is not None:
@@ -230,6 +235,10 @@ class Simulation:
         logging.getLogger("bitenergy").setLevel(logging.CRITICAL + 1)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         remembered = _remember_checks()
+        garden = Garden()
+        if self.scenario.tight:
+            for name, value in TIGHT.items():
+                garden.put(work_engine, name, value)
         was_enabled = gc.isenabled()
         gc.disable()
         loop = self.loop
@@ -247,6 +256,7 @@ class Simulation:
         finally:
             self._tear_down()
             certificate_module.verify_signature = remembered
+            garden.clear()
             asyncio.set_event_loop(None)
             if was_enabled:
                 gc.enable()
