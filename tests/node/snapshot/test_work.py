@@ -73,7 +73,7 @@ def test_another_block_than_the_trusted_one_is_not_joined(
             wrong = TrustedBlock(trust.height, bytes(32))
             late = await net.open("V2", peers=["V0"], mines=False, join="snapshot", trust=wrong)
             # It goes on block by block, and drops who has another one where the named one is.
-            await net.until(lambda: dropped_by(late, 2), what="drops")
+            await net.until(lambda: dropped_by(late, 1), what="drops")
             assert late.chain.tip.height < trust.height == node.chain.height
 
     asyncio.run(scenario())
