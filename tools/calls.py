@@ -6,6 +6,8 @@ This is the tools' one place for the order and the kinds of the arguments that t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vm.primitives.address import validate_name
 from vm.primitives.errors import InvalidInput
 from vm.runtime import Call
@@ -162,6 +164,34 @@ def set_commission(percent: int) -> Call:
 def grant_points(to: bytes, amount_micro: int) -> Call:
     """Grant a member points for what it did for the grid; for operators."""
     return "incentives", "grant", (to, _positive(amount_micro, "grant"))
+
+
+def announce_quota(capacity_w: int, price_micro_per_kwh: int, times_ms: Sequence[int]) -> Call:
+    """Announce a charging period; the times are its gates in the order of the method's arguments.
+
+    Demands until, trade until, start, end, readings until; milliseconds UTC.
+    """
+    return "quota", "announce", (capacity_w, price_micro_per_kwh, *times_ms)
+
+
+def demand_quota(number: int, power_w: int) -> Call:
+    """Demand charging power in a round."""
+    return "quota", "demand", (number, _positive(power_w, "power"))
+
+
+def order_quota(side: str, number: int, power_w: int, price_micro_per_kwh: int) -> Call:
+    """Bid for quota, or offer some; `side` is `bid` or `offer`."""
+    return "quota", side, (number, _positive(power_w, "power"), price_micro_per_kwh)
+
+
+def record_charge(number: int, station: bytes, energy_milli_wh: int) -> Call:
+    """Record what a station charged in a round; for meters."""
+    return "quota", "record", (number, station, energy_milli_wh)
+
+
+def withdraw_deposit(number: int) -> Call:
+    """Get the caller's deposit of a round back."""
+    return "quota", "withdraw", (number,)
 
 
 def _positive(amount: int, what: str) -> int:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
+    "ev": ("ev", "Charging quotas: the published round on four validators."),
     "bench": ("bench", "Measure this machine."),
 }
 

@@ -1,0 +1,33 @@
+"""The demonstrations of the market day: published figures on four validators."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.e2e.support import ROOT, Commands
+from tests.e2e.test_demo import assert_agree
+
+pytestmark = [pytest.mark.network]
+
+
+def test_the_published_charging_quotas_come_out_on_every_validator(commands: Commands) -> None:
+    case = json.loads((ROOT / "genesis" / "cases" / "ev_quota.json").read_text())
+    answer = commands.ask("ev", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    stations = answer["stations"]
+    assert isinstance(stations, list)
+    assert [row["station"] for row in stations] == sorted(case["demand_kw"])
+    for row in stations:
+        name = row["station"]
+        balanced = case["balanced_auction_payment_token"]["uniform_midpoint"][name]
+        assert Decimal(row["first_quota_kw"]) == Decimal(case["initial_quota_kw"][name])
+        assert Decimal(row["service_fee"]) == Decimal(case["service_fee_token"][name])
+        assert Decimal(row["payment"]) == Decimal(balanced)
+        assert Decimal(row["printed_payment"]) == Decimal(
+            case["printed_auction_payment_token"][name]
+        )
+    assert answer["unbalanced_in_print"] == ["B", "C"]
+    assert_agree(answer["validators"])
