@@ -7,6 +7,7 @@ from typing import Final
 
 from market.module import MarketModule
 from market.quota.module import QuotaModule
+from market.response.module import ResponseModule
 from vm.contract.interfaces import Signatures
 from vm.module import Module
 from vm.primitives.errors import InvalidGenesis
@@ -32,6 +33,7 @@ MODULES: Final[Catalogue] = {
     "market": {1: lambda roles: MarketModule()},
     "reward": {1: lambda roles: BlockRewardModule()},
     "quota": {1: lambda roles: QuotaModule()},
+    "response": {1: lambda roles: ResponseModule()},
 }
 """What this software has, without governance, which knows all others and comes last."""
 

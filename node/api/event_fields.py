@@ -14,6 +14,8 @@ PENALTY: Final = ("market", "penalty")
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
 _STATION = ("round", "station")
+_MEMBER = ("round", "member")
+_MEMBER_TRADE = (*_MEMBER, "energy_milli_wh", "amount_micro")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
     ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
@@ -91,6 +93,40 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("quota", "pay"): ("round", "from", "to", "amount_micro"),
     ("quota", "surplus"): ("round", "to", "amount_micro"),
     ("quota", "stage"): ("round", "stage"),
+    ("response", "open"): ("round", "orders_until_ms", "responses_until_ms"),
+    ("response", "order"): (*_MEMBER, "side", "energy_milli_wh", "price_micro_per_kwh"),
+    ("response", "retract"): _MEMBER,
+    ("response", "give_up"): (*_MEMBER, "energy_milli_wh", "price_micro_per_kwh"),
+    ("response", "first_bought"): _MEMBER_TRADE,
+    ("response", "first_sold"): _MEMBER_TRADE,
+    ("response", "second_bought"): _MEMBER_TRADE,
+    ("response", "second_sold"): _MEMBER_TRADE,
+    ("response", "price"): (
+        "round",
+        "price_half_micro_per_kwh",
+        "response_price_half_micro_per_kwh",
+    ),
+    ("response", "residual"): (*_MEMBER, "energy_milli_wh"),
+    ("response", "settled"): ("round", "energy_milli_wh"),
+    ("response", "surplus"): ("round", "to", "amount_micro"),
+    ("response", "call"): (
+        "number",
+        "caller",
+        "direction",
+        "energy_milli_wh",
+        "price_micro_per_kwh",
+    ),
+    ("response", "enrol"): ("number", "member", "energy_milli_wh", "deposit_micro"),
+    ("response", "settle"): (
+        "number",
+        "member",
+        "energy_milli_wh",
+        "reward_micro",
+        "penalty_micro",
+    ),
+    ("response", "unread"): ("number", "member"),
+    ("response", "pay"): ("number", "from", "to", "amount_micro"),
+    ("response", "ended"): ("number",),
     ("market", "set_policy"): (
         "market",
         "policy",
@@ -111,6 +147,12 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("reward", "mint"): (("to", "amount_micro", 1),),
     ("quota", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "surplus"): (("to", "amount_micro", 1),),
+    ("response", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
+    ("response", "surplus"): (("to", "amount_micro", 1),),
+    ("response", "first_bought"): (("member", "amount_micro", -1),),
+    ("response", "second_bought"): (("member", "amount_micro", -1),),
+    ("response", "first_sold"): (("member", "amount_micro", 1),),
+    ("response", "second_sold"): (("member", "amount_micro", 1),),
     ("quota", "bought"): (("station", "amount_micro", -1),),
     ("quota", "sold"): (("station", "amount_micro", 1),),
     ("staking", "pay_in"): (("from", "amount_micro", -1),),
@@ -125,6 +167,10 @@ _ENERGY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ),
     ("accounts", "mint_energy"): (("to", "energy_milli_wh", 1),),
     ("accounts", "burn_energy"): (("from", "energy_milli_wh", -1),),
+    ("response", "first_bought"): (("member", "energy_milli_wh", 1),),
+    ("response", "second_bought"): (("member", "energy_milli_wh", 1),),
+    ("response", "first_sold"): (("member", "energy_milli_wh", -1),),
+    ("response", "second_sold"): (("member", "energy_milli_wh", -1),),
     TRADE: (("buyer", "energy_milli_wh", 1), ("seller", "energy_milli_wh", -1)),
 }
 

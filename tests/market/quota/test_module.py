@@ -313,3 +313,14 @@ def test_the_page_lists_the_methods() -> None:
         names = ", ".join(argument.name for argument in found.declaration.arguments)
         roles = ", ".join(found.declaration.roles)
         assert f"| `{name}` | {names} | {roles} |".replace("|  |", "| |") in part
+
+
+def test_a_reading_at_the_bound_costs_what_can_be_told() -> None:
+    world = Charging(section={**SECTION, "penalty_price": "1000000000"})
+    world.demands()
+    world.until(60)
+    world.ask("M", "record", world.round, world.ids["A"], 2**63 - 1)
+    world.until(90)
+    penalty = next(values for _, name, values in world.events if name == "penalty")
+    assert penalty[2] == 2**63 - 1
+    assert world.money("A") == 0
