@@ -10,9 +10,12 @@ from vm.primitives.codec import Encodable
 
 TRADE: Final = ("market", "trade")
 PENALTY: Final = ("market", "penalty")
+CONTRACT_EVENT: Final = ("contracts", "event")
+"""What a contract tells: its address, the event's name, and values that its code names."""
 
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
+_ROUND = ("area", "round")
 _STATION = ("round", "station")
 _MEMBER = ("round", "member")
 _MEMBER_TRADE = (*_MEMBER, "energy_milli_wh", "amount_micro")
@@ -50,6 +53,14 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("staking", "pay_out"): ("to", "amount_micro"),
     ("staking", "mint"): ("to", "amount_micro"),
     ("staking", "burn"): ("from", "amount_micro"),
+    ("contracts", "deploy"): ("contract", "name", "deployer", "code_hash"),
+    ("contracts", "upgrade"): ("contract", "owner", "code_hash"),
+    ("contracts", "freeze"): ("contract", "owner"),
+    ("contracts", "set_owner"): ("contract", "owner"),
+    ("contracts", "remove"): ("contract", "owner"),
+    ("contracts", "approve"): ("contract", "code_hash"),
+    ("contracts", "deposit"): ("from", "contract", "amount_micro"),
+    ("contracts", "refund"): ("contract", "to", "amount_micro"),
     ("consensus", "equivocation"): ("account", "height", "kind"),
     ("market", "post"): (*_OFFER, "price_micro_per_kwh"),
     ("market", "update"): (*_OFFER, "price_micro_per_kwh"),
@@ -67,6 +78,40 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "amount_micro",
     ),
     PENALTY: ("market", "payee", "buyer", "offer_id", "amount_micro"),
+    ("dispatch", "register_unit"): ("area", "unit", "owner", "bus", "kind"),
+    ("dispatch", "retire_unit"): ("area", "unit", "owner"),
+    ("dispatch", "bid"): ("area", "unit", "owner", "first_interval", "intervals"),
+    ("dispatch", "leave_out"): ("area", "unit", "owner"),
+    ("dispatch", "open_round"): (
+        *_ROUND,
+        "first_interval",
+        "intervals",
+        "deadline_ms",
+        "problem_hash",
+    ),
+    ("dispatch", "skip_round"): ("area", "first_interval", "code"),
+    ("dispatch", "prove"): (
+        *_ROUND,
+        "submitter",
+        "root",
+        "gap_twice",
+        "turnover_twice",
+        "reward_micro",
+    ),
+    ("dispatch", "refuse"): (*_ROUND, "submitter", "code", "bond_micro"),
+    ("dispatch", "fall_back"): (*_ROUND, "price_source", "root"),
+    ("dispatch", "settle"): (*_ROUND, "unit", "owner", "amount_micro"),
+    ("dispatch", "congestion_rent"): (*_ROUND, "line", "owner", "amount_micro"),
+    ("dispatch", "arrears"): (*_ROUND, "owner", "owed_micro"),
+    ("dispatch", "settle_round"): (
+        *_ROUND,
+        "collected_micro",
+        "paid_micro",
+        "rent_micro",
+        "congestion_micro",
+    ),
+    ("dispatch", "fund"): ("area", "from", "amount_micro"),
+    ("dispatch", "pay_arrears"): ("area", "from", "amount_micro"),
     ("market", "set_pair_limit"): ("market", "first", "second", "limit_milli_wh"),
     ("market", "set_line_rating"): ("market", "line", "rating_w"),
     ("quota", "announce"): (
@@ -145,6 +190,8 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
     ("reward", "mint"): (("to", "amount_micro", 1),),
+    ("contracts", "deposit"): (("from", "amount_micro", -1), ("contract", "amount_micro", 1)),
+    ("contracts", "refund"): (("contract", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "surplus"): (("to", "amount_micro", 1),),
     ("response", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
@@ -159,6 +206,12 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("staking", "pay_out"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
     PENALTY: (("payee", "amount_micro", 1),),
+    ("dispatch", "prove"): (("submitter", "reward_micro", 1),),
+    ("dispatch", "refuse"): (("submitter", "bond_micro", -1),),
+    ("dispatch", "settle"): (("owner", "amount_micro", 1),),
+    ("dispatch", "congestion_rent"): (("owner", "amount_micro", 1),),
+    ("dispatch", "fund"): (("from", "amount_micro", -1),),
+    ("dispatch", "pay_arrears"): (("from", "amount_micro", -1),),
 }
 _ENERGY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "transfer_energy"): (

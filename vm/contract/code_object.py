@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
+from vm.contract.host import Host, Meter
 from vm.contract.value_types import ValueType
 
 
@@ -62,12 +64,45 @@ class Import:
     """Whether it changes nothing."""
 
 
-Registers = list[object]
-"""Register 0 holds the activation; the others hold the values of one function."""
-Operator = Callable[[Registers], None]
-"""A prepared instruction."""
-Block = list[object]
-"""A prepared basic block: gas, operators, and what ends it (see `interpreter.py`)."""
+Registers = list[Any]
+"""Register 0 holds the activation, the others the values of one function.
+
+Their types are the verifier's matter: it has proved what each register holds.
+"""
+Block = list[Any]
+"""A prepared basic block: its gas, its operators, and what ends it (see `interpreter.py`)."""
+
+
+# mutable: filled in once all functions are known, because they call one another
+@dataclass(slots=True)
+class Body:
+    """What runs of a function."""
+
+    blocks: tuple[Block, ...] = ()
+    """Its prepared basic blocks; the first is entered."""
+    rest: tuple[object, ...] = ()
+    """First values of the registers behind the arguments."""
+    fresh: tuple[tuple[int, Callable[[], object]], ...] = ()
+    """Registers that need a new first value in each call, and what makes it."""
+    number: int = 0
+    """The function's place in the code."""
+
+
+Runner = Callable[[Body, Registers], object]
+"""Runs a function whose registers are filled, and returns its result."""
+
+
+# mutable: one for each time that a contract is entered, and freezing doubles its cost
+@dataclass(slots=True)
+class Activation:
+    """A contract that was entered and has not returned."""
+
+    host: Host
+    """The chain, as it sees it."""
+    meter: Meter
+    """The counters of the transaction."""
+    run: Runner
+    """Runs its functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +133,8 @@ class Function:
     """Operation and operands, in order."""
     gas: int
     """Gas of entering it."""
-    blocks: tuple[Block, ...]
-    """Its prepared basic blocks."""
+    body: Body
+    """What runs of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,283 @@
+"""The verifier: from any bytes to code that is safe to run, in one pass, or a refusal.
+
+Registers have declared types, which their first values have too, so that each instruction can be
+checked by itself: nothing depends on the way by which it is reached. What is left to running code
+are bounds: of integers, sizes, indices, gas.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from vm.contract.chain_operations import CALL
+from vm.contract.code_format import CodeForm, FunctionForm, decode_form
+from vm.contract.code_object import (
+    Block,
+    Body,
+    Code,
+    EventForm,
+    Function,
+    FunctionKind,
+    Import,
+    Slot,
+)
+from vm.contract.flow_operations import FINAL
+from vm.contract.host import Meter
+from vm.contract.limits import GAS_BLOCK, GAS_FUNCTION
+from vm.contract.operation import (
+    ADDRESS_N,
+    NONE_N,
+    CodeScope,
+    FunctionHead,
+    Operands,
+    Operation,
+    Scope,
+    Wire,
+    expect,
+)
+from vm.contract.operations import OPERAND_BYTES, OPERATIONS
+from vm.contract.value_types import ValueType
+from vm.contract.wire import Misfit, copy_in_of, copy_out_of, default_of, is_shared, measure_of
+from vm.primitives.errors import DecodeError
+from vm.primitives.hashing import tag, tagged_hash
+
+TAG_CODE: Final = tag("contract/code")
+
+Instruction = tuple[Operation, Operands]
+
+
+# mutable: the verifier's own, for values that no transaction pays for
+class _FreeMeter:
+    """A meter without end, for constants, whose size the code's size bounds."""
+
+    def __init__(self) -> None:
+        self.gas_used = 0
+        self.gas_limit = 2**62
+        self.memory_used = -(2**62)
+        self.call_depth = 0
+
+
+class CodeCache:
+    """Decoded code by hash: the last `limit` that were asked for."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._codes: OrderedDict[bytes, Code] = OrderedDict()
+
+    def get(self, code_hash: bytes, raw: bytes) -> Code:
+        """Return the code of these bytes, whose hash is `code_hash`; raises DecodeError."""
+        found = self._codes.get(code_hash)
+        if found is None:
+            found = self._codes[code_hash] = decode_code(raw)
+            if len(self._codes) > self._limit:
+                self._codes.popitem(last=False)
+        else:
+            self._codes.move_to_end(code_hash)
+        return found
+
+    def find(self, code_hash: bytes) -> Code | None:
+        """Return the code of a hash if it is remembered, so that its bytes need not be read."""
+        found = self._codes.get(code_hash)
+        if found is not None:
+            self._codes.move_to_end(code_hash)
+        return found
+
+
+def code_hash(raw: bytes) -> bytes:
+    """Return the hash by which code is known, 32 bytes."""
+    return tagged_hash(TAG_CODE, raw)
+
+
+def decode_code(raw: bytes) -> Code:
+    """Return the verified code of `raw`; raises DecodeError `invalid_code` or `invalid_encoding`.
+
+    The work is linear in the length of `raw`.
+    """
+    form = decode_form(raw)
+    scope = _code_scope(form)
+    functions = tuple(
+        _decode_function(number, function, scope) for number, function in enumerate(form.functions)
+    )
+    kinds = [function.kind for function in functions]
+    for kind in (FunctionKind.INIT, FunctionKind.UPGRADE):
+        expect(kinds.count(kind) <= 1, "at most one function of init and one of upgrade")
+    return Code(
+        raw,
+        code_hash(raw),
+        form.types,
+        scope.constants,
+        scope.slots,
+        scope.events,
+        scope.imports,
+        functions,
+        {found.name: found for found in functions if found.kind is not FunctionKind.INTERNAL},
+    )
+
+
+def _code_scope(form: CodeForm) -> CodeScope:
+    types = form.types
+    numbers = {kind: number for number, kind in enumerate(types)}
+    wires = tuple(Wire(measure_of(kind), copy_out_of(kind), copy_in_of(kind)) for kind in types)
+    return CodeScope(
+        types,
+        tuple(tuple([numbers[item] for item in kind.items]) for kind in types),
+        _constants(form, wires),
+        tuple(number for number, _ in form.constants),
+        tuple(
+            Slot(name, None if key == -1 else types[key], types[value])
+            for name, key, value in form.slots
+        ),
+        tuple((key, value) for _, key, value in form.slots),
+        tuple(EventForm(name, _named(fields, types)) for name, fields in form.events),
+        tuple(tuple([number for _, number in fields]) for _, fields in form.events),
+        tuple(
+            Import(where, method, tuple([types[n] for n in parameters]), types[result], is_view)
+            for where, method, parameters, result, is_view in form.imports
+        ),
+        tuple((parameters, result) for _, _, parameters, result, _ in form.imports),
+        tuple(_head(function) for function in form.functions),
+        tuple(Body(number=number) for number in range(len(form.functions))),
+        wires,
+    )
+
+
+def _constants(form: CodeForm, wires: tuple[Wire, ...]) -> tuple[object, ...]:
+    meter: Meter = _FreeMeter()
+    try:
+        return tuple(wires[number].copy_in(meter, value) for number, value in form.constants)
+    except Misfit as error:
+        raise DecodeError(
+            "a constant is not of its type", code="invalid_code", expected=error.expected
+        ) from None
+
+
+def _named(
+    fields: tuple[tuple[str, int], ...], types: tuple[ValueType, ...]
+) -> tuple[tuple[str, ValueType], ...]:
+    return tuple((name, types[number]) for name, number in fields)
+
+
+def _head(function: FunctionForm) -> FunctionHead:
+    return FunctionHead(
+        tuple(number for _, number in function.parameters),
+        function.result,
+        function.mutates,
+        function.kind is FunctionKind.INTERNAL,
+        GAS_FUNCTION + len(function.parameters) + len(function.registers),
+    )
+
+
+def _check_head(form: FunctionForm, scope: CodeScope) -> None:
+    is_entry = form.kind in (FunctionKind.EXPORT, FunctionKind.VIEW)
+    expect(form.kind is not FunctionKind.VIEW or not form.mutates, "a view that changes nothing")
+    if not is_entry:
+        expect(
+            not form.roles and form.only == -1 and not form.reentrant,
+            "conditions of entry on functions that are entered",
+        )
+    if form.kind in (FunctionKind.INIT, FunctionKind.UPGRADE):
+        expect(form.result == NONE_N, "no result of init and upgrade")
+    if form.only != -1:
+        expect(0 <= form.only < len(scope.slots), "the variable of the only caller")
+        expect(scope.slot_types[form.only] == (-1, ADDRESS_N), "a variable that is an address")
+
+
+def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Function:
+    _check_head(form, code)
+    arguments = tuple([kind for _, kind in form.parameters])
+    scope = Scope(code, (NONE_N, *arguments, *form.registers), form.result, form.mutates)
+    instructions = decode_instructions(form.body)
+    for operation, operands in instructions:
+        _check_registers(operation, operands, len(scope.registers))
+        operation.check(scope, operands)
+    body = code.bodies[number]
+    body.blocks = _prepare(instructions, scope)
+    rest = [code.types[kind] for kind in form.registers]
+    body.rest = tuple([default_of(kind)() for kind in rest])
+    body.fresh = tuple(
+        [
+            (place, default_of(kind))
+            for place, kind in enumerate(rest, 1 + len(arguments))
+            if is_shared(kind)
+        ]
+    )
+    return Function(
+        number,
+        form.name,
+        form.kind,
+        form.mutates,
+        form.reentrant,
+        form.roles,
+        form.only,
+        _named(form.parameters, code.types),
+        code.types[form.result],
+        tuple(code.types[kind] for kind in scope.registers[1:]),
+        tuple((operation.number, *operands) for operation, operands in instructions),
+        code.heads[number].gas,
+        body,
+    )
+
+
+def decode_instructions(body: bytes) -> list[Instruction]:
+    """Return the instructions of a function's body; raises DecodeError if it is cut or unknown."""
+    found: list[Instruction] = []
+    position, size = 0, len(body)
+    while position < size:
+        operation = OPERATIONS.get(body[position])
+        if operation is None:
+            raise DecodeError(
+                "an unknown operation", code="invalid_code", actual=hex(body[position])
+            )
+        position += 1
+        operands: list[int] = []
+        for letter in operation.operands:
+            width = OPERAND_BYTES.get(letter, 1)
+            if letter == "v":
+                count = body[position] if position < size else 0
+                width += count
+                operands += body[position + 1 : position + width]
+            else:
+                operand = body[position : position + width]
+                operands.append(int.from_bytes(operand, "big", signed=letter == "i"))
+            position += width
+        found.append((operation, tuple(operands)))
+    expect(position == size, "instructions that end with the function")
+    return found
+
+
+def _check_registers(operation: Operation, operands: Operands, count: int) -> None:
+    """Check that the registers among the operands are there."""
+    for place, letter in enumerate(operation.operands):
+        if letter == "v":
+            expect(all(0 < register < count for register in operands[place:]), "its registers")
+        elif letter == "r":
+            expect(0 < operands[place] < count, "registers that the function has")
+        elif letter == "d":
+            expect(operands[place] < count, "registers that the function has")
+
+
+def _prepare(instructions: list[Instruction], scope: Scope) -> tuple[Block, ...]:
+    """Return the basic blocks of a function, each with its gas, ready to run."""
+    expect(
+        bool(instructions) and instructions[-1][0].number in FINAL,
+        "a function that ends with a jump, a return or a failure",
+    )
+    count = sum(1 for operation, _ in instructions if operation.make_end is not None)
+    blocks: tuple[Block, ...] = tuple([] for _ in range(count))
+    place, gas = 0, GAS_BLOCK
+    operators = []
+    for operation, operands in instructions:
+        gas += operation.gas
+        if operation.number == CALL:
+            gas += scope.code.heads[operands[1]].gas
+        if operation.make is not None:
+            operators.append(operation.make(scope, operands))
+        elif operation.make_end is not None:
+            if operation.operands.endswith("t"):
+                expect(operands[-1] < count, "a jump to a block of the function")
+            following = blocks[min(place + 1, count - 1)]
+            ender = operation.make_end(operands, blocks, following)
+            blocks[place].extend((gas, tuple(operators), ender))
+            place, gas, operators = place + 1, GAS_BLOCK, []
+    return blocks
