@@ -194,6 +194,49 @@ def withdraw_deposit(number: int) -> Call:
     return "quota", "withdraw", (number,)
 
 
+def open_response(orders_until_ms: int, responses_until_ms: int) -> Call:
+    """Open a round of two settlements of demand response."""
+    return "response", "open", (orders_until_ms, responses_until_ms)
+
+
+def order_response(side: int, number: int, energy_milli_wh: int, price_micro_per_kwh: int) -> Call:
+    """Want (side 0) or supply (side 1) energy in a round of demand response."""
+    energy = _positive(energy_milli_wh, "energy")
+    return "response", ("want", "supply")[side], (number, energy, price_micro_per_kwh)
+
+
+def reduce_demand(number: int, energy_milli_wh: int, min_price_micro_per_kwh: int) -> Call:
+    """Give up energy that the caller bought in a round's first settlement."""
+    return "response", "reduce", (number, energy_milli_wh, min_price_micro_per_kwh)
+
+
+def call_response(
+    direction: str,
+    profile_milli_wh: Sequence[int],
+    price_micro_per_kwh: int,
+    penalty_price_micro_per_kwh: int,
+    times_ms: Sequence[int],
+) -> Call:
+    """Call for a profile; the times are: enrol until, start, end, readings until."""
+    prices = (price_micro_per_kwh, penalty_price_micro_per_kwh)
+    return "response", "call", (direction, tuple(profile_milli_wh), *prices, *times_ms)
+
+
+def enrol_response(number: int, promised_milli_wh: Sequence[int]) -> Call:
+    """Promise some of an event's profile."""
+    return "response", "enrol", (number, tuple(promised_milli_wh))
+
+
+def record_past_response(number: int, member: bytes, past: Sequence[Sequence[int]]) -> Call:
+    """Record readings of comparable past intervals, for each interval of an event; for meters."""
+    return "response", "record_past", (number, member, tuple([tuple(each) for each in past]))
+
+
+def record_response(number: int, member: bytes, measured_milli_wh: Sequence[int]) -> Call:
+    """Record readings of an event's intervals; for meters."""
+    return "response", "record", (number, member, tuple(measured_milli_wh))
+
+
 def _positive(amount: int, what: str) -> int:
     if amount <= 0:
         raise InvalidInput(

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
     "ev": ("ev", "Charging quotas: the published round on four validators."),
+    "response": ("response", "Demand response: both of its ways on four validators."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
     "bench": ("bench", "Measure this machine."),
 }

@@ -106,8 +106,8 @@ class ResponseModule(Module):
     def want(
         self, ctx: CallContext, number: int, energy_milli_wh: int, max_price_micro_per_kwh: int
     ) -> Encodable:
-        """Bid for energy in a round; the money is set aside."""
-        place_order(ctx, number, BUY, energy_milli_wh, max_price_micro_per_kwh)
+        """Bid for energy in a round; money at the upstream price is set aside."""
+        place_order(ctx, load_terms(ctx), number, BUY, energy_milli_wh, max_price_micro_per_kwh)
         return None
 
     @method(
@@ -120,7 +120,7 @@ class ResponseModule(Module):
         self, ctx: CallContext, number: int, energy_milli_wh: int, min_price_micro_per_kwh: int
     ) -> Encodable:
         """Offer energy in a round; it is set aside."""
-        place_order(ctx, number, SELL, energy_milli_wh, min_price_micro_per_kwh)
+        place_order(ctx, load_terms(ctx), number, SELL, energy_milli_wh, min_price_micro_per_kwh)
         return None
 
     @method(Argument("round", UINT63))

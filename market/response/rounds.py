@@ -35,16 +35,29 @@ MAX_MEMBERS: Final = 200
 """Members of a round: each settlement is one step, within the gas of one due item."""
 
 
-def place_order(ctx: CallContext, number: int, side: int, energy: int, price: int) -> None:
-    """Enter the caller's order; money or energy is set aside. Raises CallError."""
+def place_order(
+    ctx: CallContext, terms: ResponseTerms, number: int, side: int, energy: int, price: int
+) -> None:
+    """Enter the caller's order; money, at the upstream price, or energy is set aside.
+
+    Raises CallError.
+    """
     found = load_round_in(ctx, number, ORDERS)
+    upstream = terms.upstream_price_micro_per_kwh
+    if side == BUY and price > upstream:
+        raise CallError(
+            "price_above_upstream",
+            "what the round does not supply comes at the upstream price",
+            expected=f"at most {upstream}",
+            actual=price,
+        )
     if ctx.get(own_key(MEMBER_SPACE, number, ctx.caller)) is not None:
         raise CallError(
             "already_ordered", "the member has an order in this round", hint="Retract it first."
         )
     if found.members >= MAX_MEMBERS:
         raise CallError("round_full", "the round is full", expected=f"at most {MAX_MEMBERS}")
-    reserve = reserved_micro(energy, price) if side == BUY else 0
+    reserve = reserved_micro(energy, upstream) if side == BUY else 0
     leaf = load_account(ctx, ctx.caller)
     if side == BUY:
         leaf.reserve_money(reserve)
@@ -137,7 +150,7 @@ def _settle_first(
     clearing = settle_first(orders)
     accounts = WorkingAccounts(ctx)
     for order, award in zip(orders, clearing.awards, strict=True):
-        _carry_out(accounts, members[order.owner], order.owner, award)
+        _carry_out(accounts, terms, members[order.owner], order.owner, award)
         if award.energy_milli_wh:
             _tell(ctx, "first", number, order.owner, order.side, award)
     _finish(ctx, terms, number, clearing, accounts)
@@ -165,7 +178,11 @@ def _settle_second(
     members: Mapping[bytes, Member],
 ) -> None:
     buyers = {account: m for account, m in members.items() if m.side == BUY}
-    wanted = [_order(account, m) for account, m in buyers.items() if m.energy_milli_wh]
+    wanted = [
+        _order(account, m)._replace(price_micro_per_kwh=terms.upstream_price_micro_per_kwh)
+        for account, m in buyers.items()
+        if m.energy_milli_wh
+    ]
     given_up = [
         Order(
             _given_up_number(member.number),
@@ -183,7 +200,7 @@ def _settle_second(
     for order, award in zip((*wanted, *given_up), clearing.awards, strict=True):
         member = buyers[order.owner]
         if order.side == BUY:
-            _carry_out(accounts, member, order.owner, award)
+            _carry_out(accounts, terms, member, order.owner, award)
         else:
             leaf = accounts.account(order.owner)
             leaf.spend_reserved_energy(award.energy_milli_wh)
@@ -204,7 +221,9 @@ def _settle_second(
     ctx.emit("settled", number, clearing.volume_milli_wh)
 
 
-def _carry_out(accounts: WorkingAccounts, member: Member, account: bytes, award: Award) -> None:
+def _carry_out(
+    accounts: WorkingAccounts, terms: ResponseTerms, member: Member, account: bytes, award: Award
+) -> None:
     """Move the money and energy of an order's award, and keep what is left of the order."""
     leaf = accounts.account(account)
     member.energy_milli_wh = award.residual_milli_wh
@@ -215,7 +234,7 @@ def _carry_out(accounts: WorkingAccounts, member: Member, account: bytes, award:
     leaf.spend_reserved_money(award.amount_micro)
     leaf.take_energy(award.energy_milli_wh)
     member.bought_milli_wh += award.energy_milli_wh
-    needed = reserved_micro(member.energy_milli_wh, member.price_micro_per_kwh)
+    needed = reserved_micro(member.energy_milli_wh, terms.upstream_price_micro_per_kwh)
     member.reserve_micro -= award.amount_micro
     if member.reserve_micro > needed:
         leaf.release_money(member.reserve_micro - needed)

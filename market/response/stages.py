@@ -5,7 +5,8 @@ left over, the response price is π_DR = α π with α ≥ 1, not above the upst
 because nothing traded, it is the upstream price. Second settlement: who bought may give up energy,
 d_DR = d − d_new, at least at a price of its own; who still wants energy, and would pay π_DR, gets
 it. All trade at π_DR. Among all allocations that harm nobody it takes one of greatest welfare: the
-bids' prices less the prices at which energy is given up. What then is left goes upstream.
+bids' prices less the prices at which energy is given up. What then is left goes upstream; so demand
+that is left over bids the upstream price.
 """
 
 from __future__ import annotations

@@ -31,3 +31,21 @@ def test_the_published_charging_quotas_come_out_on_every_validator(commands: Com
         )
     assert answer["unbalanced_in_print"] == ["B", "C"]
     assert_agree(answer["validators"])
+
+
+def test_demand_response_is_settled_twice_and_rewarded(commands: Commands) -> None:
+    answer = commands.ask("response", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    # Eight of twelve kWh are local at 31; 1.1 times that is the response price.
+    assert (answer["price"], answer["response_price"]) == ("31.00", "34.10")
+    assert answer["second"] == [
+        ["H1", "sells", 2_000_000, 68_200_000],
+        ["H2", "sells", 1_000_000, 34_100_000],
+        ["H3", "buys", 1_500_000, 51_150_000],
+        ["H4", "buys", 1_500_000, 51_150_000],
+    ]
+    assert answer["event_rewards_and_penalties"] == {
+        "H1": ["40.00", "0.00"],
+        "H2": ["5.00", "26.00"],
+    }
+    assert_agree(answer["validators"])

@@ -14,7 +14,7 @@ from vm.context import BlockContext, CallContext, decode_due
 from vm.module import Module
 from vm.overlay import ORDERED_SPACES, QUEUE_SPACE, Overlay
 from vm.parameters import ChainParameters
-from vm.primitives.codec import Encodable, encode
+from vm.primitives.codec import Encodable, encode_trusted
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import CallError
 from vm.runtime import Runtime
@@ -144,7 +144,7 @@ class World:
             self.overlay.undo(mark)
             raise
         self._tell(ctx.events)
-        encode(found)
+        encode_trusted(found)
         return found
 
     def code(self, caller: str, name: str, *arguments: Any, module: str = "market") -> str:
@@ -176,7 +176,7 @@ class World:
 
     def _tell(self, events: Sequence[tuple[str, str, tuple[Encodable, ...]]]) -> None:
         """Keep what happened, after checking that a receipt can carry it."""
-        encode(events)
+        encode_trusted(events)
         self.events += events
 
     def commit(self) -> None:

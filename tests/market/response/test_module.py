@@ -92,46 +92,54 @@ def test_a_round_of_two_settlements() -> None:
     world.ask("B", "want", number, kwh("3"), tokens("30"))
     world.ask("C", "want", number, kwh("2"), tokens("37"))
     world.ask("S", "supply", number, kwh("5"), tokens("10"))
+    assert world.account("A").money_reserved_micro == 4 * tokens("40")
     world.until(10)
-    # Five kWh for A and C; C keeps one that it wants, and sets the price.
+    # Five kWh for A and C; C lacks one, and sets the price. 1.2 times 37 is above upstream.
     assert world.told("price") == [(number, 2 * tokens("37"), 2 * tokens("40"))]
     world.ask("A", "reduce", number, kwh("2"), tokens("35"))
     world.until(20)
     assert not exists(world.overlay, ROUND_SPACE, number)
     world.conserve()
-    # π_DR = 40 is above what C would pay, so nothing moves a second time.
-    assert world.holdings("A") == (-4 * tokens("37"), kwh("4"))
+    # Two kWh at 40 for B, who lacks three, and C, who lacks one.
+    assert world.holdings("A") == (-4 * tokens("37") + 2 * tokens("40"), kwh("2"))
+    assert world.holdings("B") == (-tokens("60"), kwh("1.5"))
+    assert world.holdings("C") == (-tokens("37") - tokens("20"), kwh("1.5"))
     assert world.holdings("S") == (5 * tokens("37"), -kwh("5"))
     assert [values[1:] for values in world.told("residual")] == sorted(
-        [(world.ids["B"], kwh("3")), (world.ids["C"], kwh("1"))]
+        [(world.ids["B"], kwh("1.5")), (world.ids["C"], kwh("0.5"))]
     )
 
 
-def test_energy_given_up_goes_to_who_wants_it_at_the_response_price() -> None:
-    world = Responding()
+def test_an_answer_to_the_response_price_is_replaced_by_a_later_one() -> None:
+    world = Responding({**SECTION, "alpha_percent": 100})
     number = world.ask("O", "open", *world.at(10, 20))
     world.ask("A", "want", number, kwh("4"), tokens("40"))
     world.ask("B", "want", number, kwh("4"), tokens("39"))
     world.ask("S", "supply", number, kwh("4"), tokens("30"))
     world.until(10)
-    # Between B who waits at 39 and A who trades at 40: 39.5, and 40 upstream at most.
-    assert world.told("price") == [(number, tokens("79"), 2 * tokens("40"))]
+    # Between B who waits at 39 and A who trades at 40.
+    assert world.told("price") == [(number, tokens("79"), tokens("79"))]
+    world.ask("A", "reduce", number, kwh("1"), tokens("1"))
+    world.ask("A", "reduce", number, kwh("3"), tokens("20"))
+    assert world.account("A").energy_reserved_milli_wh == kwh("3")
     world.until(20)
     world.conserve()
-    again = Responding({**SECTION, "alpha_percent": 100, "upstream_price": "39"})
-    number = again.ask("O", "open", *again.at(10, 20))
-    again.ask("A", "want", number, kwh("4"), tokens("40"))
-    again.ask("B", "want", number, kwh("4"), tokens("39"))
-    again.ask("S", "supply", number, kwh("4"), tokens("30"))
-    again.until(10)
-    again.ask("A", "reduce", number, kwh("1"), tokens("1"))
-    again.ask("A", "reduce", number, kwh("3"), tokens("20"))
-    assert again.account("A").energy_reserved_milli_wh == kwh("3")
-    again.until(20)
-    again.conserve()
-    assert again.holdings("A") == (-4 * tokens("39.5") + 3 * tokens("39"), kwh("1"))
-    assert again.holdings("B") == (-3 * tokens("39"), kwh("3"))
-    assert again.told("second_sold") == [(number, again.ids["A"], kwh("3"), 3 * tokens("39"))]
+    assert world.holdings("A") == (-tokens("39.5"), kwh("1"))
+    assert world.holdings("B") == (-3 * tokens("39.5"), kwh("3"))
+    assert world.told("second_sold") == [(number, world.ids["A"], kwh("3"), 3 * tokens("39.5"))]
+
+
+def test_nobody_gives_up_energy_below_its_price() -> None:
+    world = Responding({**SECTION, "alpha_percent": 100})
+    number = world.ask("O", "open", *world.at(10, 20))
+    world.ask("A", "want", number, kwh("4"), tokens("38"))
+    world.ask("B", "want", number, kwh("4"), tokens("30"))
+    world.ask("S", "supply", number, kwh("4"), tokens("10"))
+    world.until(10)
+    world.ask("A", "reduce", number, kwh("4"), tokens("34.000001"))
+    world.until(20)
+    assert world.told("second_sold") == []
+    assert world.holdings("A") == (-4 * tokens("34"), kwh("4"))
 
 
 def test_what_a_round_refuses() -> None:
@@ -143,6 +151,7 @@ def test_what_a_round_refuses() -> None:
     number = world.ask("O", "open", *world.at(10, 20))
     assert world.refused("A", "want", 99, 1, 1) == "unknown_round"
     assert world.refused("A", "want", number, kwh("50"), tokens("30")) == "insufficient_money"
+    assert world.refused("A", "want", number, 1, tokens("40") + 1) == "price_above_upstream"
     assert world.refused("A", "supply", number, kwh("51"), 1) == "insufficient_energy"
     assert world.refused("A", "retract", number) == "no_order"
     assert world.refused("A", "reduce", number, 1, 1) == "too_early"
