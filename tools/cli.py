@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "governance": ("governance", "Changes of the rules: propose, vote, see what is in force."),
     "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),
     "stake": ("stake", "Stake behind validators, and what it earns."),
+    "explorer": ("explorer", "Pages that show the chain, and trade from a browser."),
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),

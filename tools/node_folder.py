@@ -142,6 +142,13 @@ def config_text(settings: NodeSettings) -> str:
         "[api]",
         "# Where wallets and browsers connect. Keep it on 127.0.0.1 unless it is meant for others.",
         f"listen = {_quoted(settings.api_listen)}",
+        "# Further names of this machine under which browsers may ask, for example ann.local",
+        "# hosts = []",
+        "# Serve the explorer's pages here too",
+        f"explorer = {'true' if settings.mode != 'light' else 'false'}",
+        "# HTTPS; `bitenergy node certificate` makes the two files",
+        '# tls_certificate = "https.pem"',
+        '# tls_key = "https-key.pem"',
     ]
     return "\n".join(lines) + "\n"
 
