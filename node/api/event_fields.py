@@ -17,6 +17,7 @@ _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
 _ROUND = ("area", "round")
 _STATION = ("round", "station")
+_ORDER = ("auction", "interval", "order", "member")
 _MEMBER = ("round", "member")
 _MEMBER_TRADE = (*_MEMBER, "energy_milli_wh", "amount_micro")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
@@ -172,6 +173,24 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("response", "unread"): ("number", "member"),
     ("response", "pay"): ("number", "from", "to", "amount_micro"),
     ("response", "ended"): ("number",),
+    ("auction", "place"): (*_ORDER, "side", "steps"),
+    ("auction", "commit"): (*_ORDER, "cover_micro", "cover_milli_wh"),
+    ("auction", "open"): (*_ORDER, "side", "steps"),
+    ("auction", "cancel"): _ORDER,
+    ("auction", "forfeit"): (*_ORDER, "to", "amount_micro"),
+    ("auction", "bought"): (*_ORDER, "energy_milli_wh", "amount_micro", "residual_milli_wh"),
+    ("auction", "sold"): (*_ORDER, "energy_milli_wh", "amount_micro", "residual_milli_wh"),
+    ("auction", "surplus"): ("auction", "interval", "to", "amount_micro"),
+    ("auction", "clear"): (
+        "auction",
+        "interval",
+        "energy_milli_wh",
+        "buyer_price_half_micro_per_kwh",
+        "seller_price_half_micro_per_kwh",
+        "surplus_micro",
+        "trades",
+        "seed",
+    ),
     ("market", "set_policy"): (
         "market",
         "policy",
@@ -194,6 +213,10 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("contracts", "refund"): (("contract", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "surplus"): (("to", "amount_micro", 1),),
+    ("auction", "forfeit"): (("member", "amount_micro", -1), ("to", "amount_micro", 1)),
+    ("auction", "bought"): (("member", "amount_micro", -1),),
+    ("auction", "sold"): (("member", "amount_micro", 1),),
+    ("auction", "surplus"): (("to", "amount_micro", 1),),
     ("response", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("response", "surplus"): (("to", "amount_micro", 1),),
     ("response", "first_bought"): (("member", "amount_micro", -1),),
@@ -220,6 +243,8 @@ _ENERGY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ),
     ("accounts", "mint_energy"): (("to", "energy_milli_wh", 1),),
     ("accounts", "burn_energy"): (("from", "energy_milli_wh", -1),),
+    ("auction", "bought"): (("member", "energy_milli_wh", 1),),
+    ("auction", "sold"): (("member", "energy_milli_wh", -1),),
     ("response", "first_bought"): (("member", "energy_milli_wh", 1),),
     ("response", "second_bought"): (("member", "energy_milli_wh", 1),),
     ("response", "first_sold"): (("member", "energy_milli_wh", -1),),
