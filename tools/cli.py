@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "ev": ("ev", "Charging quotas: the published round on four validators."),
     "response": ("response", "Demand response: both of its ways on four validators."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
+    "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),
 }
 

@@ -39,6 +39,10 @@ class NodeIdentity:
     vote_key: bytes
     """With which it votes, 32 bytes; empty for a node that only follows."""
 
+    def registered(self) -> dict[str, str]:
+        """Return key and proof of the node as a member of a genesis file states them."""
+        return {"node_key": self.node_key.hex(), "node_proof": self.node_proof.hex()}
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:

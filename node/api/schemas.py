@@ -67,6 +67,7 @@ _ACCOUNT: Final[Mapping[str, Schema]] = {
     "energy_reserved_milli_wh": COUNT,
     "bus": TEXT,
     "node_key": nullable(HASH),
+    "node_proof": nullable(HEX),
     "vote_key": nullable(HASH),
     "admitted_height": COUNT,
 }
