@@ -237,6 +237,37 @@ def record_response(number: int, member: bytes, measured_milli_wh: Sequence[int]
     return "response", "record", (number, member, tuple(measured_milli_wh))
 
 
+def place_order(auction: str, interval: int, side: str, steps: Sequence[tuple[int, int]]) -> Call:
+    """Place an order, `buy` or `sell`, of steps of energy and price in an open auction."""
+    return "auction", "place", (validate_name(auction), interval, side, tuple(steps))
+
+
+def commit_order(
+    auction: str, interval: int, commitment: bytes, cover_micro: int, cover_milli_wh: int
+) -> Call:
+    """Commit to an order of a sealed auction."""
+    cover = (cover_micro, cover_milli_wh)
+    return "auction", "commit", (validate_name(auction), interval, commitment, *cover)
+
+
+def open_order(
+    auction: str,
+    interval: int,
+    number: int,
+    side: str,
+    steps: Sequence[tuple[int, int]],
+    salt: bytes,
+) -> Call:
+    """Open a commitment."""
+    arguments = (validate_name(auction), interval, number, side, tuple(steps), salt)
+    return "auction", "open", arguments
+
+
+def cancel_order(auction: str, interval: int, number: int) -> Call:
+    """Take an order or a commitment back."""
+    return "auction", "cancel", (validate_name(auction), interval, number)
+
+
 def _positive(amount: int, what: str) -> int:
     if amount <= 0:
         raise InvalidInput(

@@ -49,3 +49,13 @@ def test_demand_response_is_settled_twice_and_rewarded(commands: Commands) -> No
         "H2": ["5.00", "26.00"],
     }
     assert_agree(answer["validators"])
+
+
+def test_a_sealed_auction_is_held_and_a_commitment_forfeited(commands: Commands) -> None:
+    answer = commands.ask("auction", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    # Ten kWh are wanted at 20 or more, twelve offered: B3 and S3 set the prices and do not trade.
+    assert (answer["buyer_price"], answer["seller_price"]) == ("22.00", "20.00")
+    assert answer["forfeits"] == ["B4"]
+    assert answer["surplus"] == "16.00"
+    assert_agree(answer["validators"])
