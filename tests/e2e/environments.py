@@ -26,7 +26,7 @@ class NoEnvironment(Exception):
 
 
 def environments() -> tuple[dict[str, Path], list[str]]:
-    """Return the interpreters of other versions that can run a node, and why others are left out."""
+    """Return interpreters of other versions that can run a node, and why others are left out."""
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     found: dict[str, Path] = {}
     reasons: list[str] = []
@@ -57,7 +57,8 @@ def environment(version: str) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             _run(str(python), "-m", "venv", str(folder))
             pip = (str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-input")
-            _run(*pip, "--disable-pip-version-check", "-c", str(pins), *packages)
+            pip += ("--disable-pip-version-check", "--retries", "1", "--timeout", "20")
+            _run(*pip, "-c", str(pins), *packages)
             (folder / "ready").touch()
     return folder / "bin" / "python"
 
