@@ -19,7 +19,7 @@ FIRST ?= 0
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries bench lock clean
+.PHONY: help setup demo test lint format sim canaries auctions bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -71,6 +71,9 @@ sim: setup ## simulated networks under faults, SEEDS=20000 for a campaign
 
 canaries: setup ## every planted fault must be caught by a simulation
 	@$(BIN)/python -m pytest --numprocesses=$(JOBS) -q -m canaries tests/sim $(ARGS)
+
+auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
+	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)

@@ -82,15 +82,24 @@ class BlockTree:
         found.reverse()
         return found
 
-    def heaviest(self, *, checked: bool) -> TreeBlock:
+    def heaviest(self, *, latest_ms: int | None = None) -> TreeBlock:
         """Return the block of the greatest total work that is not known to be invalid.
 
-        With `checked`, only those found valid count. Among equals it is the first that came.
+        With `latest_ms`, only those count that are not dated later. Among equals it is the first
+        that came.
         """
         best = self.root
         for block in self._blocks.values():
-            counts = block.valid is True if checked else block.valid is not False
+            counts = block.valid is not False and (latest_ms is None or block.time_ms <= latest_ms)
             if counts and (block.total, -block.order) > (best.total, -best.order):
+                best = block
+        return best
+
+    def heaviest_checked(self) -> TreeBlock:
+        """Return the block of the greatest total work that was found valid; of equals the first."""
+        best = self.root
+        for block in self._blocks.values():
+            if block.valid is True and (block.total, -block.order) > (best.total, -best.order):
                 best = block
         return best
 

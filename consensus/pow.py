@@ -6,7 +6,9 @@ another, and only on a branch heavier than the preferred one. Rules, beside thos
 
 * The branch with the greatest total work is preferred; among equals the one seen first.
 * A branch that leaves the chain at or below the last final block is refused, whatever its work.
-* A block that is dated beyond the local clock's `max_drift_ms` waits until the clock is there.
+* A block that is dated beyond the local clock's `max_drift_ms` waits until the clock is there, and
+  so do those on it. As long as a heavier branch waits for that or for its check, none becomes
+  final beside it: it may be this node's own clock that is wrong.
 * Who may mine looks for a seal at all times, with or without transactions: blocks that stand on
   a transaction are what makes it final, and gaps would make every forger's work cheaper.
 """
@@ -46,7 +48,6 @@ from consensus.messages import NO_ROUND, EngineMisuse, Step
 from consensus.validator_set import ValidatorSet
 from consensus.work import WorkRules, counted_interval_ms, next_difficulty
 
-MAX_EARLY: Final = 16
 MAX_REFUSED: Final = 1_024
 TREE_MARGIN: Final = 256
 """How many blocks more than three branches of the final depth the tree holds."""
@@ -86,7 +87,6 @@ class PowEngine:
         self._tree: BlockTree | None = None
         self._validators: ValidatorSet | None = None
         self._orphans: dict[bytes, BlockArrived] = {}
-        self._early: dict[bytes, BlockArrived] = {}
         self._refused: dict[bytes, None] = {}
         self._built: dict[bytes, BlockBuilt] = {}
         self._builds = 0
@@ -138,7 +138,7 @@ class PowEngine:
     def _dispatch(self, tree: BlockTree, event: Input) -> None:
         """Hand an input to what takes it."""
         if isinstance(event, BlockArrived):
-            self._hear_time(tree, event.local_time_ms)
+            self._local_time_ms = event.local_time_ms
             self._on_block(tree, event)
         elif isinstance(event, BlockChecked):
             self._on_checked(tree, event)
@@ -153,7 +153,7 @@ class PowEngine:
         elif isinstance(event, TimeoutFired):
             self._on_timeout(tree, event)
         elif isinstance(event, WorkAvailable):
-            self._hear_time(tree, event.local_time_ms)
+            self._local_time_ms = event.local_time_ms
         elif not isinstance(event, VoteArrived | ProposalArrived | CertificateArrived | PeerStatus):
             raise EngineMisuse(f"{type(event).__name__} is no input of this engine")
 
@@ -224,9 +224,6 @@ class PowEngine:
         if not follows or event.work != self._needed(parent):
             self._refuse(event.block_id)
             return False
-        if event.time_ms > self._local_time_ms + self._config.max_drift_ms:
-            _keep(self._early, event, MAX_EARLY)
-            return False
         return tree.add(self._as_block(parent, event), tip=self._tip)
 
     def _as_block(self, parent: TreeBlock, event: BlockArrived) -> TreeBlock:
@@ -294,14 +291,6 @@ class PowEngine:
         block.valid = block.asked = True
         tree.add(block, tip=self._tip)
 
-    def _hear_time(self, tree: BlockTree, local_time_ms: int) -> None:
-        """Take the clock's time, and the blocks whose time has come."""
-        self._local_time_ms = local_time_ms
-        latest = local_time_ms + self._config.max_drift_ms
-        for event in [each for each in self._early.values() if each.time_ms <= latest]:
-            del self._early[event.block_id]
-            self._on_block(tree, event)
-
     def _on_timeout(self, tree: BlockTree, event: TimeoutFired) -> None:
         """Build anew with what has come since, or say again what may have been lost."""
         if event.timer is Timer.INTERVAL and event.round == self._builds:
@@ -320,10 +309,12 @@ class PowEngine:
 
     def _advance(self, tree: BlockTree) -> None:
         """Adopt the heaviest branch that is checked, check a heavier one, decide what is deep."""
-        best = tree.heaviest(checked=True)
+        best = tree.heaviest_checked()
         if best.total > self._tip.total:
             self._adopt(tree, best)
-        wanted = tree.heaviest(checked=False)
+        # A block is dated later than its parent: what stands on one that waits, waits too.
+        latest_ms = self._local_time_ms + self._config.max_drift_ms
+        wanted = tree.heaviest(latest_ms=latest_ms)
         if wanted.total > self._tip.total:
             first = next((each for each in tree.path(wanted) if each.valid is None), None)
             if first is not None and not first.asked:
@@ -331,8 +322,11 @@ class PowEngine:
                 self._out.append(CheckBlock(first.id))
         if self._deciding or self._tip.height - tree.root.height <= self._rules.finality_depth:
             return
-        self._deciding = True
         first_above = tree.path(self._tip)[0]
+        heaviest = tree.heaviest()
+        if heaviest.total > self._tip.total and tree.path(heaviest)[0] is not first_above:
+            return  # not checked as yet, or its time has not come: it may be what all others have
+        self._deciding = True
         self._out.append(Finalised(first_above.height, first_above.id, None))
 
     def _adopt(self, tree: BlockTree, tip: TreeBlock) -> None:

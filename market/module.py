@@ -13,6 +13,7 @@ from typing import Final
 
 from market.book import insert_offer, offer_entry, offer_place, remove_offer
 from market.closing import CLOSE, clear_interval, close_interval, decode_payload, open_gate
+from market.contract_interface import market_interfaces
 from market.governing import changed_market
 from market.intervals import validate_open
 from market.matching import Matching
@@ -58,7 +59,7 @@ from vm.arguments import (
     integer,
 )
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, Value
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.system.accounts import ACTIVE, load_account, save_account
@@ -355,6 +356,10 @@ class MarketModule(Module):
     ) -> None:
         """Set parameters of the market called `subject`, as voted for."""
         _save_config(ctx, changed_market(self._config(ctx, subject), values))
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `market`."""
+        return market_interfaces(self._config, (self.post, self.update, self.withdraw, self.buy))
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Close an interval's gate, or clear the interval after delivery."""

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from market.module import MarketModule
+from market.quota.module import QuotaModule
+from vm.contract.interfaces import Signatures
 from vm.module import Module
 from vm.primitives.errors import InvalidGenesis
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
 from vm.system.block_reward import BlockRewardModule
+from vm.system.contract_bank import BANK, BANK_NAME
 from vm.system.governance import GovernanceModule
 from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
@@ -28,6 +31,7 @@ MODULES: Final[Catalogue] = {
     "staking": {1: StakingModule},
     "market": {1: lambda roles: MarketModule()},
     "reward": {1: lambda roles: BlockRewardModule()},
+    "quota": {1: lambda roles: QuotaModule()},
 }
 """What this software has, without governance, which knows all others and comes last."""
 
@@ -53,6 +57,15 @@ def make_runtime(
         if name != GovernanceModule.name or version != 1:
             raise _missing(name, version)
     return Runtime([*modules, GovernanceModule(roles, modules)], roles)
+
+
+def contract_signatures(catalogue: Catalogue = MODULES) -> Signatures:
+    """Return the types of all built-in interfaces that contracts reach, for their compiler."""
+    found = {BANK_NAME: {name: own.signature for name, own in BANK.items()}}
+    for makers in catalogue.values():
+        for interface, methods in makers[max(makers)](()).contract_interfaces().items():
+            found[interface] = {name: method.signature for name, method in methods.items()}
+    return found
 
 
 def _missing(name: str, version: int) -> InvalidGenesis:

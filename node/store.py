@@ -297,15 +297,11 @@ class Store:
 
     def head(self, height: int) -> StoredHead | None:
         """Return the header and certificate of a final block, or None."""
-        stored = self._get(HEAD + height.to_bytes(8, "big"))
-        if stored is None:
+        found = self.head_bytes(height)
+        if found is None:
             return None
-        match decode(stored, max_bytes=65_536):
-            case (bytes(header), bytes(certificate)):
-                return StoredHead(
-                    decode_header(header), decode_certificate(certificate) if certificate else None
-                )
-        raise StorageFailure(f"the head of block {height} is damaged")
+        certificate = decode_certificate(found[1]) if found[1] else None
+        return StoredHead(decode_header(found[0]), certificate)
 
     def head_bytes(self, height: int) -> tuple[bytes, bytes] | None:
         """Return the canonical bytes of a final block's header and certificate, or None."""
@@ -397,14 +393,16 @@ class Store:
         self._write([(PENDING + block_id, encode_trusted([header, body]))], {}, {}, synced=synced)
 
     def _pending_ids(self) -> set[bytes]:
-        return {key[1:] for key in self._db.iterator(prefix=PENDING, include_value=False)}
+        return {key[1:] for key, _ in self._read_pending()}
+
+    def _read_pending(self) -> list[tuple[bytes, bytes]]:
+        with self._db.snapshot() as newest:
+            return list(self._read(PENDING, PENDING + b"\xff" * 33, view=newest))
 
     def pending(self) -> dict[bytes, tuple[Header, Body]]:
         """Return the kept blocks by id."""
         found: dict[bytes, tuple[Header, Body]] = {}
-        with self._db.snapshot() as newest:
-            entries = list(self._read(PENDING, PENDING + b"\xff" * 33, view=newest))
-        for key, value in entries:
+        for key, value in self._read_pending():
             match decode(value, max_bytes=MAX_RECEIPTS_BYTES):
                 case (bytes(header), bytes(body)):
                     found[key[1:]] = (decode_header(header), decode_body(body))

@@ -4,12 +4,11 @@
     python verify_proof.py HEIGHT:BLOCK_ID PROOF
 
 It says "yes" and what was proved (exit status 0), or "no" and the first thing that does not hold
-(1). PROOF is a file that `bitenergy proof` wrote. From a source that you trust you need the
-network's genesis file, or height and id of one block: the proof then has to begin there. No node is
-asked. It needs nothing but libsodium (`pip install pynacl`); docs/protocol.md explains the bytes.
-
-Each set of validators is named by a block that the set before it signed. Who begins at genesis
-relies on no set having turned bad after its time; a recent block that you trust makes that safer.
+(1). PROOF is a file that `bitenergy proof` wrote. From a source that you trust you need the genesis
+file, or height and id of the block where the proof begins; under proof of work, those of its own.
+No node is asked; it needs libsodium alone (`pip install pynacl`). Each set of validators is named
+by a block that the set before it signed; a recent block is safer than genesis, whose validators may
+have turned bad since. docs/protocol.md explains the bytes.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ import base64
 import hashlib
 import json
 import sys
-from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
-from nacl import bindings
-from nacl.exceptions import CryptoError
+from nacl import bindings, exceptions
 
 Value = None | bool | int | bytes | str | list["Value"] | dict["Value", "Value"]
 EMPTY = bytes(32)
@@ -43,8 +42,7 @@ class Refused(Exception):
     """What was given does not prove anything."""
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """Who decides a network's blocks from `height` on; or, by its id, one block at `height`."""
 
     genesis: bytes
@@ -96,8 +94,7 @@ def _read(data: bytes, at: int, depth: int) -> tuple[Value, int]:
         return number, at
     require(number <= len(data) - at, "the bytes end in the middle of a value")
     if kind in (bytes, str):
-        part = data[at : at + number]
-        return (part if kind is bytes else part.decode("utf-8")), at + number
+        return (data[at:][:number] if kind is bytes else data[at:][:number].decode()), at + number
     require(depth > 0, "the value nests too deeply")
     items: list[Value] = []
     for _ in range(number if kind is list else 2 * number):
@@ -134,8 +131,7 @@ def encode(value: Value) -> bytes:
 def _head(kind: type, size: int) -> bytes:
     if kind in SHORT and size < SHORT[kind][1]:
         return bytes([SHORT[kind][0] + size])
-    widths = [(width, first) for first, (each, width) in LONG.items() if each is kind]
-    width, first = min(pair for pair in widths if size < 1 << 8 * pair[0])
+    width, first = min((w, f) for f, (k, w) in LONG.items() if k is kind and size < 1 << 8 * w)
     return bytes([first]) + size.to_bytes(width, "big")
 
 
@@ -159,23 +155,20 @@ def verify_finality(step: list[bytes], trust: Trust) -> dict[str, Value]:
     require(header["validators"] == trust.validators, "the block is not of the trusted validators")
     require(tagged("validators", step[2]) == trust.validators, "these are other validators")
     # Their hash is trusted, and so is what they are: [vote key, power, account] in order.
-    validators, certificate = decode(step[2])[2], decode(step[1])
-    require(is_array(certificate, int, int, int, int, bytes, list), "not a certificate")
-    kind, version, height, round_, block_id, signers = certificate
-    require((kind, version) == (4, 1) and 0 <= round_ < 2**31, "not a certificate")
-    require((height, block_id) == place, "the certificate is of another block")
-    vote = encode([trust.genesis, 2, height, round_, block_id])
-    digest, weight, previous = tagged("vote/sign", vote), 0, -1
-    require(all(is_array(signer, int, bytes) for signer in signers), "not a signer")
-    for index, signature in signers:
-        require(previous < index < len(validators), "signers ascend, each a validator, each once")
-        require(len(signature) == 64, "a signature has 64 bytes")
+    validators, commit = decode(step[2])[2], decode(step[1])
+    require(is_array(commit, *[int] * 4, bytes, list) and 0 <= commit[3] < 2**31, "no certificate")
+    require(commit[:3] + commit[4:5] == [4, 1, *place], "the certificate is of another block")
+    digest = tagged("vote/sign", encode([trust.genesis, 2, *commit[2:5]]))
+    weight, previous, total = 0, -1, sum(power for _, power, _ in validators)
+    require(all(is_array(signer, int, bytes) for signer in commit[5]), "not a signer")
+    for index, signature in commit[5]:
+        fits = previous < index < len(validators) and len(signature) == 64
+        require(fits, "signers ascend, each a validator, each once")
         try:
             bindings.crypto_sign_open(signature + digest, validators[index][0])
-        except CryptoError:
+        except exceptions.CryptoError:
             raise Refused(f"the signature of validator {index} is wrong") from None
         weight, previous = weight + validators[index][1], index
-    total = sum(power for _, power, _ in validators)
     require(weight * 3 > total * 2, f"power {weight} of {total} is not more than two thirds")
     return header
 
@@ -224,17 +217,16 @@ def verify_in_list(root: bytes, item: bytes, path: Value, what: str) -> None:
             current = tagged("node", sibling + current if index & 1 else current + sibling)
         index, width = index // 2, (width + 1) // 2
     require(at == len(joined), "siblings too many or too few")
-    current = tagged("root", count.to_bytes(8, "big") + current)
-    require(current == root, f"the {what} is not in the block")
+    require(tagged("root", count.to_bytes(8, "big") + current) == root, f"no such {what} is there")
 
 
 def verify(data: bytes, trust: Trust) -> dict[str, Value]:
     """Return what the proof `data` shows to a reader who has `trust`; raises Refused."""
     value, steps = decode(data), []
     if is_array(value, int, int, list, bytes) and value[:2] == [42, 1]:
-        require(0 < len(value[2]) <= 1_024, "too many steps, or none")
         steps, value = value[2], decode(value[3])
-        require(all(is_array(step, bytes, bytes, bytes) for step in steps), "not a step")
+        fits = 0 < len(steps) <= 1_024 and all(is_array(step, *[bytes] * 3) for step in steps)
+        require(fits, "not steps, too many, or none")
     if is_array(value, int, int, *[bytes] * 4, list, list) and value[:2] == [40, 1]:
         key, held, way = value[5:]
         require(1 <= len(key) <= 256 and (not held or is_array(held, bytes)), "not a state proof")
@@ -266,19 +258,28 @@ def shown(value: Value) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
 
 
+def first_validators(document: dict[str, Value]) -> list[Value]:
+    """Return who decides block 1, as [vote key, power, account]: one vote each, or by stake."""
+    engine, found = document["engine"]["name"], []
+    require(engine != "pow", "nobody signs under proof of work: give HEIGHT:BLOCK_ID")
+    terms = document["modules"]["staking"] if engine == "pos" else {}
+    for member in document["members"]:
+        stake = Decimal(terms["stakes"].get(member["name"], "0") if terms else "1")
+        if "validator" in member["roles"] and stake >= Decimal(terms.get("min_stake", "1")):
+            account = tagged("account", bytes.fromhex(member["key"]))[:20]
+            found.append([bytes.fromhex(member["vote_key"]), int(stake), account])
+    found.sort(key=lambda entry: (-entry[1], entry[2]))
+    return sorted(found[: terms.get("max_validators", 64) if terms else None], key=lambda e: e[2])
+
+
 def read_trust(text: str) -> Trust:
     """Return what `HEIGHT:BLOCK_ID`, or the genesis file of that name, lets a reader trust."""
-    height, colon, block_id = text.partition(":")
-    if colon and height.isdecimal() and len(block_id) == 64:
+    height, _, block_id = text.partition(":")
+    if height.isdecimal() and len(block_id) == 64:
         return Trust(b"", b"", int(height), bytes.fromhex(block_id))
     document = json.loads(Path(text).read_bytes())
-    staking = document.get("modules", {}).get("staking", {})
-    require(not staking.get("stakes"), "validators follow from stakes here: give HEIGHT:BLOCK_ID")
-    chosen = [member for member in document["members"] if "validator" in member["roles"]]
-    keys = [[bytes.fromhex(member[name]) for name in ("vote_key", "key")] for member in chosen]
-    entries = [[vote_key, 1, tagged("account", key)[:20]] for vote_key, key in keys]
-    first = encode([5, 1, sorted(entries, key=lambda entry: entry[2])])
-    return Trust(tagged("genesis", encode(document)), tagged("validators", first), 1)
+    first = tagged("validators", encode([5, 1, first_validators(document)]))
+    return Trust(tagged("genesis", encode(document)), first, 1)
 
 
 def main(arguments: list[str]) -> int:
@@ -286,14 +287,13 @@ def main(arguments: list[str]) -> int:
     try:
         require(len(arguments) == 2, f"two things are needed\n{__doc__}")
         trust, proof = read_trust(arguments[0]), Path(arguments[1]).read_bytes()
-        print("yes\n" + json.dumps(verify(proof, trust), default=shown, indent=1))
+        status, said = 0, "yes\n" + json.dumps(verify(proof, trust), default=shown, indent=1)
     except Refused as error:
-        print(f"no: {error}")
-        return 1
+        status, said = 1, f"no: {error}"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"cannot read what was given: {error!r}")
-        return 2
-    return 0
+        status, said = 2, f"cannot read what was given: {error!r}"
+    print(said)
+    return status
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from vm.arguments import Argument
 from vm.context import CallContext
+from vm.contract.interfaces import Signature
 from vm.primitives.codec import Encodable, Value
 from vm.primitives.errors import CallError
 
@@ -36,6 +37,26 @@ class Method:
     """The bound handler: takes the context and the arguments."""
 
 
+@dataclass(frozen=True, slots=True)
+class ContractMethod:
+    """A method of a built-in interface: what contracts reach of a module."""
+
+    signature: Signature
+    """Its types, to which contracts are compiled and checked; what is a view must change nothing.
+
+    Integers come and go with at most 64 bits.
+    """
+    run: Callable[..., Encodable]
+    """Takes the context, in which the contract is the caller, and the arguments.
+
+    A handler that is also declared with `method` is held to its roles and arguments.
+    """
+
+
+Interfaces = Mapping[str, Mapping[str, ContractMethod]]
+"""Built-in interfaces by name, and their methods by name."""
+
+
 def method(*arguments: Argument, roles: tuple[str, ...] = ()) -> Callable[[Handler], Handler]:
     """Declare a handler as a method that transactions may call."""
 
@@ -60,6 +81,10 @@ class Module:
                 found[name] = Method(declaration, getattr(self, name))
         return found
 
+    def contract_interfaces(self) -> Interfaces:
+        """Return what contracts reach of the module, by interface and method."""
+        return {}
+
     def init_genesis(self, ctx: CallContext, section: Section) -> None:
         """Write the module's first state from its `section` of genesis."""
 
@@ -77,6 +102,9 @@ class Module:
     ) -> None:
         """Set parameters of the module, or of its `subject`, as voted for; raises CallError."""
         raise CallError("no_parameters", "this module has no parameters", actual=self.name)
+
+    def change_engine(self, ctx: CallContext, engine: str) -> None:
+        """Prepare for another consensus engine from the next height on; raises CallError."""
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Act on the proof that a validator contradicted itself at a past height."""

@@ -13,6 +13,7 @@ PENALTY: Final = ("market", "penalty")
 
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
+_STATION = ("round", "station")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
     ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
@@ -66,6 +67,30 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     PENALTY: ("market", "payee", "buyer", "offer_id", "amount_micro"),
     ("market", "set_pair_limit"): ("market", "first", "second", "limit_milli_wh"),
     ("market", "set_line_rating"): ("market", "line", "rating_w"),
+    ("quota", "announce"): (
+        "round",
+        "dso",
+        "capacity_w",
+        "price_micro_per_kwh",
+        "demand_until_ms",
+        "trade_until_ms",
+        "start_ms",
+        "end_ms",
+        "readings_until_ms",
+    ),
+    ("quota", "demand"): (*_STATION, "demand_w", "deposit_micro"),
+    ("quota", "allocate"): (*_STATION, "demand_w", "quota_w", "fee_micro"),
+    ("quota", "order"): (*_STATION, "side", "power_w", "price_micro_per_kwh"),
+    ("quota", "cancel"): _STATION,
+    ("quota", "bought"): (*_STATION, "power_w", "amount_micro", "quota_w"),
+    ("quota", "sold"): (*_STATION, "power_w", "amount_micro", "quota_w"),
+    ("quota", "record"): (*_STATION, "energy_milli_wh", "quota_w"),
+    ("quota", "unread"): _STATION,
+    ("quota", "penalty"): (*_STATION, "amount_micro", "unpaid_micro"),
+    ("quota", "withdraw"): (*_STATION, "amount_micro"),
+    ("quota", "pay"): ("round", "from", "to", "amount_micro"),
+    ("quota", "surplus"): ("round", "to", "amount_micro"),
+    ("quota", "stage"): ("round", "stage"),
     ("market", "set_policy"): (
         "market",
         "policy",
@@ -84,6 +109,10 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
     ("reward", "mint"): (("to", "amount_micro", 1),),
+    ("quota", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
+    ("quota", "surplus"): (("to", "amount_micro", 1),),
+    ("quota", "bought"): (("station", "amount_micro", -1),),
+    ("quota", "sold"): (("station", "amount_micro", 1),),
     ("staking", "pay_in"): (("from", "amount_micro", -1),),
     ("staking", "pay_out"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),

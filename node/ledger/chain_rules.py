@@ -48,14 +48,12 @@ from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.governance import GovernanceModule
 from vm.system.governance_records import ENGINE_KEY, SETTINGS_KEY
 from vm.system.members import MembersModule
-from vm.system.staking import answers_for_faults
-from vm.system.staking_terms import NO_TOKEN, read_terms
+from vm.system.staking import StakingModule, answers_for_faults
+from vm.system.staking_terms import EQUAL_KEY, NO_TOKEN, STAKE_ENGINE, read_terms
 from vm.system.validators import VALIDATORS_KEY, Validator, validators_hash
 from vm.system.voters import read_settings
 
 GENESIS_GAS: Final = 10**15
-STAKING_ENGINE: Final = "pos"
-"""The engine that needs the module 'staking' to say who has which power."""
 SLICE_GAS: Final = 500_000
 """Gas after which a slice of work ends: some 20 ms."""
 
@@ -203,10 +201,12 @@ def _init_modules(runtime: Runtime, genesis: Genesis, ctx: CallContext) -> None:
     unknown = [name for name in genesis.modules if name not in runtime.modules]
     if unknown:
         raise InvalidGenesis("unknown modules", expected=list(runtime.modules), actual=unknown)
+    if genesis.engine != STAKE_ENGINE and "token" in genesis.modules.get(StakingModule.name, {}):
+        ctx.put(EQUAL_KEY, b"\1")
     for name, module in runtime.modules.items():
         ctx.module = name
         module.init_genesis(ctx, genesis.modules.get(name, {}))
-    if genesis.engine == STAKING_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
+    if genesis.engine == STAKE_ENGINE and read_terms(ctx.state).token == NO_TOKEN:
         raise InvalidGenesis(
             "the engine pos weighs votes by stake, and the file has none",
             expected="modules.staking with `token` and `stakes`",

@@ -24,7 +24,8 @@ from vm.runtime import Runtime
 from vm.system.accounts import ACCOUNT_SPACE, ACTIVE, STATUS_NAMES, Account, decode_account
 from vm.system.staking import answers_for_faults
 from vm.system.staking_account import STAKING_ACCOUNT
-from vm.system.staking_terms import read_terms
+from vm.system.staking_terms import read_terms, weighs_by_stake
+from vm.system.validator_history import HISTORY_KEY, read_history
 from vm.system.validators import VALIDATORS_KEY, validators_hash
 
 GAS_TRANSACTION: Final = 1_000
@@ -185,6 +186,10 @@ class BlockExecution:
         if self._fees_micro:
             self._credit_fees()
         overlay = self._overlay
+        next_validators = validators_hash(overlay.get(VALIDATORS_KEY) or b"")
+        if overlay.get(VALIDATORS_KEY) != self._parent.get(VALIDATORS_KEY):
+            history = read_history(overlay).after(self._block.height, next_validators)
+            overlay.put(HISTORY_KEY, history.encode())
         overlay.forget_journal()
         update = update_tree(self._parent.page, overlay.changes)
         encoded = tuple([receipt.encode() for receipt in self._receipts])
@@ -196,7 +201,7 @@ class BlockExecution:
             self.gas_used,
             update.root,
             merkle_root(encoded),
-            validators_hash(overlay.get(VALIDATORS_KEY) or b""),
+            next_validators,
             read_parameters(overlay).digest(),
         )
 
@@ -240,7 +245,7 @@ class BlockExecution:
         if data is None:
             raise InvalidBlock("the proposer has no account", actual=self._proposer)
         payee = self._proposer
-        if read_terms(self._overlay).share_fees:
+        if read_terms(self._overlay).share_fees and weighs_by_stake(self._overlay):
             payee = STAKING_ACCOUNT  # which shares them out with the next block
             data = self._overlay.get(ACCOUNT_SPACE + payee)
             if data is None:

@@ -209,6 +209,7 @@ class SnapshotJoin:
             )
             self.chunks_total, self.chunks_here = len(chunks), len(chunks) - len(todo)
             await self._fetch_all(_Download(staging, chunks, todo))
+            await self._prove_history(staging, path, peer)
             genesis = self._chain.store.head_bytes(0)
             if genesis is None:
                 raise InvalidProof("block 0 is missing")
@@ -249,6 +250,14 @@ class SnapshotJoin:
         except BitenergyError as error:
             raise _Unreliable(peer, f"its snapshot is not proved: {error}") from error
         return path
+
+    async def _prove_history(self, staging: Staging, path: ValidatorPath, peer: bytes) -> None:
+        """Raise _Unreliable if `peer` did not tell of all changes; the chunks stay as they are."""
+        history = await run_to_end(staging.read_history)
+        try:
+            path.validate_history(staging.manifest.header, history)
+        except BitenergyError as error:
+            raise _Unreliable(peer, f"its snapshot is not proved: {error}") from error
 
     # --- fetching ----------------------------------------------------------------------------
 

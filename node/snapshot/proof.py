@@ -16,6 +16,7 @@ from node.ledger.proof_paths import TrustedBlock
 from node.snapshot.format import Manifest
 from node.snapshot.wire import ValidatorChange
 from vm.primitives.errors import InvalidProof
+from vm.system.validator_history import ValidatorHistory
 from vm.system.validators import Validator, decode_validators, validators_hash
 
 
@@ -78,6 +79,25 @@ class ValidatorPath:
                 "a snapshot without commit certificate is believed where it is of the trusted "
                 "header itself",
                 actual=header.height,
+            )
+
+    def validate_history(self, header: Header, proved: ValidatorHistory) -> None:
+        """Raise InvalidProof if a change up to a snapshot's block was left out.
+
+        `proved` is what the block's state says. Changes that cancel out would else pass unseen, and
+        the joiner would judge evidence of their time by other validators than everybody else.
+        """
+        history = ValidatorHistory()
+        for change in self.changes:
+            step = decode_header(change.header)
+            history = history.after(step.height, step.next_validators)
+        if header.next_validators != header.validators:
+            history = history.after(header.height, header.next_validators)
+        if history != proved:
+            raise InvalidProof(
+                "not all changes of the validators were told",
+                expected=f"{proved.digest.hex()}, the last at {proved.height}",
+                actual=f"{history.digest.hex()}, the last at {history.height}",
             )
 
     def _validate_trust(self, header: Header, trusted: TrustedBlock, pinned: Header | None) -> None:

@@ -41,6 +41,7 @@ from vm.parameters import PARAMETERS_KEY, decode_parameters
 from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import DecodeError, InvariantViolation
 from vm.runtime import Runtime
+from vm.system.validator_history import ValidatorHistory, read_history
 from vm.system.validators import (
     VALIDATORS_KEY,
     Validator,
@@ -128,6 +129,13 @@ class Staging:
         except (plyvel.Error, OSError) as error:
             raise StorageFailure(f"{self._path} cannot be written: {error}") from error
         self.slots[path] = chunk.slot
+
+    def read_history(self) -> ValidatorHistory:
+        """Return what the staged state says of the validators' changes; raises StorageFailure."""
+        try:
+            return read_history(_StagedState(self._db.get))
+        except plyvel.Error as error:
+            raise StorageFailure(f"{self._path} cannot be read: {error}") from error
 
     def finish(
         self,

@@ -16,6 +16,7 @@ RULES = WorkRules(
 CONFIG = api.EngineConfig(max_drift_ms=2_000, resend_ms=500)
 ROOT = b"root"
 NOW = 100_000
+LATER = NOW + 50_000
 
 
 class Chain:
@@ -32,8 +33,9 @@ class Chain:
         block = self.blocks[block_id]
         parent = self.blocks.get(block.parent, block)
         interval = block.time_ms - parent.time_ms
+        now = NOW if height == 1 else LATER
         return api.Started(
-            height, self.validators, block_id, block.time_ms, NOW, None, block.work, interval
+            height, self.validators, block_id, block.time_ms, now, None, block.work, interval
         )
 
     def needed(self, parent: api.BlockArrived) -> int:
@@ -49,7 +51,7 @@ class Chain:
             parent.block_id,
             parent.height + 1,
             parent.time_ms + after_ms,
-            NOW + 50_000,
+            LATER,
             self.needed(parent),
         )
         self.blocks[found.block_id] = found
@@ -244,6 +246,32 @@ def test_after_a_commit_what_was_under_way_is_asked_for_again() -> None:
     assert len(of(api.BuildBlock, outputs)) == 1
 
 
+def test_nothing_becomes_final_beside_a_heavier_branch_that_waits_for_the_clock() -> None:
+    chain = Chain()
+    chain.grow("a1", "a2", "a3")
+    others = [chain.block("b1", after_ms=40_000)]
+    for number in range(2, 7):
+        others.append(chain.block(f"b{number}", f"b{number - 1}"))
+    for block in others:
+        assert chain.give(replace(block, local_time_ms=NOW)) == []
+    outputs = chain.give(replace(chain.block("a4", "a3"), local_time_ms=NOW + 4_000))
+    outputs += chain.check("a4")
+    assert chain.tip == "a4" and of(api.Finalised, outputs) == []
+    # Its own clock was behind: once it is there, it follows the others.
+    outputs = chain.engine.handle(api.WorkAvailable(LATER))
+    assert of(api.CheckBlock, outputs) == [api.CheckBlock(b"b1")]
+    outputs = chain.check("b1", "b2", "b3", "b4", "b5", "b6")
+    assert chain.tip == "b6" and of(api.Finalised, outputs) == [api.Finalised(1, b"b1", None)]
+
+
+def test_a_block_that_waits_on_our_own_branch_keeps_nothing_from_being_final() -> None:
+    chain = Chain()
+    chain.grow("a1", "a2", "a3")
+    chain.give(replace(chain.block("a4", "a3"), local_time_ms=NOW + 4_000))
+    chain.give(replace(chain.block("a5", "a4", after_ms=90_000), local_time_ms=NOW + 4_000))
+    assert of(api.Finalised, chain.check("a4")) == [api.Finalised(1, b"a1", None)]
+
+
 def test_memory_is_bounded() -> None:
     chain = Chain()
     chain.grow("a")
@@ -257,6 +285,6 @@ def test_memory_is_bounded() -> None:
         chain.give(replace(junk, block_id=b"early%d" % number, time_ms=10**9))
     engine = chain.engine
     assert engine.work_view().undecided < 300
-    assert len(engine._orphans) <= 70 and len(engine._early) <= 16
+    assert len(engine._orphans) <= 70
     assert len(engine._refused) <= MAX_REFUSED
     assert chain.tip == "a"

@@ -31,6 +31,7 @@ from vm.system import (
     members,
     stake_pool,
     staking_terms,
+    validator_history,
     validators,
     voters,
 )
@@ -105,6 +106,7 @@ def test_types() -> None:
         "account leaf": accounts.ACCOUNT_TYPE,
         "member leaf": members.MEMBER_TYPE,
         "parameters": parameters.PARAMETERS_TYPE,
+        "history of the validators": validator_history.HISTORY_TYPE,
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
         "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,

@@ -11,6 +11,7 @@ from typing import Any
 from market.module import MarketModule
 from market.records import OFFER_SPACE, decode_offer
 from vm.context import BlockContext, CallContext, decode_due
+from vm.module import Module
 from vm.overlay import ORDERED_SPACES, QUEUE_SPACE, Overlay
 from vm.parameters import ChainParameters
 from vm.primitives.codec import Encodable
@@ -81,11 +82,18 @@ class World:
     """A state with members and markets, and a clock that the test sets."""
 
     def __init__(
-        self, people: Sequence[Person], section: Mapping[str, object], *, threshold: int = 1
+        self,
+        people: Sequence[Person],
+        section: Mapping[str, object],
+        *,
+        threshold: int = 1,
+        extra: Sequence[tuple[Module, Mapping[str, object]]] = (),
     ) -> None:
         self.members = MembersModule(ROLES)
         self.market = MarketModule()
-        self.runtime = Runtime([AccountsModule(), self.members, self.market], ROLES)
+        self.runtime = Runtime(
+            [AccountsModule(), self.members, self.market, *(module for module, _ in extra)], ROLES
+        )
         self.parameters = ChainParameters(operator_threshold=threshold)
         self.state = MemoryState()
         self.overlay = Overlay(self.state)
@@ -104,6 +112,9 @@ class World:
             change_supply(ctx, money_micro=money, energy_milli_wh=energy)
         ctx.module = "market"
         self.market.init_genesis(ctx, fine_grained(section))
+        for module, own in extra:
+            ctx.module = module.name
+            module.init_genesis(ctx, own)
         self.height = 1
 
     def context(self, caller: str = "", gas: int = GAS) -> CallContext:

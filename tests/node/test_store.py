@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,7 @@ from node.ledger.transaction import Transaction
 from node.modules import make_runtime
 from node.store import AlreadyOpen, StorageFailure, Store
 from tests.node.network import account_of, genesis_document, make_transaction
+from tests.sim.nodes.disk import SimulatedDisk
 from vm.primitives.errors import InvariantViolation
 from vm.system.validators import read_validators
 
@@ -238,6 +240,16 @@ class Failing:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
+
+
+def test_a_kept_block_that_went_bad_is_a_fault_of_the_disk_and_none_of_ours() -> None:
+    disk = SimulatedDisk(Random(0))
+    chain = Chain(Store(Path("/simulated"), disk=disk), RUNTIME, GENESIS)
+    chain.store.save_pending(b"k" * 32, b"header", b"body")
+    rotten = next(key for key in disk.entries() if key[:1] == b"p")
+    disk._databases["/simulated/chain"].rotten.add(rotten)
+    with pytest.raises(StorageFailure, match="damaged"):
+        commit(chain)
 
 
 def test_after_a_failed_write_nothing_is_written_any_more(tmp_path: Path) -> None:

@@ -27,7 +27,6 @@ from vm.primitives.codec import Encodable
 from vm.runtime import Call
 from vm.system.accounts import AccountsModule
 from vm.system.governance_records import STATUS_NAMES, read_proposal
-from vm.system.validators import validators_hash
 
 VALIDATORS = ("V0", "V1", "V2", "V3")
 SECTION = {
@@ -107,7 +106,9 @@ async def drive(net: Network, height: int, *names: str) -> None:
 
 def validate_history(node: Node) -> None:
     """Follow the headers as a light client does: each certificate by the set before it."""
-    trusted = validators_hash(node.store.get(b"v") or b"")
+    first = node.store.head(0)
+    assert first is not None
+    trusted = first.header.next_validators
     for height in range(1, node.chain.height + 1):
         found = node.store.head(height)
         validators = node.store.validators_at(height)
@@ -120,6 +121,7 @@ def validate_history(node: Node) -> None:
             height=height,
             block_id=found.header.block_id(),
         )
+        trusted = found.header.next_validators
 
 
 async def test_the_engine_is_replaced_at_its_height_under_load(tmp_path: Path) -> None:

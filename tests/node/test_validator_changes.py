@@ -24,7 +24,7 @@ pytestmark = pytest.mark.network
 
 FOUR = ("V0", "V1", "V2", "V3")
 TOKEN = 1_000_000
-POS = {"staking": {"token": "money", "stakes": dict.fromkeys(FOUR, "20"), "unbonding_minutes": 1}}
+POS = {"staking": {"token": "money", "stakes": dict.fromkeys(FOUR, "20"), "unbonding_minutes": 40}}
 
 
 async def run(net: Network, name: str, call: Call, *, at: str = "V0") -> Transaction:

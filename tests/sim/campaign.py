@@ -38,7 +38,7 @@ class Report:
     looks: dict[str, int] = field(default_factory=dict)
 
 
-def run_seed(task: tuple[str, int], *, engine: str, plant: str | None) -> Report:
+def run_seed(task: tuple[str, int], *, engine: str | None, plant: str | None) -> Report:
     """Run a seed; whatever goes wrong is its finding."""
     kind, seed = task
     report = Report(kind, seed)
@@ -124,12 +124,12 @@ def shrink_engines(seed: int, plant: str | None) -> simulator.Scenario:
     return drawn
 
 
-def explain(report: Report, engine: str, plant: str | None) -> None:
+def explain(report: Report, engine: str | None, plant: str | None) -> None:
     """Print a failing seed's smallest scenario, the end of its trace, and how to replay it."""
     tail: deque[str] = deque(maxlen=TRACE_LINES)
     words = ["python -m tests.sim.campaign --seeds 1"]
     words += [f"--first {report.seed} --kind {report.kind}"]
-    words += [f"--engine {engine}"] if report.kind == "nodes" else []
+    words += [f"--engine {engine}"] if report.kind == "nodes" and engine else []
     words += [f"--plant {plant}"] if plant else []
     print(f"\n{report.kind} seed {report.seed}, replay with: {' '.join(words)}")
     try:
@@ -210,7 +210,7 @@ def _read(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kind", choices=("all", *KINDS), default="all")
-    parser.add_argument("--engine", choices=sorted(scenario.ENGINES), default="poa")
+    parser.add_argument("--engine", choices=sorted(scenario.ENGINES), help="instead of all in turn")
     plants = sorted(canaries.CANARIES.keys() | mutants.MUTANTS.keys())
     parser.add_argument("--plant", choices=plants, help="a planted fault; name the kind with it")
     options = parser.parse_args(arguments)

@@ -128,7 +128,7 @@ def trace_seed(task: tuple[str, int], *, files: tuple[str, ...]) -> tuple[Taken,
     """Run a seed; return the lines that this process has taken so far, and the seed's failure."""
     tracer = _tracers.setdefault(files, Tracer(files))
     with tracer:
-        report = campaign.run_seed(task, engine="poa", plant=None)
+        report = campaign.run_seed(task, engine=None, plant=None)
     return tracer.taken, report.failure
 
 

@@ -22,6 +22,8 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNetwork]:
     template = dict(load_template(ROOT / "genesis" / "bit-energy-case-2.json"))
     staking = {"block_reward": "1", "unbonding_minutes": 0}
     template["modules"] = {**template["modules"], "staking": staking}  # type: ignore[dict-item]
+    parameters = {**template["parameters"], "evidence_max_age_blocks": 0}  # type: ignore[dict-item]
+    template["parameters"] = parameters
     folder = tmp_path_factory.mktemp("stake") / "net"
     made = create_network(folder, template, validators=1, engine="pos")
     try:

@@ -299,8 +299,8 @@ def test_validators_of_the_last_epoch_decide_nothing() -> None:
 def test_another_network_is_refused() -> None:
     data = proofs()["early transaction"].encode()
     trust = trusts()[0]
-    assert not says(data, replace(trust, genesis=bytes(32)))
-    assert not says(data, replace(trust, validators=bytes(32)))
+    assert not says(data, trust._replace(genesis=bytes(32)))
+    assert not says(data, trust._replace(validators=bytes(32)))
 
 
 def test_one_trusted_block_is_enough() -> None:
@@ -360,6 +360,34 @@ def test_it_reads_no_bytes_that_the_chain_refuses(data: bytes) -> None:
     assert found == expected
 
 
+STAKES = {"V1": "100", "V2": "99.999999", "V3": "7.5", "V4": "1"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "section"),
+    [
+        ("poa", {}),
+        ("poa", {"token": "money", "stakes": STAKES, "min_stake": "50", "max_validators": 1}),
+        ("pos", {"token": "money", "stakes": STAKES}),
+        ("pos", {"token": "incentives", "stakes": STAKES | {"V2": "100"}, "max_validators": 2}),
+        ("pos", {"token": "money", "stakes": STAKES | {"P1": "9000"}, "min_stake": "7.500000"}),
+        ("pos", {"token": "money", "stakes": {"V3": "0.000001", "V4": "3"}}),
+    ],
+)
+def test_it_works_out_the_first_validators_of_any_genesis(
+    tmp_path: Path, engine: str, section: dict[str, object]
+) -> None:
+    document = DOCUMENT | {
+        "engine": {"name": engine, "parameters": {}},
+        "modules": {"staking": section} if section else {},
+    }
+    path = tmp_path / "genesis.json"
+    path.write_text(json.dumps(document))
+    genesis = decode_genesis(path.read_bytes())
+    expected = alone.Trust(genesis.digest, first_validators(genesis), 1)
+    assert alone.read_trust(str(path)) == expected
+
+
 @pytest.fixture
 def far_away(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The file copied alone beside libsodium's binding, run where bitenergy cannot be imported."""
@@ -413,9 +441,9 @@ def test_alone_in_a_folder_it_says_yes_and_no(
     assert found.returncode == 1
     (tmp_path / "short").write_bytes(FollowedProof((), proofs()["account"].proof).encode())
     assert far_away(f"12:{block.block_id.hex()}", "short").returncode == 0
-    staked = DOCUMENT | {"modules": {"staking": {"token": "money", "stakes": {"V1": "5"}}}}
-    (tmp_path / "staked.json").write_text(json.dumps(staked))
-    assert "follow from stakes" in far_away("staked.json", "good").stdout
+    mined = DOCUMENT | {"engine": {"name": "pow", "parameters": {}}}
+    (tmp_path / "mined.json").write_text(json.dumps(mined))
+    assert "give HEIGHT:BLOCK_ID" in far_away("mined.json", "good").stdout
     for wrong in ((), ("genesis.json", "missing"), ("missing", "good"), ("good", "good")):
         assert far_away(*wrong).returncode in (1, 2)
         assert far_away(*wrong).stderr == ""

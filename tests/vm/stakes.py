@@ -24,6 +24,8 @@ TOKEN = 1_000_000
 STAKES = {"V1": "100", "V2": "100", "V3": "100", "V4": "100"}
 BASE = {"token": "money", "stakes": STAKES, "unbonding_minutes": 1, "slash_percent": 5}
 UNBONDING_MS = 60_000
+SHORT = {"evidence_max_age_blocks": 8}
+"""Evidence that expires well within the unbonding period."""
 
 
 def staked(*, engine: str = "pos", parameters: dict | None = None, **section: object) -> Chain:
@@ -34,7 +36,7 @@ def staked(*, engine: str = "pos", parameters: dict | None = None, **section: ob
         IncentivesModule(),
         engine={"name": engine, "parameters": {}},
         modules=modules,
-        parameters=parameters or {},
+        parameters=SHORT | (parameters or {}),
     )
 
 

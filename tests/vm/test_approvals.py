@@ -165,6 +165,30 @@ def test_approvals_lapse(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask(chain, "Op", MINT) is True
 
 
+def test_lapsed_approvals_leave_the_state_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(approvals, "APPROVAL_BLOCKS", 3)
+    chain = council("Op3")
+    before = {key for key in chain.entries if key[:1] in b"gq"}
+    assert ask(chain, "Op", MINT) is False
+    began = chain.parent.header.height
+
+    def grow_by_heartbeats(count: int) -> None:
+        for _ in range(count):
+            chain.grow(time_ms=chain.parent.header.time_ms + 60_000)
+
+    grow_by_heartbeats(2)
+    assert ask(chain, "Op2", MINT) is True, "the round that began is the last word"
+    done = chain.parent.header.height
+    grow_by_heartbeats(3)
+    assert chain.parent.header.height == done + 3
+    own = {key for key in chain.entries if key[:1] in b"gq"} - before
+    assert [key[:1] for key in sorted(own)] == [b"g", b"q"], "still remembered, once in the queue"
+    grow_by_heartbeats(5)
+    assert {key for key in chain.entries if key[:1] in b"gq"} <= before
+    assert ask(chain, "Op3", MINT) is False, "this begins anew"
+    assert began < done
+
+
 def test_the_height_is_that_of_the_open_round_or_of_the_last_end() -> None:
     chain = council()
     assert ask(chain, "Op", MINT) is False

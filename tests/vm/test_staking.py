@@ -153,6 +153,8 @@ def test_stake_leaves_after_its_period_and_not_before() -> None:
     assert events((left,), "unbond")[0][2] == 4 * TOKEN
     assert chain.account("P1").money_micro == 990 * TOKEN
     asked_ms = chain.parent.header.time_ms
+    for _ in range(8):
+        chain.grow(time_ms=chain.parent.header.time_ms + 1)
     chain.grow(time_ms=asked_ms + UNBONDING_MS - 1)
     assert chain.account("P1").money_micro == 990 * TOKEN
     built = chain.grow(time_ms=asked_ms + UNBONDING_MS)
@@ -161,6 +163,30 @@ def test_stake_leaves_after_its_period_and_not_before() -> None:
     ]
     assert chain.account("P1").money_micro == 994 * TOKEN
     check_books(chain)
+
+
+def test_stake_whose_time_is_over_waits_until_evidence_of_its_votes_expires() -> None:
+    chain = staked()
+    chain.run("V1", stake("unbond", id_of("V1"), 40 * TOKEN))
+    left_at = chain.parent.header.height
+    chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
+    fault = double_vote(chain, left_at)
+    while chain.height < left_at + 8:
+        chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
+        assert chain.account("V1").money_micro == 0
+    # In the last block that may hold the evidence it is judged first.
+    later = chain.parent.header.time_ms + 8 * 60_000
+    built = chain.grow(evidence=[fault], time_ms=later)
+    assert events(built.candidate.executed.receipts, "unbonded") == [
+        (id_of("V1"), id_of("V1"), 38 * TOKEN, 2 * TOKEN)
+    ]
+    check_books(chain)
+
+
+def test_unbonding_shorter_than_evidence_lives_is_refused() -> None:
+    with pytest.raises(InvalidGenesis, match="'unbonding_minutes' of at least 417"):
+        staked(parameters={"evidence_max_age_blocks": 100_000})
+    staked(parameters={"evidence_max_age_blocks": 100_000}, unbonding_minutes=417)
 
 
 def test_unbondings_that_wait_are_bounded() -> None:
@@ -256,7 +282,12 @@ def test_the_last_rewards_are_paid_when_a_delegation_ends() -> None:
 )
 def test_sections_that_contradict_themselves_are_refused(section: dict) -> None:
     with pytest.raises(InvalidGenesis):
-        Chain(StakingModule(ROLES), IncentivesModule(), modules={"staking": section})
+        Chain(
+            StakingModule(ROLES),
+            IncentivesModule(),
+            engine={"name": "pos", "parameters": {}},
+            modules={"staking": section},
+        )
 
 
 def test_the_engine_pos_needs_stakes() -> None:

@@ -92,6 +92,8 @@ def test_stake_that_left_answers_while_its_votes_still_count(late: int, burned: 
     ]
     piece = encode_evidence(Evidence(EvidenceKind.DOUBLE_PREVOTE, *votes))
     assert chain.grow(evidence=[piece]).candidate.body.evidence == (piece,)
+    for _ in range(8):
+        chain.grow(time_ms=chain.parent.header.time_ms + 1)
     built = chain.grow(time_ms=asked_ms + UNBONDING_MS)
     cuts = {
         (account, free // TOKEN): cut * 100 // (free + cut)

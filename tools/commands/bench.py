@@ -98,3 +98,14 @@ def snapshot(session: Session, accounts: int) -> int:
     from tools.bench import snapshot as bench_snapshot
 
     return bench_snapshot.run_bench(accounts=accounts, as_json=session.as_json)
+
+
+@bench_command.command("auctions")
+@click.option("--plot", metavar="FILE.svg", help="Draw the welfare of `huang` by traders.")
+@json_option
+@pass_session
+def auctions(session: Session, plot: str | None) -> int:
+    """Orders cleared per second by each mechanism, and the welfare that `huang` reaches."""
+    from tools.bench import auctions as bench_auctions
+
+    return bench_auctions.run_bench(plot=plot, as_json=session.as_json)

@@ -11,7 +11,6 @@ from tools.contract.declarations import names_of_module
 from tools.contract.methods import Methods
 from tools.contract.source_error import at
 from vm.contract.code_object import FunctionKind
-from vm.contract.interfaces import INTERFACES
 from vm.contract.library import LIBRARY, SCALE
 from vm.contract.value_types import ADDRESS, BOOL, BYTES, INT, NONE, STR, Kind, ValueType, list_of
 
@@ -158,12 +157,12 @@ class Calls(Methods):
     def _call_module(
         self, node: ast.Call, module: str, name: str, into: Operand | None
     ) -> Operand | None:
-        if name not in names_of_module(module):
-            raise at(
-                node, f"`{module}` has no `{name}`; it has {', '.join(names_of_module(module))}"
-            )
-        if module in INTERFACES:
-            found = INTERFACES[module][name]
+        signatures = self.declared.signatures
+        names = names_of_module(module, signatures)
+        if name not in names:
+            raise at(node, f"`{module}` has no `{name}`; it has {', '.join(names)}")
+        if module in signatures:
+            found = signatures[module][name]
             values = self.named_arguments(node, f"{module}.{name}", found.parameters)
             if not found.is_view:
                 self.note_change(node)
@@ -315,6 +314,6 @@ class Calls(Methods):
         if isinstance(node.value, ast.Name) and node.value.id in self.declared.modules:
             if (node.value.id, node.attr) == ("fixed", "SCALE"):
                 return SCALE
-            names = ", ".join(names_of_module(node.value.id))
+            names = ", ".join(names_of_module(node.value.id, self.declared.signatures))
             raise at(node, f"call what `{node.value.id}` offers: {names}")
         return None

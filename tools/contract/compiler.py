@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
+from node.modules import contract_signatures
 from tools.contract.declarations import Declarations, read_declarations
 from tools.contract.parsing import parse_source
 from tools.contract.source_error import SourceError, at
@@ -13,6 +14,7 @@ from tools.contract.tables import CodeTables
 from vm.contract.abi import Json, describe_code
 from vm.contract.code_format import CodeForm, FunctionForm, encode_form
 from vm.contract.code_object import Code, FunctionKind
+from vm.contract.interfaces import Signatures
 from vm.contract.limits import (
     MAX_CODE_BYTES,
     MAX_CONSTANTS,
@@ -45,10 +47,13 @@ class Artefact:
         return describe_code(self.code)
 
 
-def compile_source(source: str | bytes) -> Artefact:
-    """Return the code of a source; raises SourceError with line, column and what to write."""
+def compile_source(source: str | bytes, signatures: Signatures | None = None) -> Artefact:
+    """Return the code of a source; raises SourceError with line, column and what to write.
+
+    `signatures` are the built-in interfaces, by default those of this software.
+    """
     text, tree = parse_source(source)
-    declared = read_declarations(tree)
+    declared = read_declarations(tree, contract_signatures() if signatures is None else signatures)
     tables = CodeTables()
     slots = tuple(
         (name, -1 if key is None else tables.type_number(key), tables.type_number(value))

@@ -11,7 +11,7 @@ from tools.contract.folding import Literal, fold
 from tools.contract.functions import FunctionHeading, read_function
 from tools.contract.source_error import at
 from vm.contract.code_format import is_identifier
-from vm.contract.interfaces import INTERFACES
+from vm.contract.interfaces import Signatures
 from vm.contract.library import LIBRARY
 from vm.contract.limits import MAX_PARAMETERS, MAX_SLOTS, MAX_TUPLE_ITEMS, MAX_TYPE_NODES
 from vm.contract.value_types import NONE, ValueType, nodes_of, record_of
@@ -41,6 +41,8 @@ class RemoteFunction:
 class Declarations:
     """Everything that a file declares, by name."""
 
+    signatures: Signatures
+    """The built-in interfaces that there are."""
     constants: dict[str, Literal] = field(default_factory=dict)
     """Constants."""
     slots: dict[str, tuple[ValueType | None, ValueType]] = field(default_factory=dict)
@@ -72,9 +74,9 @@ class Declarations:
             raise at(node, "a declared name has 1 to 32 ASCII letters, digits and underscores")
 
 
-def read_declarations(tree: ast.Module) -> Declarations:
+def read_declarations(tree: ast.Module, signatures: Signatures) -> Declarations:
     """Return what a file declares; raises SourceError."""
-    found = Declarations()
+    found = Declarations(signatures)
     functions: list[ast.FunctionDef] = []
     for place, statement in enumerate(tree.body):
         if isinstance(statement, ast.FunctionDef):
@@ -118,7 +120,7 @@ def _read_statement(statement: ast.stmt, found: Declarations) -> None:
 
 
 def _read_import(statement: ast.Import | ast.ImportFrom, found: Declarations) -> None:
-    known = (*MODULES, *INTERFACES)
+    known = (*MODULES, *found.signatures)
     module = statement.module if isinstance(statement, ast.ImportFrom) else None
     for alias in statement.names:
         name = module or alias.name
@@ -130,21 +132,18 @@ def _read_import(statement: ast.Import | ast.ImportFrom, found: Declarations) ->
         if module is None:
             found.modules[name] = name
         else:
-            if alias.name not in names_of_module(module):
-                raise at(
-                    statement,
-                    f"`{module}` has no `{alias.name}`; it has "
-                    f"{', '.join(names_of_module(module))}",
-                )
+            names = names_of_module(module, found.signatures)
+            if alias.name not in names:
+                raise at(statement, f"`{module}` has no `{alias.name}`; it has {', '.join(names)}")
             found.imported[alias.name] = (module, alias.name)
 
 
-def names_of_module(module: str) -> tuple[str, ...]:
+def names_of_module(module: str, signatures: Signatures) -> tuple[str, ...]:
     """Return what a module of the library, or a built-in interface, offers."""
     if module == "block":
         return BLOCK_FUNCTIONS
-    if module in INTERFACES:
-        return tuple(INTERFACES[module])
+    if module in signatures:
+        return tuple(signatures[module])
     names = [entry.name for entry in LIBRARY if entry.module == module]
     return tuple(dict.fromkeys([*names, "SCALE"] if module == "fixed" else names))
 

@@ -24,6 +24,11 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
+def divide_up(numerator: int, denominator: int) -> int:
+    """Return `numerator / denominator` rounded up; the denominator is positive."""
+    return -(-numerator // denominator)
+
+
 def trade_amount_micro(energy_milli_wh: int, price_micro_per_kwh: int) -> int:
     """Return what `energy_milli_wh` costs at `price_micro_per_kwh`, in micro-tokens.
 

@@ -18,6 +18,8 @@ VERSION: Final = 1
 ACTIVE: Final = 0
 SUSPENDED: Final = 1
 REMOVED: Final = 2
+NO_KEY: Final = bytes(32)
+"""In place of the key where nobody signs for the account; it is no public key of Ed25519."""
 _LEAF_START: Final = bytes([0x9A, ACCOUNT_TYPE, VERSION])
 STATUS_NAMES: Final = ("active", "suspended", "removed")
 
@@ -77,6 +79,24 @@ class Account:
         if total + self.money_reserved_micro > MAX_AMOUNT:
             raise CallError("overflow", "an account cannot hold more", actual=total)
         self.money_micro = total
+
+    def reserve_money(self, amount_micro: int) -> None:
+        """Set free money aside; raises CallError `insufficient_money`."""
+        self.pay(amount_micro)
+        self.money_reserved_micro += amount_micro
+
+    def release_money(self, amount_micro: int) -> None:
+        """Make money that was set aside free again."""
+        self.spend_reserved_money(amount_micro)
+        self.money_micro += amount_micro
+
+    def spend_reserved_money(self, amount_micro: int) -> None:
+        """Take money that was set aside."""
+        if amount_micro > self.money_reserved_micro:
+            raise InvariantViolation(
+                f"{amount_micro} micro-tokens leave a reserve of {self.money_reserved_micro}"
+            )
+        self.money_reserved_micro -= amount_micro
 
     def give_energy(self, energy_milli_wh: int) -> None:
         """Take free energy; raises CallError `insufficient_energy`."""

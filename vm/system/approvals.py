@@ -8,8 +8,9 @@ opens the next one, and nobody finds another's word for it lying there.
 
 A word counts while its member is active and has all the roles with which it was given: who is
 suspended or removed, or loses a role, takes it along. All lapses `APPROVAL_BLOCKS` after the open
-round began, or after the last one ended: then the leaf counts from nothing again, and the next call
-writes it over. It holds at most one entry for each member that may call.
+round began, or after the last one ended: then the leaf counts from nothing again, the next call
+writes it over, and the due queue removes it. It holds at most one entry for each member that may
+call.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from vm.system.account_leaf import ACTIVE, load_account
 APPROVAL_SPACE: Final = b"g"
 APPROVAL_BLOCKS: Final = 10_000
 """How many blocks approvals, and the memory of those that were carried out, stand."""
+
+LONGEST_WAIT_MS: Final = 86_400_000
+"""How long at most until it is looked whether approvals have lapsed."""
+KEEPER: Final = "members"
+"""The module whose due items remove them."""
 
 Word = tuple[bytes, int, int]
 """An account, the roles with which it called last, and the round for which that call was."""
@@ -52,6 +58,8 @@ def approve(ctx: CallContext, action: str, arguments: tuple[Value, ...]) -> bool
     if needed <= 1:
         return True
     key = APPROVAL_SPACE + tagged_hash(TAG_APPROVAL, encode([action, arguments]))
+    if ctx.get(key) is None:
+        _look_later(ctx, key, APPROVAL_BLOCKS + 1)
     known = _load(ctx, key)
     open_round = known.rounds_done + 1
     others = tuple(word for word in known.words if word[0] != ctx.caller and _counts(ctx, word))
@@ -73,6 +81,23 @@ def approve(ctx: CallContext, action: str, arguments: tuple[Value, ...]) -> bool
     return False
 
 
+def remove_lapsed(ctx: CallContext, key: bytes) -> None:
+    """Delete the approvals at `key` once they have lapsed; until then look again later."""
+    height = _read(ctx, key).height
+    if ctx.height > height + APPROVAL_BLOCKS:
+        ctx.delete(key)
+    else:
+        _look_later(ctx, key, height + APPROVAL_BLOCKS + 1 - ctx.height)
+
+
+def _look_later(ctx: CallContext, key: bytes, blocks: int) -> None:
+    """Have the keeper of approvals look at `key` when so many blocks may have passed."""
+    wait_ms = min(blocks * ctx.block.parameters.heartbeat_ms, LONGEST_WAIT_MS)
+    caller, ctx.module = ctx.module, KEEPER
+    ctx.schedule(ctx.time_ms + max(wait_ms, 1), key)
+    ctx.module = caller
+
+
 def _counts(ctx: CallContext, word: Word) -> bool:
     account, roles, _ = word
     leaf = load_account(ctx, account)
@@ -80,13 +105,18 @@ def _counts(ctx: CallContext, word: Word) -> bool:
 
 
 def _load(ctx: CallContext, key: bytes) -> _Approvals:
+    """Return what stands at `key`; nothing where there is nothing, or it has lapsed."""
+    known = _read(ctx, key)
+    is_over = ctx.height > known.height + APPROVAL_BLOCKS
+    return _Approvals(ctx.height, 0, ()) if is_over else known
+
+
+def _read(ctx: CallContext, key: bytes) -> _Approvals:
     data = ctx.get(key)
     if data is None:
         return _Approvals(ctx.height, 0, ())
     match unpack_trusted(data):
         case (int(height), int(rounds_done), tuple(words)):
-            if ctx.height > height + APPROVAL_BLOCKS:
-                return _Approvals(ctx.height, 0, ())
             return _Approvals(height, rounds_done, words)  # type: ignore[arg-type]
     raise InvariantViolation(f"approvals hold something else at {key.hex()}")
 

@@ -75,7 +75,7 @@ _ENGINE_RANGES: Final = {
 def carry_out(ctx: CallContext, modules: Mapping[str, Module], change: Change) -> None:
     """Make a change; raises CallError, by which the caller undoes what was done of it."""
     if change.kind == ENGINE:
-        _change_engine(ctx, change)
+        _change_engine(ctx, modules, change)
     elif change.kind == MODULE:
         _change_version(ctx, modules, change)
     elif change.kind == PARAMETERS and change.name == CHAIN:
@@ -147,7 +147,7 @@ def _change_version(ctx: CallContext, modules: Mapping[str, Module], change: Cha
     ctx.put(VERSIONS_KEY, encode_versions(versions))
 
 
-def _change_engine(ctx: CallContext, change: Change) -> None:
+def _change_engine(ctx: CallContext, modules: Mapping[str, Module], change: Change) -> None:
     if not check_name(change.name):
         raise CallError("unknown_engine", "an engine has a name", actual=change.name)
     data = ctx.get(ENGINE_KEY)
@@ -172,4 +172,7 @@ def _change_engine(ctx: CallContext, change: Change) -> None:
                 actual=value,
             )
         numbers.append((name, value))
+    for module in modules.values():
+        if type(module).change_engine is not Module.change_engine:
+            module.change_engine(ctx, change.name)
     ctx.put(ENGINE_KEY, EngineChoice(change.name, tuple(numbers)).encode())

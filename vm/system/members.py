@@ -17,23 +17,33 @@ from vm.arguments import (
     integer,
 )
 from vm.context import CallContext
-from vm.module import Module, method
+from vm.contract.interfaces import Signature
+from vm.contract.value_types import ADDRESS, BOOL, STR
+from vm.module import ContractMethod, Interfaces, Module, method
 from vm.overlay import INDEX_SPACE, StateReader
-from vm.primitives.address import account_id
+from vm.primitives.address import ACCOUNT_ID_BYTES, account_id, check_name
 from vm.primitives.codec import Encodable, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.primitives.node_certificate import NODE_KEY_BYTES, verify_node_proof
 from vm.primitives.node_certificate import NODE_PROOF_BYTES as NODE_PROOF_BYTES
+from vm.system.account_leaf import ACCOUNT_SPACE, NO_KEY
 from vm.system.accounts import (
     ACTIVE,
     REMOVED,
     SUSPENDED,
     Account,
+    decode_account,
     load_account,
     save_account,
 )
-from vm.system.approvals import approve
-from vm.system.staking_terms import NO_TOKEN, TOUCHED_KEY, load_terms
+from vm.system.approvals import approve, remove_lapsed
+from vm.system.staking_terms import (
+    EQUAL_KEY,
+    NO_TOKEN,
+    TOUCHED_KEY,
+    load_terms,
+    weighs_by_stake,
+)
 from vm.system.validator_changes import change_validators, is_bounded_change, set_before
 from vm.system.validators import (
     MAX_VALIDATORS,
@@ -132,12 +142,21 @@ def load_member(ctx: CallContext, account: bytes) -> Member:
     return decode_member(data)
 
 
+def enter_contract(ctx: CallContext, address: bytes, name: str) -> None:
+    """Write the name of a contract, which is a member without keys; raises CallError."""
+    if ctx.get(NAME_SPACE + name.encode()) is not None:
+        raise CallError("name_taken", "another member has this name", actual=name)
+    ctx.put(NAME_SPACE + name.encode(), address)
+    ctx.put(MEMBER_SPACE + address, Member(name, "", b"", b"", b"", ctx.height).encode())
+
+
 class MembersModule(Module):
     """Admission, suspension and removal by the operators; rotation of keys by the members."""
 
     name = "members"
 
     def __init__(self, roles: tuple[str, ...]) -> None:
+        self._role_names = roles
         self._all_roles = (1 << len(roles)) - 1
         self._operator = 1 << roles.index("operator") if "operator" in roles else 0
         self._validator = 1 << roles.index("validator") if "validator" in roles else 0
@@ -215,6 +234,8 @@ class MembersModule(Module):
         if account == ctx.caller:
             raise CallError("own_account", "operators do not change their own roles")
         leaf = load_account(ctx, account)
+        if leaf.key == NO_KEY and roles & (self._operator | self._validator):
+            raise CallError("no_key", "a contract cannot be operator or validator")
         before = replace(leaf)
         leaf.roles = roles
         self._count(ctx, before, leaf)
@@ -274,15 +295,33 @@ class MembersModule(Module):
         ctx.emit("set_vote_key", ctx.caller, vote_key)
         return None
 
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `members`: who is who on this network."""
+        who = (("account", ADDRESS),)
+        return {
+            "members": {
+                "has_role": ContractMethod(
+                    Signature((*who, ("role", STR)), BOOL, is_view=True), self._has_role
+                ),
+                "is_active": ContractMethod(Signature(who, BOOL, is_view=True), _is_active),
+                "name": ContractMethod(Signature(who, STR, is_view=True), _name_of),
+                "bus": ContractMethod(Signature(who, STR, is_view=True), _bus_of),
+                "find": ContractMethod(Signature((("name", STR),), ADDRESS, is_view=True), _find),
+            }
+        }
+
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
-        """Expel who contradicted itself, where genesis says so and nothing is staked."""
+        """Expel who contradicted itself, where genesis says so and each has one vote."""
         terms = load_terms(ctx)
-        if terms.expel and terms.token == NO_TOKEN:
+        if terms.expel and not weighs_by_stake(ctx.state):
             self._expel(ctx, account)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
-        """Expel whom an earlier block could not: too much power would have changed with it."""
-        self._expel(ctx, payload)
+        """Remove approvals that have lapsed, or expel whom an earlier block could not."""
+        if len(payload) == ACCOUNT_ID_BYTES:
+            self._expel(ctx, payload)  # too much power would have changed with that block
+        else:
+            remove_lapsed(ctx, payload)
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the node index again from a member's leaf."""
@@ -291,6 +330,13 @@ class MembersModule(Module):
         account = key[1:]
         if load_account(ctx, account).status == ACTIVE:
             _index_node(ctx, account, decode_member(value))
+
+    def _has_role(self, ctx: CallContext, account: bytes, role: str) -> Encodable:
+        data = ctx.get(ACCOUNT_SPACE + account)
+        if data is None or role not in self._role_names:
+            return False
+        leaf = decode_account(data)
+        return leaf.status == ACTIVE and bool(leaf.roles >> self._role_names.index(role) & 1)
 
     def _set_status(
         self, ctx: CallContext, action: str, account: bytes, before: tuple[int, ...], after: int
@@ -336,6 +382,8 @@ class MembersModule(Module):
 
     def _rotate(self, ctx: CallContext, account: bytes, new_key: bytes) -> None:
         leaf = load_account(ctx, account)
+        if leaf.key == NO_KEY:
+            raise CallError("no_key", "nobody signs for a contract", actual=account)
         leaf.key = new_key
         _validate_keys(leaf, load_member(ctx, account))
         save_account(ctx, account, leaf)
@@ -386,7 +434,7 @@ class MembersModule(Module):
                 raise CallError("key_taken", "another validator votes with this key")
         elif len(others) == len(known):
             return
-        if load_terms(ctx).token != NO_TOKEN:
+        if load_terms(ctx).token != NO_TOKEN and ctx.get(EQUAL_KEY) is None:
             ctx.put(TOUCHED_KEY, b"\1")  # the stakes decide at the block's end
             return
         if validates:
@@ -396,6 +444,26 @@ class MembersModule(Module):
         if not others:
             raise CallError("last_validator", "a chain needs at least one validator")
         change_validators(ctx, others)
+
+
+def _is_active(ctx: CallContext, account: bytes) -> Encodable:
+    data = ctx.get(ACCOUNT_SPACE + account)
+    return data is not None and decode_account(data).status == ACTIVE
+
+
+def _name_of(ctx: CallContext, account: bytes) -> Encodable:
+    data = ctx.get(MEMBER_SPACE + account)
+    return "" if data is None else decode_member(data).name
+
+
+def _bus_of(ctx: CallContext, account: bytes) -> Encodable:
+    data = ctx.get(MEMBER_SPACE + account)
+    return "" if data is None else decode_member(data).bus
+
+
+def _find(ctx: CallContext, name: str) -> Encodable:
+    found = ctx.get(NAME_SPACE + name.encode()) if check_name(name) else None
+    return bytes(ACCOUNT_ID_BYTES) if found is None else found
 
 
 def _validate_keys(leaf: Account, member: Member) -> None:

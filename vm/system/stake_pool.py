@@ -168,14 +168,20 @@ class Unbonding:
     def slashed_micro(self, pool: Pool, percent: int) -> int:
         """Return how much of it the validator's fault burns.
 
-        It backed the height of the fault if it left there or later, or if its votes still counted
-        there. What left after the slash was slashed with the pool.
+        What left after the slash was slashed with the pool.
         """
-        last = self.height
-        if pool.excess_from <= self.height <= pool.excess_until:
-            last = pool.excess_until
+        last = self.last_height(pool)
         answers = 0 < pool.slashed_height <= last and self.height < pool.slashed_at
         return self.amount_micro * percent // 100 if answers else 0
+
+    def last_height(self, pool: Pool) -> int:
+        """Return the last height for whose faults it answers.
+
+        It backs the votes of the height at which it left, and longer where they still counted.
+        """
+        if pool.excess_from <= self.height <= pool.excess_until:
+            return pool.excess_until
+        return self.height
 
 
 @dataclass(slots=True)  # mutable: a working copy, saved when it is right

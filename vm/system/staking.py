@@ -7,6 +7,7 @@ comes into it unbooked (block rewards, fees) belongs to the validators of the bl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from vm.arguments import ACCOUNT, AMOUNT, Argument, integer
@@ -15,6 +16,7 @@ from vm.module import Module, Section, method
 from vm.overlay import StateReader
 from vm.primitives.codec import Encodable
 from vm.primitives.errors import CallError, InvalidGenesis, InvariantViolation
+from vm.system.account_leaf import NO_KEY
 from vm.system.accounts import (
     ACTIVE,
     REMOVED,
@@ -56,20 +58,31 @@ from vm.system.staking_account import (
     take_in,
 )
 from vm.system.staking_terms import (
+    EQUAL_KEY,
     MONEY,
     NO_TOKEN,
     POWER_UNIT_MICRO,
+    STAKE_ENGINE,
     TERMS_KEY,
     TOUCHED_KEY,
     StakingTerms,
     load_terms,
     parse_terms,
+    validate_unbonding,
 )
-from vm.system.validator_changes import change_validators, changes_between, set_before, step_towards
+from vm.system.validator_changes import (
+    change_validators,
+    changes_between,
+    replace_validators,
+    set_before,
+    step_towards,
+)
 from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, read_validators
 
 MAX_UNBONDINGS: Final = 16
 """Unbondings of one delegator that wait at the same time."""
+LONGEST_WAIT_MS: Final = 86_400_000
+"""How long stake whose time is over waits at a time until evidence against it has expired."""
 _END: Final = b"\xff" * 21
 PERCENT: Final = integer(0, 100)
 
@@ -196,8 +209,9 @@ class StakingModule(Module):
         ctx.put(TERMS_KEY, terms.encode())
         if terms.token == NO_TOKEN:
             return
+        validate_unbonding(terms, ctx.block.parameters)
         told = len(ctx.events)
-        save_account(ctx, STAKING_ACCOUNT, Account(bytes(32), 0, REMOVED, 0, 0, 0, 0, 0))
+        save_account(ctx, STAKING_ACCOUNT, Account(NO_KEY, 0, REMOVED, 0, 0, 0, 0, 0))
         ctx.put(POT_KEY, Pot().encode())
         for name, amount_micro in sorted(stakes.items()):
             account = ctx.get(NAME_SPACE + name.encode())
@@ -207,19 +221,23 @@ class StakingModule(Module):
             _make_stake(ctx, terms, account, amount_micro)
             self._add(ctx, terms, account, account, amount_micro)
         wanted = self._wanted(ctx, terms)
-        if not wanted:
+        if ctx.get(EQUAL_KEY) is not None:
+            wanted = ()  # the members' roles have made the set already
+        elif not wanted:
             raise InvalidGenesis(
                 "staking: nobody has the stake that a validator needs",
                 expected="stakes of members with the role 'validator', at least 'min_stake' each",
             )
-        self._write_set(ctx, (), wanted)
+        if wanted:
+            self._share_by(ctx, wanted, wanted)
+            ctx.put(VALIDATORS_KEY, encode_validators(wanted))
         ctx.delete(TOUCHED_KEY)
         del ctx.events[told:]  # as many as there are stakes: the state itself tells of them
 
     def end_block(self, ctx: CallContext) -> None:
         """Share the block's income by power; then let the set follow the stakes."""
         terms = load_terms(ctx)
-        if terms.token == NO_TOKEN:
+        if terms.token == NO_TOKEN or ctx.get(EQUAL_KEY) is not None:
             return
         if terms.block_reward_micro:
             mint_reward(ctx, terms.block_reward_micro)
@@ -233,12 +251,49 @@ class StakingModule(Module):
         before = set_before(ctx)
         wanted = self._wanted(ctx, terms) or before
         following = step_towards(before, wanted)
-        self._write_set(ctx, before, following)
+        changed = changes_between(before, following)
+        if changed:
+            self._share_by(ctx, changed, following)
+            change_validators(ctx, following)
         if following == tuple(wanted):
             ctx.delete(TOUCHED_KEY)
         else:
             _note_excess(ctx, following, wanted)
             ctx.schedule(ctx.time_ms + 1, b"")  # so that there is a next block to go on in
+
+    def change_engine(self, ctx: CallContext, engine: str) -> None:
+        """Have stakes weigh from the next height on, or each validator have one vote."""
+        by_stake = engine == STAKE_ENGINE
+        terms = load_terms(ctx)
+        if terms.token == NO_TOKEN:
+            if by_stake:
+                raise CallError(
+                    "no_stakes",
+                    f"the engine {engine} weighs votes by stake, and nothing is staked here",
+                    expected="modules.staking with `token` in the genesis file",
+                    hint="What is staked only genesis says: begin a network of its own with it.",
+                )
+            return
+        if by_stake == (ctx.get(EQUAL_KEY) is None):
+            return
+        if by_stake:
+            after = self._wanted(ctx, terms)
+            if not after:
+                raise CallError(
+                    "no_stakes",
+                    f"the engine {engine} weighs votes by stake, and no validator has enough",
+                    expected=f"at least {terms.min_stake_micro}",
+                    hint="Validators bond first: bitenergy stake bond.",
+                )
+            self._share_by(ctx, after, after)
+            ctx.delete(EQUAL_KEY)
+        else:
+            before = read_validators(ctx.state)
+            after = tuple(replace(validator, power=1) for validator in before)
+            self._share_by(ctx, [replace(validator, power=0) for validator in before], ())
+            ctx.put(EQUAL_KEY, b"\1")
+        ctx.delete(TOUCHED_KEY)
+        replace_validators(ctx, after)
 
     def on_equivocation(self, ctx: CallContext, account: bytes, height: int) -> None:
         """Make a proved contradiction cost what genesis says: a fine, and part of the stakes."""
@@ -257,7 +312,7 @@ class StakingModule(Module):
         ctx.emit("slash", account, height, cut_micro)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
-        """Free stake whose unbonding period is over, less what it answers for."""
+        """Free stake whose time is over, less what it answers for; not before evidence expires."""
         if not payload:
             return
         terms, number = load_terms(ctx), int.from_bytes(payload, "big")
@@ -265,9 +320,14 @@ class StakingModule(Module):
         if data is None:
             raise InvariantViolation(f"unbonding {number} is due and not there")
         leaving = decode_unbonding(data)
+        pool, parameters = load_pool(ctx, leaving.validator), ctx.block.parameters
+        blocks = leaving.last_height(pool) + parameters.evidence_max_age_blocks - ctx.height
+        if blocks > 0 and not pool.slashed_height:
+            wait_ms = min(blocks * parameters.heartbeat_ms, LONGEST_WAIT_MS)
+            ctx.schedule(ctx.time_ms + max(wait_ms, 1), payload)
+            return
         ctx.delete(unbonding_key(number))
         ctx.delete(UNBONDING_INDEX + leaving.delegator + payload)
-        pool = load_pool(ctx, leaving.validator)
         cut_micro = leaving.slashed_micro(pool, terms.slash_percent)
         burn_stake(ctx, terms, cut_micro)
         free_micro = leaving.amount_micro - cut_micro
@@ -338,13 +398,10 @@ class StakingModule(Module):
         chosen = list(by_key.values())[: terms.max_validators]
         return tuple(sorted(chosen, key=lambda validator: validator.account))
 
-    def _write_set(
-        self, ctx: CallContext, before: Sequence[Validator], after: Sequence[Validator]
+    def _share_by(
+        self, ctx: CallContext, changed: Sequence[Validator], after: Sequence[Validator]
     ) -> None:
-        """Make `after` the next height's set; each pool earns by its new power from then on."""
-        changed = changes_between(before, after)
-        if not changed:
-            return
+        """Have each of the `changed` pools earn by its new power in the set `after`."""
         pot = load_pot(ctx)
         for validator in changed:
             pool = load_pool(ctx, validator.account)
@@ -353,10 +410,6 @@ class StakingModule(Module):
             save_pool(ctx, validator.account, pool)
         pot.total_power = sum(validator.power for validator in after)
         ctx.put(POT_KEY, pot.encode())
-        if ctx.height:
-            change_validators(ctx, after)
-        else:
-            ctx.put(VALIDATORS_KEY, encode_validators(after))
 
 
 def _terms(ctx: CallContext) -> StakingTerms:

@@ -8,6 +8,7 @@ from typing import Final
 
 from vm.context import CallContext
 from vm.overlay import StateReader
+from vm.parameters import ChainParameters
 from vm.primitives.codec import encode_trusted, unpack_trusted
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import BitenergyError, InvalidGenesis, InvariantViolation
@@ -18,6 +19,10 @@ STAKING_SPACE: Final = b"b"
 TERMS_KEY: Final = STAKING_SPACE + b"c"
 TOUCHED_KEY: Final = STAKING_SPACE + b"x"
 """There while the validators may have to change at the block's end."""
+EQUAL_KEY: Final = STAKING_SPACE + b"e"
+"""There while each validator has one vote although something is staked."""
+STAKE_ENGINE: Final = "pos"
+"""The engine under which votes weigh as much as the stake behind them."""
 TERMS_TYPE: Final = 50
 VERSION: Final = 1
 
@@ -94,6 +99,11 @@ def read_terms(state: StateReader) -> StakingTerms:
     return _decode(state.get(TERMS_KEY))
 
 
+def weighs_by_stake(state: StateReader) -> bool:
+    """Tell whether stakes decide who validates, and with which power."""
+    return read_terms(state).token != NO_TOKEN and state.get(EQUAL_KEY) is None
+
+
 def _decode(data: bytes | None) -> StakingTerms:
     if data is None:
         return StakingTerms()
@@ -139,6 +149,18 @@ def parse_terms(section: Mapping[str, object]) -> tuple[StakingTerms, dict[str, 
     if terms.min_stake_micro < POWER_UNIT_MICRO:
         raise InvalidGenesis("staking: 'min_stake' is too small", expected="at least 1")
     return terms, stakes
+
+
+def validate_unbonding(terms: StakingTerms, parameters: ChainParameters) -> None:
+    """Raise InvalidGenesis if stake is free before evidence expires, at the chain's best pace."""
+    least_ms = parameters.evidence_max_age_blocks * parameters.block_interval_ms
+    if terms.unbonding_ms < least_ms:
+        raise InvalidGenesis(
+            "staking: stake would be free while evidence of its faults still counts",
+            expected=f"'unbonding_minutes' of at least {-(-least_ms // 60_000)}",
+            actual=terms.unbonding_ms // 60_000,
+            hint="Or lower the parameter 'evidence_max_age_blocks'.",
+        )
 
 
 def _number(section: Mapping[str, object], name: str) -> int:

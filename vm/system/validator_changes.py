@@ -70,7 +70,7 @@ def set_before(ctx: CallContext) -> tuple[Validator, ...]:
 
 
 def change_validators(ctx: CallContext, validators: Sequence[Validator]) -> None:
-    """Make `validators` the set from the next height on; raises CallError.
+    """Make `validators` the set from the next height on; raises CallError where too much changes.
 
     Emits what is new of whom: power (0 who leaves), vote key, and the first height of both.
     """
@@ -82,6 +82,14 @@ def change_validators(ctx: CallContext, validators: Sequence[Validator]) -> None
             expected="one validator, or at most a third of the power",
             hint="Send it again when the next block is final.",
         )
+    replace_validators(ctx, validators)
+
+
+def replace_validators(ctx: CallContext, validators: Sequence[Validator]) -> None:
+    """Make `validators` the set from the next height on, however much of it is new.
+
+    For what members voted for: there nobody is surprised.
+    """
     data = ctx.get(VALIDATORS_KEY)
     known = () if data is None else decode_validators(data)
     encoded = encode_validators(validators)

@@ -13,7 +13,7 @@ from typing import Final
 from vm.context import COUNTER_PREFIX, CallContext
 from vm.primitives.codec import Value
 from vm.primitives.errors import CallError, InvalidGenesis
-from vm.system.account_leaf import ACTIVE, Account
+from vm.system.account_leaf import ACTIVE, NO_KEY, Account
 from vm.system.governance_records import SETTINGS_KEY, Settings, decode_settings
 
 VOTERS_KEY: Final = COUNTER_PREFIX + b"voters"
@@ -51,7 +51,7 @@ def default_settings(operator_bit: int) -> Settings:
 
 def voting_weight(settings: Settings, leaf: Account) -> int:
     """Return the weight of an account's vote; 0 for who may not vote."""
-    if leaf.status != ACTIVE:
+    if leaf.status != ACTIVE or leaf.key == NO_KEY:
         return 0
     return max((weight for bit, weight in settings.weights if leaf.roles & bit), default=0)
 

@@ -28,7 +28,11 @@ STAKING = {
 async def staked_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
     """A node of a network with stakes."""
     modules = {"staking": STAKING, "market": {"markets": support.MARKETS[:1]}}
-    document = genesis_document(engine={"name": "pos", "parameters": {}}, modules=modules)
+    document = genesis_document(
+        engine={"name": "pos", "parameters": {}},
+        modules=modules,
+        parameters={"evidence_max_age_blocks": 1_000},
+    )
     monkeypatch.setattr(support, "make_document", lambda: json.dumps(document).encode())
     node = FakeNode(tmp_path)
     async for found in serve(node):

@@ -39,8 +39,9 @@ async def light_node(
     *,
     name: str = "L",
     trust: TrustedBlock | None = None,
+    facts: GenesisFacts | None = None,
 ) -> AsyncIterator[LightNode]:
-    """Run a member's light node that dials `peers`."""
+    """Run a member's light node that dials `peers`; `facts` are those of the network's genesis."""
     config = NodeConfig(
         name=name,
         genesis=net.base / "genesis.json",
@@ -59,7 +60,7 @@ async def light_node(
         trust=trust,
     )
     config.data.mkdir(exist_ok=True)
-    facts = facts_of(net)
+    facts = facts or facts_of(net)
     begin = trust or Trust(facts.genesis, facts.validators, 1)
     headers = load_state(config.data, facts.genesis, begin)
     node = LightNode(config, facts, headers, node_identity(name))

@@ -16,6 +16,7 @@ from node.driver_inputs import SyncedInput
 from node.ledger.proof_paths import TrustedBlock
 from node.node import Node
 from node.snapshot.format import encode_chunk, encode_outline
+from node.snapshot.serving import read_changes
 from node.snapshot.staging import Staging
 from node.snapshot.wire import (
     CHANGES,
@@ -34,7 +35,8 @@ from node.snapshot.wire import (
 )
 from node.store import Store
 from node.sync import read_range
-from tests.node.network import Liar, Network, advance, liar, network, until
+from tests.node.network import Liar, Network, advance, liar, network, seed, until, vote_key
+from vm.primitives.signatures import public_key
 
 pytestmark = pytest.mark.network
 
@@ -185,8 +187,9 @@ class LyingServer:
                 manifest = replace(manifest, header=header)
             self.send(key, SNAPSHOTS, encode_offers([manifest.encode()]))
         elif kind == GET_CHANGES:
-            assert decode_number(payload) == 0
-            self.send(key, CHANGES, encode_changes([]))
+            changes = read_changes(self.source.chain, decode_number(payload))
+            hides = self.damage == "changes"
+            self.send(key, CHANGES, encode_changes([] if hides else changes))
         elif kind == GET_HEADER:
             head = store.head_bytes(decode_number(payload))
             self.send(key, HEADER, head[0] if head else b"")
@@ -225,6 +228,44 @@ def test_a_lying_snapshot_is_dropped_and_the_join_completed(
                 node._peers.configure_peers([net.address_of("V0")])
                 await net.until(lambda: node.chain.height == height)
                 assert state_of(node) == state_of(net.nodes["V0"])
+
+    asyncio.run(scenario())
+
+
+def test_who_hides_changes_of_the_validators_is_dropped_and_the_join_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A validator's key changed and changed back; evidence of that time needs the one between."""
+    monkeypatch.setattr("node.snapshot.joining.OFFER_WAIT_S", 0.2)
+
+    async def scenario() -> None:
+        async with network(tmp_path, *THREE, "V3", followers=("F", "L")) as net:
+            for key in (public_key(seed("another key")), vote_key("V3")):
+                sent = net.next("V3", ("members", "set_vote_key", (key,)))
+                await net.accept("V0", sent)
+                await net.until_final(sent)
+            height = await grown(net)
+            source = net.nodes["V0"].store
+            changed, back = source.changes_after(0)
+            node = await net.start("F", votes=False, peers=[], join="snapshot")
+            async with liar(net, "L", "F") as peer:
+                LyingServer(net, peer, "changes")
+                await peer.until_dropped_by("F")
+                assert node.chain.height == 0
+                asked: list[str] = []
+                real = node._snapshots.join._ask_part
+
+                async def ask(peer: bytes, manifest: object, path: str) -> bytes:
+                    asked.append(path)
+                    return await real(peer, manifest, path)  # type: ignore[arg-type]
+
+                monkeypatch.setattr(node._snapshots.join, "_ask_part", ask)
+                node._peers.configure_peers([net.address_of("V0")])
+                await net.until(lambda: node.chain.height == height)
+                assert asked == [""]  # the outline alone: the liar's chunks were right
+            for at in (changed, changed + 1, back, back + 1):
+                assert node.store.validators_at(at) == source.validators_at(at)
+            assert source.validators_at(back) != source.validators_at(back + 1)
 
     asyncio.run(scenario())
 

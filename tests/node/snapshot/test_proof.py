@@ -23,6 +23,7 @@ from tests.node.network import genesis_document, make_transaction, seed
 from tests.node.test_store import build
 from vm.primitives.errors import BitenergyError
 from vm.primitives.signatures import public_key, sign
+from vm.system.validator_history import read_history
 
 NAMES = ("V0", "V1", "V2")
 NEW = seed("a new vote key")
@@ -81,6 +82,32 @@ def test_validators_are_followed_over_their_changes(built: Built) -> None:
     built.path().validate_head(built.manifest(), None, None)
     built.path(changes=0).validate_head(built.manifest(2), None, None)
     assert built.path().height == 2
+
+
+def test_changes_that_cancel_out_cannot_be_kept_back(tmp_path: Path) -> None:
+    """V2's vote key changes and changes back: the path without both still leads to the head."""
+    genesis = decode_genesis(genesis_document(NAMES, time_ms=1))
+    chain = Chain(Store(tmp_path), make_runtime(genesis.roles), genesis)
+    for height in range(1, 6):
+        key = NEW if height == 2 else seed("vote V2")
+        call = ("members", "set_vote_key", (public_key(key),))
+        rotate = make_transaction(genesis, "V2", height // 4, call)
+        block = build(chain, [rotate] if height in (2, 4) else [])
+        decided = certificate(chain, block, NAMES)
+        chain.write(block, decided)
+        chain.advance(block, decided)
+    built = Built(chain)
+    changes, proved = read_changes(chain, 0), read_history(chain.store)
+    assert len(changes) == 2 and proved.height == 4
+    manifest = built.manifest(5)
+    whole, hiding = built.path(), built.path(changes=0)
+    for path in (whole, hiding):
+        path.validate_head(manifest, None, None)
+    whole.validate_history(manifest.header, proved)
+    with pytest.raises(BitenergyError, match="not all changes"):
+        hiding.validate_history(manifest.header, proved)
+    # The change that the snapshot's own block makes is told by its header.
+    built.path(changes=1).validate_history(built.manifest(4).header, proved)
 
 
 def test_last_epochs_validators_decide_nothing(built: Built) -> None:

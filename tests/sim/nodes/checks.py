@@ -4,6 +4,7 @@ What they know they work out on their own: money of payers with a model of ten l
 with their own count and the signature library, and nothing with the code that is being judged.
 """
 
+from random import Random
 from typing import Any
 
 from consensus.messages import CommitCertificate, Proposal, Vote, VoteKind
@@ -11,6 +12,7 @@ from node.facade import FinalBlock
 from node.ledger.certificate import decode_certificate, message_digest
 from node.ledger.chain_rules import Candidate
 from node.ledger.transaction import Transaction
+from tests.sim.nodes.disk import SimulatedDisk
 from tests.sim.nodes.people import (
     MAX_DRIFT_MS,
     PAYERS,
@@ -18,7 +20,9 @@ from tests.sim.nodes.people import (
     Clients,
     person,
 )
+from tests.sim.nodes.replay import execute_again
 from tests.sim.nodes.scenario import ENGINES, Scenario
+from tests.sim.nodes.work import WorkChecks
 from tests.sim.world import Violation
 from vm.primitives.codec import unpack_trusted
 from vm.primitives.signatures import verify_signature
@@ -27,16 +31,16 @@ from vm.system.accounts import SUPPLY_KEY
 
 MAX_QUEUE = 4_000
 MAX_POOL = 100
+MAX_POOL_OF_BRANCHES = 320
+"""Under proof of work the last final blocks stay, for those who come from other branches."""
 MAX_WAITING = 2_000
 CLOCK_SLACK_MS = 1_000
+_VOTED = ("certificate", "commit", "double sign", "evidence")
+_WORKED = ("branch", "undone", "work")
 CHECKS = (
     "agreement",
     "acknowledged",
-    "certificate",
-    "commit",
     "conservation",
-    "double sign",
-    "evidence",
     "fee",
     "forged",
     "header",
@@ -49,6 +53,11 @@ CHECKS = (
 )
 
 
+def checks_of(engine: str) -> set[str]:
+    """Return the names of what is looked at in networks of an engine."""
+    return {*CHECKS, *(_VOTED if ENGINES[engine].has_certificates else _WORKED)}
+
+
 class Checks:
     """All checkers of one network, and what they learnt."""
 
@@ -59,7 +68,9 @@ class Checks:
         self.clients = clients
         self.genesis = genesis
         self.names = names
-        self.looks: dict[str, int] = dict.fromkeys(CHECKS, 0)
+        self.engine = ENGINES[scenario.engine]
+        self.looks: dict[str, int] = dict.fromkeys(sorted(checks_of(scenario.engine)), 0)
+        self.work = None if self.engine.has_certificates else WorkChecks(self, genesis)
         self.final: dict[int, bytes] = {}
         """Block ids by height."""
         self.candidates: dict[int, Candidate] = {}
@@ -98,6 +109,8 @@ class Checks:
                     raise Violation(f"acknowledged: {name} lost a transaction of block {height}")
         if not self._accounts:
             self._learn_genesis(chain, entries)
+        if self.work is not None:
+            self.work.on_open(name)
 
     def _learn_genesis(self, chain: Any, entries: dict[bytes, bytes]) -> None:
         space = b"s" + ACCOUNT_SPACE
@@ -137,9 +150,10 @@ class Checks:
         """What waits in a node is bounded, whatever it is sent."""
         self._look("queues")
         driver, pool = node._driver, node._pool
+        most = MAX_POOL if self.work is None else MAX_POOL_OF_BRANCHES
         sizes = {
             "inputs": (driver._queue.qsize(), MAX_QUEUE),
-            "blocks": (len(pool._complete) + len(pool._partial), MAX_POOL),
+            "blocks": (len(pool._complete) + len(pool._partial), most),
             "wanted": (len(pool._requested), MAX_QUEUE),
             "waiting": (len(node._mempool), MAX_WAITING),
             "in check": (len(node._gossip._in_check), MAX_WAITING),
@@ -166,8 +180,10 @@ class Checks:
         self._look("agreement")
         if self.final.setdefault(height, block.block_id) != block.block_id:
             raise Violation(f"agreement: {name} has another block {height}")
-        if ENGINES[self.scenario.engine].has_certificates:
+        if self.work is None:
             self._check_certificate(name, node.chain)
+        else:
+            self.work.check_final(name, block, self.candidates.get(height - 1))
         self._look("header")
         executed = block.executed
         if (header.state_root, header.receipts_root, header.gas_used) != (
@@ -176,9 +192,19 @@ class Checks:
             executed.gas_used,
         ):
             raise Violation(f"header: {name}: block {height} is not what executing it gives")
-        if height not in self.candidates and is_readable:
-            self._check_block(block, node.chain, now_ms)
-            self.candidates[height] = block
+        if height in self.candidates or not is_readable:
+            return
+        if height > 1 and height - 1 not in self.candidates:
+            self._make_up(node.chain, height, now_ms)
+        self._check_block(block, node.chain, now_ms)
+        self.candidates[height] = block
+
+    def _make_up(self, chain: Any, height: int, now_ms: int) -> None:
+        """Check blocks below `height` that were written, but told by nobody before a crash."""
+        for _, block in execute_again(self.genesis, chain.store, SimulatedDisk(Random(0))):
+            if block.header.height < height and block.header.height not in self.candidates:
+                self._check_block(block, chain, now_ms)
+                self.candidates[block.header.height] = block
 
     def _check_certificate(self, name: str, chain: Any) -> None:
         self._look("certificate")
@@ -220,8 +246,8 @@ class Checks:
                 f"time: block {header.height} is {header.time_ms - now_ms} ms ahead, "
                 f"{header.time_ms - earliest} ms after its parent"
             )
-        self._look("commit")
-        if header.height > 1 and ENGINES[self.scenario.engine].has_certificates:
+        if header.height > 1 and self.work is None:
+            self._look("commit")
             commit = decode_certificate(block.body.last_commit)
             if not self._decides(commit, header.height - 1, header.parent, chain):
                 raise Violation(f"commit: block {header.height} carries no proof of its parent")
@@ -239,7 +265,7 @@ class Checks:
         self._look("fee")
         proposer = header.proposer
         earned = self._account(state, proposer).money_micro - self._proposers[proposer]
-        if earned != fees:
+        if earned != fees + self.engine.reward_micro:
             raise Violation(f"fee: the proposer earned {earned}, fees are {fees}")
         self._proposers[proposer] += earned
 
@@ -322,6 +348,10 @@ class Checks:
         supply = unpack_trusted(state.get(SUPPLY_KEY))
         if tuple(supply) != (money, energy):
             raise Violation(f"conservation: accounts hold {money}, {energy}; supply is {supply}")
+
+    def account_keys(self) -> list[bytes]:
+        """Return the state's keys of all accounts that genesis made."""
+        return [ACCOUNT_SPACE + account for account in self._accounts]
 
     def _account(self, state: Any, account: bytes) -> Account:
         return decode_account(state.get(ACCOUNT_SPACE + account))

@@ -126,16 +126,16 @@ class Liar(SimulatedPeers):
 
     def _twist(self, key: bytes, kind: int, payload: bytes) -> Iterator[tuple[int, bytes]]:
         if kind == BLOCK:
-            compact = decode_compact_block(payload)
-            block_id = compact.header.block_id()
-            if compact.header.proposer == self._account:
+            said = decode_compact_block(payload)
+            block_id = said.header.block_id()
+            if said.header.proposer == self._account:
                 plan = self._plan(block_id)
                 if plan.style in ("withheld", "silent") or self._is_mute:
                     return
                 if plan.style == "maimed" and key in plan.victims:
-                    payload = encode_compact_block(replace(compact, ids=compact.ids[:-1]))
+                    payload = encode_compact_block(replace(said, ids=said.ids[:-1]))
                 if plan.other is not None and key in plan.victims:
-                    yield BLOCK, _compact(plan.other)
+                    yield BLOCK, compact(plan.other)
                     return
             yield kind, payload
         elif kind == PROPOSAL:
@@ -394,6 +394,10 @@ class Liar(SimulatedPeers):
     def _vote(self, kind: VoteKind, height: int, round_: int, block_id: bytes) -> bytes:
         return encode_vote(self._signed(Vote(kind, height, round_, block_id, self._index())))
 
+    def _junk_vote(self, height: int = 1, round_: int = 0) -> bytes:
+        kind = self._random.choice(list(VoteKind))
+        return self._vote(kind, height, round_, self._random.choice((NIL, b"\3" * 32)))
+
     # --- what nobody asked for -------------------------------------------------------------------
 
     def _send_junk(self) -> None:
@@ -414,7 +418,7 @@ class Liar(SimulatedPeers):
             for _ in range(MANY_BLOCKS):
                 header = replace(candidate.header, state_root=self._random.randbytes(32))
                 other = replace(candidate, header=header, block_id=header.block_id())
-                super().transmit(self.open[key], key, BLOCK, _compact(other))
+                super().transmit(self.open[key], key, BLOCK, compact(other))
 
     def _junk(self) -> tuple[int, bytes]:
         random = self._random
@@ -438,8 +442,7 @@ class Liar(SimulatedPeers):
         if style < 12:
             far = height + random.choice((0, 1, 2, 10**6))
             round_ = view.round + random.choice((0, 1, 5, 10**6))
-            kind = random.choice(list(VoteKind))
-            return VOTE, self._vote(kind, far, round_, random.choice((NIL, b"\3" * 32)))
+            return VOTE, self._junk_vote(far, round_)
         if style == 12:
             others = [n for n in range(len(chain.validators)) if n != self._index()]
             known = [block.block_id for block in self._node._pool.blocks_at(height)]
@@ -468,10 +471,11 @@ class Liar(SimulatedPeers):
         candidate = self._build_invalid()
         if candidate is None:
             return HEIGHT, encode_height(height)
-        return BLOCK, _compact(candidate)
+        return BLOCK, compact(candidate)
 
 
-def _compact(candidate: Candidate) -> bytes:
+def compact(candidate: Candidate) -> bytes:
+    """Return the payload that names a block's transactions."""
     block = CompleteBlock(
         candidate.block_id, candidate.header, candidate.body, candidate.transactions
     )

@@ -22,6 +22,8 @@ GAS_LIMIT = 100_000
 RESEND_S = 6.0
 MOST_OUTSTANDING = 4
 MARKET = "town"
+HASHES_PER_S = 64
+"""The pace of each miner."""
 
 
 def seed_of(text: str) -> bytes:
@@ -98,7 +100,7 @@ def make_genesis(
     document = {
         "chain": "simulated",
         "time_ms": START_MS,
-        "engine": {"name": engine, "parameters": ENGINES[engine].parameters},
+        "engine": {"name": engine, "parameters": _engine_parameters(engine, validators)},
         "parameters": {
             "block_interval_ms": BLOCK_INTERVAL_MS,
             "heartbeat_ms": 600_000,
@@ -111,10 +113,18 @@ def make_genesis(
         "modules": {
             "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
             **(_stakes(validators) if ENGINES[engine].has_stakes else {}),
+            "reward": {"block": f"{ENGINES[engine].reward_micro / 1_000_000:.6f}"},
         },
     }
     data = json.dumps(document).encode()
     return decode_genesis(data), data
+
+
+def _engine_parameters(engine: str, validators: int) -> dict[str, int]:
+    parameters = dict(ENGINES[engine].parameters)
+    if "initial_difficulty" in parameters:
+        parameters["initial_difficulty"] = HASHES_PER_S * validators * BLOCK_INTERVAL_MS // 1_000
+    return parameters
 
 
 def _stakes(validators: int) -> dict[str, object]:

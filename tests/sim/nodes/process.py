@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from node.config import Address, NodeConfig
+from node.facade import FinalBlock, Reorganisation, UndecidedBlock
 from node.ledger.transaction import Transaction
 from node.machine import Machine
 from node.node import Node, NodeKeys
@@ -17,6 +18,8 @@ from tests.sim.nodes.liar import Liar
 from tests.sim.nodes.links import SimulatedPeers
 from tests.sim.nodes.loop import LIFE, Life
 from tests.sim.nodes.people import identity, vote_seed
+from tests.sim.nodes.work import SimulatedSealer
+from tests.sim.nodes.work_liar import LyingSealer, WorkLiar
 from vm.primitives.signatures import verify_signature
 
 DATA = Path("/simulated")
@@ -66,11 +69,20 @@ class SimulatedMachine(Machine):
     def make_verifier(self, workers: int | None) -> Any:
         return InlineVerifier(self._process.world.checked_signatures)
 
+    def make_sealer(self, percent: int) -> Any:
+        process = self._process
+        random = Random(f"sealer {process.world.scenario.seed} {process.index} {process.starts}")
+        kind = SimulatedSealer if process.liar is None else LyingSealer
+        process.sealer = kind(process.world.loop, random)
+        return process.sealer
+
     def make_peers(
         self, *, identity: Any, genesis: bytes, kinds: Any, handler: Any, height: Any
     ) -> Any:
         process = self._process
-        kind = SimulatedPeers if process.liar is None else Liar
+        kind: type[SimulatedPeers] = SimulatedPeers
+        if process.liar is not None:
+            kind = Liar if process.world.checks.engine.has_certificates else WorkLiar
         process.peers = kind(
             process.world.network,
             key=identity.node_key,
@@ -95,8 +107,14 @@ class _Follower:
         return False
 
     def put_nowait(self, final: Any) -> None:
-        if final is not None:
-            self._process.world.on_final(self._process, self._node, final)
+        world, process, node = self._process.world, self._process, self._node
+        match final:
+            case FinalBlock():
+                world.on_final(process, node, final)
+            case UndecidedBlock(block):
+                world.on_undecided(process, node, block)
+            case Reorganisation():
+                world.on_reorganisation(process, node, final)
 
 
 class Process:
@@ -114,6 +132,7 @@ class Process:
         self.node: Node | None = None
         self.life: Life | None = None
         self.peers: Any = None
+        self.sealer: Any = None
         self.is_retired = False
         """Its signing file is gone: the validator must not sign any more."""
         self.starts = self.crashes = 0
@@ -221,4 +240,6 @@ class Process:
             random = Random(f"liar {world.scenario.seed} {self.index} {self.starts}")
             self.peers.network_clients = world.clients
             self.peers.arm(node, seed, self.name, self.liar, random)
+            if self.sealer is not None:
+                self.sealer.liar = self.peers
         return node

@@ -32,7 +32,9 @@ class EngineCase:
     has_stakes: bool = False
     """Whether validators have their power from stakes."""
     has_certificates: bool = True
-    """Whether a commit certificate decides a block."""
+    """Whether a commit certificate decides a block; work does where none does."""
+    reward_micro: int = 0
+    """What the maker of a block gets beside the fees."""
 
 
 _ROUNDS = {
@@ -42,7 +44,18 @@ _ROUNDS = {
     "timeout_cap_ms": 3_000,
     "resend_ms": 700,
 }
-ENGINES = {"poa": EngineCase(_ROUNDS), "pos": EngineCase(_ROUNDS, has_stakes=True)}
+_WORK = {
+    "target_interval_ms": 2_000,
+    "finality_depth": 16,
+    "initial_difficulty": 512,
+    "min_difficulty": 32,
+    "resend_ms": 700,
+}
+ENGINES = {
+    "poa": EngineCase(_ROUNDS),
+    "pos": EngineCase(_ROUNDS, has_stakes=True),
+    "pow": EngineCase(_WORK, has_certificates=False, reward_micro=250_000),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +102,12 @@ class Scenario:
         return replace(self, faults=left)
 
 
-def draw(seed: int, engine: str = "poa") -> Scenario:
-    """Draw a scenario; those who lie and those whose clocks are wrong stay below a third."""
+def draw(seed: int, engine: str | None = None) -> Scenario:
+    """Draw a scenario; those who lie and those whose clocks are wrong stay below a third.
+
+    Without an engine named, the seeds take them in turn.
+    """
+    engine = engine or list(ENGINES)[seed % len(ENGINES)]
     random = Random(f"nodes {seed}")
     validators = random.choice((4, 4, 4, 4, 4, 5, 6, 7))
     followers = random.choice((0, 0, 0, 1)) if validators < 6 else random.choice((0, 0, 0, 3))

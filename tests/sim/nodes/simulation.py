@@ -9,28 +9,24 @@ from random import Random
 from typing import Any
 
 from consensus.interface import ReportEvidence
-from node.chain import Chain
 from node.ledger import certificate as certificate_module
-from node.ledger.chain_rules import Parent, apply_block
-from node.ledger.state_tree import update_tree
-from node.ledger.transaction import decode_transaction
-from node.modules import make_runtime
 from node.p2p.hello import Disconnect
-from node.store import Store
 from tests.sim.nodes.checks import Checks
-from tests.sim.nodes.disk import SimulatedDisk
+from tests.sim.nodes.faults import Faults
 from tests.sim.nodes.links import Network, SimulatedPeers
 from tests.sim.nodes.loop import SimulatedLoop
 from tests.sim.nodes.people import (
     BLOCK_INTERVAL_MS,
+    MAX_DRIFT_MS,
     START_MS,
     Clients,
     identity,
     make_genesis,
     node_names,
 )
-from tests.sim.nodes.process import DATA, Process
-from tests.sim.nodes.scenario import CHAOS_S, Fault, Scenario, draw
+from tests.sim.nodes.process import Process
+from tests.sim.nodes.replay import replay
+from tests.sim.nodes.scenario import CHAOS_S, Scenario, draw
 from tests.sim.world import Violation
 
 HEIGHTS = 30
@@ -38,11 +34,9 @@ TRANSACTIONS = 200
 PROGRESS_S = 10 * BLOCK_INTERVAL_MS / 1000
 CATCH_UP_S = 90.0
 TRAFFIC_S = 0.5
-BASE_DELAY_S = 0.02
 MOST_S = CHAOS_S + 600.0
 STARTED_MS = 1_000
 LOOK_AT_QUEUES = 64
-RESTART_S = 1.5
 
 
 @dataclass(slots=True)
@@ -70,7 +64,6 @@ class Simulation:
         self.loop = SimulatedLoop()
         self.network = Network(self.loop, Random(f"links {scenario.seed}"))
         self.network.log = log
-        self.network.delay_s = BASE_DELAY_S
         self.network.on_bug = self._on_bug
         self.network.on_delivered = self._on_delivered
         self.genesis, self.document = make_genesis(
@@ -95,14 +88,9 @@ class Simulation:
             for index, name in enumerate(self.names)
         ]
         self.failure: BaseException | None = None
-        self.is_healed = False
+        self.faults = Faults(self)
         self._is_over = False
-        self.kinds: set[str] = set()
         self._deliveries = 0
-        self._cuts: dict[int, set[tuple[bytes, bytes]]] = {}
-        self._down_until: dict[int, float] = {}
-        self._copies: dict[int, tuple[int, tuple[Any, ...]]] = {}
-        self._noise: dict[str, list[int]] = {"loss": [], "duplicate": [], "delay": []}
 
     # --- what processes ask and tell -------------------------------------------------------------
 
@@ -143,11 +131,27 @@ class Simulation:
         except Violation as violation:
             self._fail(violation)
 
+    def on_undecided(self, process: Process, node: Any, block: Any) -> None:
+        """A node applies a block that may still be undone."""
+        if self.checks.work is not None:
+            try:
+                self.checks.work.on_undecided(process.name, block, node.chain.block_id)
+            except Violation as violation:
+                self._fail(violation)
+
+    def on_reorganisation(self, process: Process, node: Any, event: Any) -> None:
+        """A node undoes blocks."""
+        heights = [block.header.height for block in event.undone]
+        self.network.note("reorganisation", process.name, heights)
+        if self.checks.work is not None:
+            try:
+                self.checks.work.on_reorganisation(process.name, node, event.undone)
+            except Violation as violation:
+                self._fail(violation)
+
     def on_down(self, process: Process) -> None:
         """A process ended: somebody starts it again."""
-        wait_s = max(RESTART_S * self.random.random(), 0.05)
-        until_s = self._down_until.get(process.index, 0.0) - self.loop.time()
-        self.loop.call_later(max(wait_s, until_s), process.start)
+        self.loop.call_later(self.faults.restart_in_s(process, self.random), process.start)
 
     def on_storage_failure(self, process: Process, *, was_open: bool) -> None:
         """A node stopped because of its disk: the operator makes room, or begins anew."""
@@ -202,101 +206,6 @@ class Simulation:
                     except Violation as violation:
                         self._fail(violation)
 
-    # --- faults ----------------------------------------------------------------------------------
-
-    def _begin(self, fault: Fault) -> None:
-        if self.is_healed:
-            return
-        self.kinds.add(fault.kind)
-        self.network.note("fault", str(fault))
-        process = self.processes[fault.node] if fault.node >= 0 else None
-        end_s = self.loop.time() + fault.lasts_s
-        if fault.kind in self._noise:
-            self._noise[fault.kind].append(fault.amount)
-            self._set_noise()
-        elif fault.kind == "cut":
-            self._cuts[id(fault)] = self._draw_cut(fault.amount)
-            self._set_cuts()
-        elif fault.kind == "blackout":
-            for other in self.processes:
-                self._down_until[other.index] = end_s
-                other.crash()
-        elif process is not None and fault.kind in ("power", "full", "error"):
-            process.disk.arm("crash" if fault.kind == "power" else fault.kind, fault.amount)
-        elif process is not None and fault.kind == "rot":
-            process.disk.rot()
-        elif process is not None and fault.kind == "setback":
-            height = self.checks.heights.get(process.name, 0)
-            self._copies[id(fault)] = height, process.disk.copy()
-        elif process is not None and fault.kind in ("crash", "stop"):
-            self._down_until[process.index] = end_s
-            process.crash() if fault.kind == "crash" else process.stop()
-        self.loop.call_later(fault.lasts_s, self._end, fault)
-
-    def _end(self, fault: Fault) -> None:
-        if self.is_healed:
-            return
-        if fault.kind in self._noise:
-            self._noise[fault.kind].remove(fault.amount)
-            self._set_noise()
-        elif fault.kind == "cut":
-            self._cuts.pop(id(fault), None)
-            self._set_cuts()
-        elif fault.kind == "setback":
-            self._set_back(self.processes[fault.node], *self._copies.pop(id(fault)))
-
-    def _set_back(self, process: Process, height: int, copy: tuple[Any, ...]) -> None:
-        """Put an old copy of the whole data directory in its place, signing file included.
-
-        Only where all others are past what it signed: within a height it cannot be noticed.
-        """
-        others = [other for other in self.processes if other is not process]
-        if min(self.checks.heights.get(other.name, 0) for other in others) < max(
-            height + 1, self.checks.signed_height(process.name)
-        ):
-            return
-        self.network.note("setback", process.name, height)
-        process.crash()
-        process.disk.set_back(copy)
-        self.checks.set_back(process.name, height)
-
-    def _set_noise(self) -> None:
-        network = self.network
-        network.loss_percent = max(self._noise["loss"], default=0)
-        network.duplicate_percent = max(self._noise["duplicate"], default=0)
-        network.delay_s = max([BASE_DELAY_S, *(ms / 1000 for ms in self._noise["delay"])])
-
-    def _set_cuts(self) -> None:
-        self.network.cut = set().union(*self._cuts.values())
-
-    def _draw_cut(self, seed: int) -> set[tuple[bytes, bytes]]:
-        """Cut the network in two, one way or both, or some links, or one node's mouth or ears."""
-        random = Random(seed)
-        keys = [identity(name).node_key for name in self.names]
-        side = {key: random.random() < 0.5 for key in keys}
-        alone = random.choice(keys)
-        style = random.randrange(5)
-        rules: tuple[Callable[[bytes, bytes], bool], ...] = (
-            lambda a, b: side[a] != side[b],
-            lambda a, b: side[a] and not side[b],
-            lambda a, b: random.random() < 0.3,
-            lambda a, b: a == alone,
-            lambda a, b: b == alone,
-        )
-        return {(a, b) for a in keys for b in keys if a != b and rules[style](a, b)}
-
-    def _heal(self) -> None:
-        """All faults end; those who lie go on, and clocks stay wrong."""
-        self.is_healed = True
-        self.network.note("heal")
-        self._noise = {"loss": [], "duplicate": [], "delay": []}
-        self._cuts.clear()
-        self._down_until.clear()
-        self._set_noise()
-        self._set_cuts()
-        for process in self.processes:
-            process.disk.disarm()
-
     # --- the run ---------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
@@ -329,19 +238,13 @@ class Simulation:
         loop = self.loop
         for process in self.processes:
             loop.call_later(0.3 * self.random.random(), process.start)
-        for fault in self.scenario.faults:
-            if fault.kind in ("liar", "clock"):
-                self.kinds.add(fault.kind)
-            else:
-                loop.call_at(fault.at_s, self._begin, fault)
+        self.faults.plan(self.scenario.faults)
         loop.call_later(TRAFFIC_S, self._send_traffic)
         await asyncio.sleep(CHAOS_S)
-        self._heal()
+        self.faults.heal()
         healed_s = loop.time()
-        before = max(self.checks.final, default=0)
-        await self._until(
-            lambda: max(self.checks.final, default=0) > before, PROGRESS_S, "progress"
-        )
+        before, reached = max(self.checks.final, default=0), self._reached()
+        await self._until(lambda: self._reached() > reached, PROGRESS_S, "progress")
         healing_s = loop.time() - healed_s
         await self._until(lambda: self._least() > before, CATCH_UP_S, "progress: catching up")
         goal = max(HEIGHTS, before + 10)
@@ -355,8 +258,25 @@ class Simulation:
     def _honest(self) -> list[Process]:
         return [p for p in self.processes if p.liar is None]
 
+    def _reached(self) -> int:
+        """The highest block; under proof of work it is not final as yet."""
+        tips = [p.node.chain.tip.height for p in self._honest() if p.node is not None]
+        return (
+            max(self.checks.final, default=0) if self.checks.work is None else max(tips, default=0)
+        )
+
     def _least(self) -> int:
-        return min(self.checks.heights.get(process.name, 0) for process in self._honest())
+        """The lowest height of those who can follow.
+
+        Under proof of work a block waits until a node's clock is there: who is behind by minutes
+        finds nothing final, until it is put right.
+        """
+        is_worked = self.checks.work is not None
+        return min(
+            self.checks.heights.get(process.name, 0)
+            for process in self._honest()
+            if not is_worked or process.offset_ms > -MAX_DRIFT_MS
+        )
 
     async def _until(self, condition: Callable[[], bool], within_s: float, what: str) -> None:
         end_s = self.loop.time() + within_s
@@ -386,41 +306,10 @@ class Simulation:
         """Execute the chain of the best node anew from genesis; compare roots and disks."""
         sound = [process for process in self._honest() if not process.disk.is_rotten()]
         best = max(sound, key=lambda process: self.checks.heights.get(process.name, 0))
-        node = best.node
-        if node is None:
+        if best.node is None:
             raise Violation("replay: the best node is down")
-        store = node.store
-        runtime = make_runtime(self.genesis.roles)
-        disk = SimulatedDisk(Random(0))
-        fresh = Store(DATA / "replay", disk=disk)
-        chain = Chain(fresh, runtime, self.genesis)
-        for height in range(1, store.height + 1):
-            head, body = store.head(height), store.body(height)
-            if head is None or body is None:
-                raise Violation(f"replay: block {height} is missing")
-            transactions = [decode_transaction(raw) for raw in body.transactions]
-            candidate = apply_block(
-                runtime,
-                Parent(chain.header, chain.block_id, fresh),
-                header=head.header,
-                body=body,
-                transactions=transactions,
-                validators_at=fresh.validators_at,
-            )
-            if candidate.block_id != self.checks.final[height]:
-                raise Violation(f"replay: block {height} is not what was final")
-            chain.write(candidate, head.certificate)
-            chain.advance(candidate, head.certificate)
-        mine, theirs = disk.entries(), best.disk.entries()
-        for space in (b"s", b"t", b"h", b"b", b"r", b"x"):
-            one = {key: value for key, value in mine.items() if key[:1] == space}
-            other = {key: value for key, value in theirs.items() if key[:1] == space}
-            if one != other and space != b"h":
-                raise Violation(f"replay: {best.name} holds other entries in {space!r}")
-        leaves = {key[1:]: value for key, value in mine.items() if key[:1] == b"s"}
-        self.checks.looks["tree"] += 1
-        if update_tree(lambda path: None, leaves).root != chain.header.state_root:
-            raise Violation("tree: the root is not that of the state's entries")
+        entries = best.disk.entries()
+        fresh = replay(self.genesis, best.node.store, entries, self.checks, best.name)
         for key in self.clients.final:
             if fresh.find_transaction(key) is None:
                 raise Violation("acknowledged: a final transaction is in no final block")
@@ -449,7 +338,7 @@ class Simulation:
             crashes=sum(process.crashes for process in self.processes),
             starts=sum(process.starts for process in self.processes),
             healing_s=healing_s,
-            kinds=tuple(sorted(self.kinds)),
+            kinds=tuple(sorted(self.faults.kinds)),
             evidence=len(self.checks.accused),
             looks=self.checks.looks,
         )
@@ -491,6 +380,6 @@ def _remember_checks() -> Any:
 _OVER = Disconnect("stopping", "the simulation is over")
 
 
-def simulate(seed: int, engine: str = "poa") -> Outcome:
-    """Run one seed."""
+def simulate(seed: int, engine: str | None = None) -> Outcome:
+    """Run one seed, under the engine that is its turn unless one is named."""
     return Simulation(draw(seed, engine)).run()

