@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
+    "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
     "bench": ("bench", "Measure this machine."),
 }
 

@@ -1,0 +1,92 @@
+"""`bitenergy dispatch`: solve a case, and check what claims to solve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tools.commands.options import json_option, pass_session
+from tools.errors import EXIT_FAILED, EXIT_OK
+from tools.session import Session
+
+if TYPE_CHECKING:
+    from tools.cases.case import Case
+
+limits_option = click.option(
+    "--limits",
+    type=click.Choice(["normal", "congested"]),
+    default="normal",
+    show_default=True,
+    help="Which of the case's line limits hold.",
+)
+
+
+@click.group("dispatch")
+def dispatch_command() -> None:
+    """Economic dispatch and nodal prices: solve a case, verify a result."""
+
+
+@dispatch_command.command("solve")
+@click.argument("case_name", metavar="CASE")
+@click.option("--hours", metavar="1-24", help="Which hours to solve; all of the case by default.")
+@limits_option
+@click.option(
+    "--method",
+    type=click.Choice(["tree", "admm", "consensus", "innovations"]),
+    default="tree",
+    show_default=True,
+    help="How the boards agree on the dispatch.",
+)
+@click.option("--plot", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it.")
+@json_option
+@pass_session
+def solve(
+    session: Session, case_name: str, hours: str | None, limits: str, method: str, plot: Path | None
+) -> int:
+    """Solve CASE: the name of a bundled case (luo16, ieee13_gao) or a file.
+
+    With --json it prints the solution file that `bitenergy dispatch verify` takes.
+    """
+    from tools import dispatch_report
+    from tools.cases.catalog import load_sound_case
+
+    case = load_sound_case(case_name, limits)
+    return dispatch_report.run_solve(
+        case, _hours(case, hours), method, plot=plot, as_json=session.as_json
+    )
+
+
+@dispatch_command.command("verify")
+@click.argument("case_name", metavar="CASE")
+@click.argument("solution", metavar="SOLUTION", type=click.Path(path_type=Path, allow_dash=True))
+@json_option
+@pass_session
+def verify(session: Session, case_name: str, solution: Path) -> int:
+    """Check a solution file for CASE, hour by hour, as every validator would.
+
+    Exit status 0 if all hours are accepted, 1 if one is refused.
+    """
+    from tools import dispatch_report
+
+    accepted = dispatch_report.run_verify(case_name, solution, as_json=session.as_json)
+    return EXIT_OK if accepted else EXIT_FAILED
+
+
+def _hours(case: Case, text: str | None) -> tuple[int, ...]:
+    """Return the hours that `text` names: 7, 1-24 or 1-3,8."""
+    if text is None:
+        return case.hours
+    found: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            found += range(int(first), int(last if dash else first) + 1)
+        except ValueError:
+            raise click.BadParameter(
+                f"{text!r} is not like 1-24 or 7", param_hint="--hours"
+            ) from None
+    if not found or len(set(found)) < len(found):
+        raise click.BadParameter(f"{text!r} names no hour, or one twice", param_hint="--hours")
+    return tuple(found)

@@ -1,0 +1,150 @@
+"""What `bitenergy dispatch` prints of a case solved or verified."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from market.dispatch_certificate import Certificate
+from market.dispatch_layout import lay_out
+from tools.cases.case import Case
+from tools.cases.catalog import load_sound_case
+from tools.cases.fields import Entry, load_json, parse_json, text_field
+from tools.output import note, print_json, print_lines, print_table
+from tools.solution_file import (
+    UNITS_PER_DOLLAR,
+    Judgement,
+    flows_of,
+    judge,
+    objective_twice,
+    read_solution,
+    selected,
+    write_solution,
+)
+from vm.primitives.errors import BitenergyError, InvalidInput
+
+PRICE_UNITS_PER_KWH: Final = UNITS_PER_DOLLAR // 1_000
+MAX_ROWS: Final = 60
+
+
+def run_solve(
+    case: Case, hours: tuple[int, ...], method: str, *, plot: Path | None, as_json: bool
+) -> int:
+    """Solve some hours of a case, print the solution, and return the exit status."""
+    from dispatch.solve import solve
+
+    problem = selected(case, hours)
+    solution = solve(problem, method)
+    if plot is not None:
+        from tools.dispatch_plot import draw_solution
+
+        plot.write_text(draw_solution(case, hours, solution.certificate), encoding="utf-8")
+        note(f"drew {plot}")
+    if as_json:
+        print_json(
+            write_solution(case, hours, solution.method, solution.rounds, solution.certificate)
+        )
+    else:
+        _print_hours(case, hours, solution.rounds, solution.certificate, solution.method)
+    return 0
+
+
+def run_verify(case_name: str, path: Path, *, as_json: bool) -> bool:
+    """Check a solution file, print the verdict on each hour, and tell whether all are accepted."""
+    document = _load_document(path)
+    case = load_sound_case(case_name, text_field(document, "limits", "the solution"))
+    try:
+        hours, certificate = read_solution(case, document)
+        judged: Sequence[Judgement] = judge(selected(case, hours), hours, certificate)
+    except BitenergyError as error:
+        if not as_json:
+            raise
+        print_json(
+            {
+                "case": case.name,
+                "accepted": False,
+                "code": error.code,
+                "reason": str(error),
+                "hours": [],
+            }
+        )
+        return False
+    accepted = all(not one.code for one in judged)
+    if as_json:
+        print_json(
+            {
+                "case": case.name,
+                "limits": case.limits,
+                "accepted": accepted,
+                "hours": [
+                    {
+                        "hour": one.hour,
+                        "accepted": not one.code,
+                        "code": one.code,
+                        "reason": one.reason,
+                        "gap_ratio": one.gap_ratio,
+                    }
+                    for one in judged
+                ],
+            }
+        )
+    else:
+        for one in judged:
+            if one.code:
+                print_lines(f"hour {one.hour}: refused, {one.code}: {one.reason}")
+        refused = sum(1 for one in judged if one.code)
+        print_lines(
+            f"{case.name}, {case.limits}: {len(judged) - refused} hours accepted, {refused} refused"
+        )
+    return accepted
+
+
+def _load_document(path: Path) -> Entry:
+    if str(path) == "-":
+        return parse_json(sys.stdin.read(), "standard input")
+    if not path.is_file():
+        raise InvalidInput(f"there is no file {path}", code="unknown_file")
+    return load_json(path)
+
+
+def _print_hours(
+    case: Case,
+    hours: tuple[int, ...],
+    rounds: tuple[int, ...],
+    certificate: Certificate,
+    method: str,
+) -> None:
+    problem = selected(case, hours)
+    layout = lay_out(problem)
+    rows = []
+    for interval, one in enumerate(judge(problem, hours, certificate)):
+        result = certificate.intervals[interval]
+        full = [
+            line.name
+            for line, flow in zip(problem.network.lines, flows_of(layout, result), strict=True)
+            if line.rating_w is not None and abs(flow) >= line.rating_w
+        ]
+        rows.append(
+            (
+                hours[interval],
+                rounds[interval],
+                f"{min(result.prices) / PRICE_UNITS_PER_KWH:.6f}",
+                f"{max(result.prices) / PRICE_UNITS_PER_KWH:.6f}",
+                f"{objective_twice(problem, interval, result) / (2 * UNITS_PER_DOLLAR):.6f}",
+                " ".join(full) or "-",
+                one.code or f"gap {one.gap_ratio:.1e}",
+            )
+        )
+    print_table(
+        f"{case.name}, {case.limits}, by {method}",
+        (">hour", ">rounds", ">least $/kWh", ">greatest $/kWh", ">$/h", "full lines", "proof"),
+        rows,
+    )
+    if len(hours) == 1:
+        units = [
+            (unit.name, unit.bus, f"{power / 1_000:.3f}")
+            for unit, power in zip(problem.units, certificate.intervals[0].powers_w, strict=True)
+        ]
+        print_table("dispatch", ("unit", "bus", ">kW injected"), units[:MAX_ROWS])
