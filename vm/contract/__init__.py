@@ -11,5 +11,5 @@ Its doors:
   what keeps `new` from following `old`; `abi.to_json(type, value)` and `abi.from_json(type, data)`
   translate values for people; `interfaces.check_imports(code, known)` lists unknown built-ins.
 - `tools.contract.compiler.compile_source(text) -> Artefact` makes code of a source: `.raw` bytes,
-  `.source`, `.source_map`, decoded `.code`; raises SourceError with line, column and what to write instead.
+  `.source`, `.source_map`, `.code`; raises SourceError with line, column and what to write.
 """
