@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from market.dispatch_module import DispatchModule
 from market.module import MarketModule
 from market.quota.module import QuotaModule
 from vm.contract.interfaces import Signatures
@@ -30,6 +31,7 @@ MODULES: Final[Catalogue] = {
     "incentives": {1: lambda roles: IncentivesModule()},
     "staking": {1: StakingModule},
     "market": {1: lambda roles: MarketModule()},
+    "dispatch": {1: DispatchModule},
     "reward": {1: lambda roles: BlockRewardModule()},
     "quota": {1: lambda roles: QuotaModule()},
 }

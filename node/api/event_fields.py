@@ -13,6 +13,7 @@ PENALTY: Final = ("market", "penalty")
 
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
+_ROUND = ("area", "round")
 _STATION = ("round", "station")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
@@ -65,6 +66,40 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "amount_micro",
     ),
     PENALTY: ("market", "payee", "buyer", "offer_id", "amount_micro"),
+    ("dispatch", "register_unit"): ("area", "unit", "owner", "bus", "kind"),
+    ("dispatch", "retire_unit"): ("area", "unit", "owner"),
+    ("dispatch", "bid"): ("area", "unit", "owner", "first_interval", "intervals"),
+    ("dispatch", "leave_out"): ("area", "unit", "owner"),
+    ("dispatch", "open_round"): (
+        *_ROUND,
+        "first_interval",
+        "intervals",
+        "deadline_ms",
+        "problem_hash",
+    ),
+    ("dispatch", "skip_round"): ("area", "first_interval", "code"),
+    ("dispatch", "prove"): (
+        *_ROUND,
+        "submitter",
+        "root",
+        "gap_twice",
+        "turnover_twice",
+        "reward_micro",
+    ),
+    ("dispatch", "refuse"): (*_ROUND, "submitter", "code", "bond_micro"),
+    ("dispatch", "fall_back"): (*_ROUND, "price_source", "root"),
+    ("dispatch", "settle"): (*_ROUND, "unit", "owner", "amount_micro"),
+    ("dispatch", "congestion_rent"): (*_ROUND, "line", "owner", "amount_micro"),
+    ("dispatch", "arrears"): (*_ROUND, "owner", "owed_micro"),
+    ("dispatch", "settle_round"): (
+        *_ROUND,
+        "collected_micro",
+        "paid_micro",
+        "rent_micro",
+        "congestion_micro",
+    ),
+    ("dispatch", "fund"): ("area", "from", "amount_micro"),
+    ("dispatch", "pay_arrears"): ("area", "from", "amount_micro"),
     ("market", "set_pair_limit"): ("market", "first", "second", "limit_milli_wh"),
     ("market", "set_line_rating"): ("market", "line", "rating_w"),
     ("quota", "announce"): (
@@ -117,6 +152,12 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("staking", "pay_out"): (("to", "amount_micro", 1),),
     TRADE: (("buyer", "amount_micro", -1), ("seller", "amount_micro", 1)),
     PENALTY: (("payee", "amount_micro", 1),),
+    ("dispatch", "prove"): (("submitter", "reward_micro", 1),),
+    ("dispatch", "refuse"): (("submitter", "bond_micro", -1),),
+    ("dispatch", "settle"): (("owner", "amount_micro", 1),),
+    ("dispatch", "congestion_rent"): (("owner", "amount_micro", 1),),
+    ("dispatch", "fund"): (("from", "amount_micro", -1),),
+    ("dispatch", "pay_arrears"): (("from", "amount_micro", -1),),
 }
 _ENERGY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "transfer_energy"): (

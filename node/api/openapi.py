@@ -8,6 +8,7 @@ from typing import Final
 
 from node.api.answers import Answer, JsonObject, encode_json
 from node.api.context import ApiContext
+from node.api.dispatch_schemas import DISPATCH_SCHEMAS
 from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
@@ -56,6 +57,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **STAKE_SCHEMAS,
                 **MARKET_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
+                **DISPATCH_SCHEMAS,
             },
         },
     }

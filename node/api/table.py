@@ -6,6 +6,7 @@ from typing import Final
 
 from node.api import (
     chain_pages,
+    dispatch_pages,
     governance_pages,
     market_pages,
     member_pages,
@@ -404,6 +405,67 @@ GOVERNANCE_ROUTES: Final = (
     ),
 )
 
+_ROUND = Parameter("number", HEIGHT, "The round.")
+_UNKNOWN_ROUND = "No such round, or one that was closed so long ago that the state has it no more."
+
+DISPATCH_ROUTES: Final = (
+    Route(
+        "GET",
+        f"{BASE}/dispatch/areas",
+        "dispatchAreas",
+        "The areas in which dispatch rounds are held, with their terms and money.",
+        ref("DispatchAreas"),
+        dispatch_pages.list_areas,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds",
+        "dispatchRounds",
+        "Dispatch rounds, the newest first; `next` is the `before` to go on with.",
+        ref("DispatchRounds"),
+        dispatch_pages.list_rounds,
+        (
+            Parameter("area", NAME, "Only rounds of this area."),
+            Parameter("status", dispatch_pages.STATUS, "Only rounds that stand so."),
+            _LIMIT,
+            Parameter("before", HEIGHT, "Only rounds with a lower number."),
+        ),
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds/{{number}}",
+        "dispatchRound",
+        "A round with its problem and, once it is closed, prices, powers and flows per interval; "
+        "after a fallback prices alone.",
+        ref("ShownDispatchRound"),
+        dispatch_pages.show_round,
+        (_ROUND,),
+        {404: _UNKNOWN_ROUND},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/dispatch/rounds/{{number}}/proof",
+        "proveDispatch",
+        "One price, power or flow of a closed round: its way to the round's root, and the round's "
+        "leaf proved against the latest final header.",
+        ref("DispatchProof"),
+        dispatch_pages.prove_figure,
+        (
+            _ROUND,
+            Parameter("kind", dispatch_pages.KIND, "What figure.", default="price"),
+            Parameter("interval", HEIGHT, "Which interval, from 0.", default=0),
+            Parameter("name", NAME, "The bus, unit or line."),
+        ),
+        {
+            404: "No such round, or no such figure in it.",
+            409: "No block with a certificate is final yet.",
+        },
+        searches=True,
+    ),
+)
+
 ROUTES: Final = (
     *NODE_ROUTES,
     *CHAIN_ROUTES,
@@ -411,5 +473,6 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
+    *DISPATCH_ROUTES,
 )
 """All routes, in the order in which they are described."""

@@ -51,10 +51,35 @@ MARKETS = [
     },
 ]
 
+AREA = {
+    "name": "feeder",
+    "market": "feeder",
+    "reward": "2",
+    "bond": "1",
+    "pot": "10",
+    "units": [
+        {
+            "name": "G1",
+            "owner": "P1",
+            "bus": "N1",
+            "kind": "generator",
+            "bids": [{"a": "0", "b": "100000000000000000000", "lo_w": 0, "hi_w": 4000}],
+        },
+        {
+            "name": "H1",
+            "owner": "P2",
+            "bus": "N2",
+            "kind": "load",
+            "bids": [{"a": "0", "b": "300000000000000000000", "lo_w": -9000, "hi_w": 0}],
+        },
+    ],
+}
+
 
 def make_document() -> bytes:
-    """Return the genesis file of the tests' network, with two markets."""
-    document = genesis_document(modules={"market": {"markets": MARKETS}})
+    """Return the genesis file of the tests' network: two markets, and one dispatch area."""
+    modules = {"market": {"markets": MARKETS}, "dispatch": {"areas": [AREA]}}
+    document = genesis_document(modules=modules)
     members = document["members"]
     assert isinstance(members, list)
     for member, bus in zip(members[-2:], ("N1", "N2"), strict=True):

@@ -1,0 +1,179 @@
+"""Registered units of a dispatch area: checked as the problem will need them, and written."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from market.dispatch_findings import check_problem
+from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
+from market.dispatch_records import (
+    KIND_NAMES,
+    MARK,
+    STORAGE_KIND,
+    UNIT_INDEX,
+    UNIT_NAME_SPACE,
+    Area,
+    AreaMoney,
+    BidFields,
+    UnitRecord,
+    area_key,
+    decode_unit,
+    unit_key,
+)
+from market.dispatch_rounds import DISPATCH_ACCOUNT, load_money, save_money, schedule_opening
+from market.dispatch_section import AreaSection, FirstUnit
+from market.network import Bus, Network
+from market.records import BUS_NAME_SPACE, decode_market, market_key
+from vm.context import CallContext
+from vm.primitives.codec import decode_integer
+from vm.primitives.errors import BitenergyError, CallError, InvalidGenesis, InvariantViolation
+from vm.system.accounts import change_supply, load_account, save_account
+from vm.system.members import NAME_SPACE
+
+MAX_AREA_UNITS: Final = 1_000
+STORAGE_NUMBERS: Final = 10
+BidArgument = tuple[tuple[bytes, bytes, int, int], ...]
+"""Bids as a call brings them: [a, b, lo_w, hi_w], the first two as bytes."""
+
+
+def read_bids(bids: BidArgument) -> tuple[BidFields, ...]:
+    """Return bids with their costs as integers; raises CallError `invalid_arguments`."""
+    return tuple((read_wide(a), read_wide(b), lo_w, hi_w) for a, b, lo_w, hi_w in bids)
+
+
+def read_wide(data: bytes) -> int:
+    """Return an integer that came as bytes; raises CallError `invalid_arguments`."""
+    try:
+        return decode_integer(data)
+    except BitenergyError as error:
+        raise CallError("invalid_arguments", str(error)) from error
+
+
+def find_unit(ctx: CallContext, area: Area, name: str) -> tuple[int, UnitRecord]:
+    """Return a unit and its number; raises CallError `unknown_unit`."""
+    number = ctx.get(UNIT_NAME_SPACE + area.prefix + name.encode())
+    data = None if number is None else ctx.get(unit_key(area.prefix, int.from_bytes(number, "big")))
+    if number is None or data is None:
+        raise CallError("unknown_unit", "the area has no such unit", actual=name)
+    return int.from_bytes(number, "big"), decode_unit(data)
+
+
+def validate_bids(area: Area, record: UnitRecord) -> None:
+    """Raise CallError `invalid_unit`, with all findings, unless the unit's bids are sound.
+
+    The unit is looked at as the only one of a network with one bus, must-serve demand and all.
+    """
+    network = Network(record.bus, (Bus(record.bus),), ())
+    storages: tuple[Storage, ...] = ()
+    units: tuple[Unit, ...] = ()
+    if record.kind == STORAGE_KIND:
+        storages = (Storage(record.name, record.bus, *record.storage),)
+        count = 1
+    else:
+        kind = (GENERATOR, LOAD)[record.kind]
+        bids = tuple(Bid(*bid) for bid in record.bids)
+        units = (Unit(record.name, record.bus, kind, bids),)
+        count = len(bids)
+    problem = DispatchProblem(network, area.interval_minutes, count, units, storages)
+    findings = [each for each in check_problem(problem) if each.code != "infeasible"]
+    if findings:
+        raise CallError(
+            "invalid_unit",
+            "the unit is not sound: " + "; ".join(each.message for each in findings[:20]),
+            expected="no findings",
+            actual=f"{len(findings)} findings",
+        )
+
+
+def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: bool) -> int:
+    """Write a new unit or a changed one; return its number.
+
+    A unit of another member is changed only where `anyones` says so: for the operator.
+    """
+    _validate_form(ctx, area, record)
+    validate_bids(area, record)
+    load_account(ctx, record.owner)
+    known = ctx.get(UNIT_NAME_SPACE + area.prefix + record.name.encode())
+    if known is None:
+        money = load_money(ctx, area)
+        if money.standing_units >= MAX_AREA_UNITS:
+            raise CallError("too_many_units", "the area is full", expected=MAX_AREA_UNITS)
+        money.units += 1
+        money.standing_units += 1
+        save_money(ctx, area, money)
+        number = money.units
+        tail = area.prefix + number.to_bytes(4, "big")
+        ctx.put(UNIT_NAME_SPACE + area.prefix + record.name.encode(), number.to_bytes(4, "big"))
+        ctx.put(UNIT_INDEX + tail, MARK)
+    else:
+        number = int.from_bytes(known, "big")
+        if find_unit(ctx, area, record.name)[1].owner != record.owner and not anyones:
+            raise CallError("not_owner", "the unit is another member's", actual=record.name)
+    ctx.put(unit_key(area.prefix, number), record.encode())
+    ctx.emit("register_unit", area.name, record.name, record.owner, record.bus, record.kind)
+    return number
+
+
+def write_area(ctx: CallContext, section: AreaSection) -> None:
+    """Write an area of genesis, its money and its first units; raises InvalidGenesis."""
+    area = section.area
+    where = f"dispatch area {area.name!r}"
+    market = ctx.get(market_key(area.market))
+    if market is None or not decode_market(market).buses:
+        raise InvalidGenesis(f"{where}: its market has no network", actual=area.market)
+    ctx.put(area_key(area.name), area.encode())
+    save_money(ctx, area, AreaMoney(pot_micro=section.pot_micro))
+    if section.pot_micro:
+        held = load_account(ctx, DISPATCH_ACCOUNT)
+        try:
+            held.earn(section.pot_micro)
+            change_supply(ctx, money_micro=section.pot_micro)
+        except CallError as error:
+            raise InvalidGenesis(f"{where}: its pot is more than there can be") from error
+        save_account(ctx, DISPATCH_ACCOUNT, held)
+    for unit in section.units:
+        try:
+            write_unit(ctx, area, _first_record(ctx, unit), anyones=False)
+        except CallError as error:
+            raise InvalidGenesis(f"{where}, unit {unit.name!r}: {error}") from error
+    schedule_opening(ctx, area)
+
+
+def move_money(ctx: CallContext, payer: bytes, payee: bytes, amount_micro: int) -> None:
+    """Move free money between two different accounts; raises CallError."""
+    leaf = load_account(ctx, payer)
+    leaf.pay(amount_micro)
+    save_account(ctx, payer, leaf)
+    leaf = load_account(ctx, payee)
+    leaf.earn(amount_micro)
+    save_account(ctx, payee, leaf)
+
+
+def _first_record(ctx: CallContext, unit: FirstUnit) -> UnitRecord:
+    owner = ctx.get(NAME_SPACE + unit.owner.encode())
+    if owner is None:
+        raise CallError("unknown_account", "its owner is no member", actual=unit.owner)
+    kind = KIND_NAMES.index(unit.kind)
+    return UnitRecord(owner, unit.name, unit.bus, kind, unit.bids, unit.storage)
+
+
+def _validate_form(ctx: CallContext, area: Area, record: UnitRecord) -> None:
+    market = ctx.get(market_key(area.market))
+    if market is None:
+        raise InvariantViolation(f"area {area.name!r} lost its market")
+    prefix = decode_market(market).prefix
+    if ctx.get(BUS_NAME_SPACE + prefix + record.bus.encode()) is None:
+        raise CallError("unknown_bus", "the network has no such bus", actual=record.bus)
+    is_storage = record.kind == STORAGE_KIND
+    if is_storage != bool(record.storage) or is_storage == bool(record.bids):
+        raise CallError(
+            "invalid_arguments",
+            "a storage has its ten numbers and no bids; a generator or load has bids alone",
+        )
+    if not is_storage and len(record.bids) not in (1, area.intervals):
+        raise CallError(
+            "wrong_intervals",
+            "a unit has one bid, or one for each interval of a round",
+            expected=f"1 or {area.intervals}",
+            actual=len(record.bids),
+        )
