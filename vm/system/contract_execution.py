@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from vm.arguments import validate_arguments
 from vm.context import CallContext
-from vm.contract.code_object import Code, FunctionKind
+from vm.contract.code_object import Code, FunctionKind, Runner
 from vm.contract.interpreter import Door, run_function
 from vm.contract.value_types import Kind, ValueType
 from vm.module import ContractMethod, Declaration
@@ -53,6 +53,9 @@ class Library(Protocol):
 
     provided: Mapping[str, Mapping[str, Provided]]
     """Methods by interface and name."""
+
+    runner_of: Mapping[bytes, Runner]
+    """What observes code with a hash while it runs; empty in nodes."""
 
     def load_code(self, ctx: CallContext, address: bytes, record: Contract) -> Code:
         """Return the code of a contract; its gas is charged already."""
@@ -116,7 +119,8 @@ class Execution:
                 )
         self._waiting.append(address)
         host = ContractHost(self, record, address, caller)
-        result = run_function(code, host, method, arguments, door)
+        runner = self.library.runner_of.get(code.code_hash)
+        result = run_function(code, host, method, arguments, door, runner)
         self._waiting.pop()
         return result
 
