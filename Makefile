@@ -16,6 +16,7 @@ SEED ?= 1
 TEST_LIMIT_S ?= 600
 SEEDS ?= 200
 FIRST ?= 0
+PROGRAMS ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
@@ -74,6 +75,9 @@ canaries: setup ## every planted fault must be caught by a simulation
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+contracts: setup ## generated contracts against an oracle, PROGRAMS=100000 for a campaign
+	@$(BIN)/python -m tests.vm.contract.differential --programs $(PROGRAMS) --first $(FIRST) $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)
