@@ -15,6 +15,7 @@ from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule
 from vm.system.block_reward import BlockRewardModule
 from vm.system.contract_bank import BANK, BANK_NAME
+from vm.system.contracts import ContractsModule
 from vm.system.governance import GovernanceModule
 from vm.system.incentives import IncentivesModule
 from vm.system.members import MembersModule
@@ -35,7 +36,8 @@ MODULES: Final[Catalogue] = {
     "reward": {1: lambda roles: BlockRewardModule()},
     "quota": {1: lambda roles: QuotaModule()},
 }
-"""What this software has, without governance, which knows all others and comes last."""
+"""What this software has, without the two that know the others: contracts reach what they provide,
+governance changes them all and comes last."""
 
 
 def make_runtime(
@@ -49,15 +51,18 @@ def make_runtime(
     """
     wanted = dict(versions or {})
     governance = wanted.pop(GovernanceModule.name, 1)
+    contracts = wanted.pop(ContractsModule.name, 1)
     modules: list[Module] = []
     for name, makers in catalogue.items():
         version = wanted.pop(name, 1)
         if version not in makers:
             raise _missing(name, version)
         modules.append(makers[version](roles))
-    for name, version in [*wanted.items(), (GovernanceModule.name, governance)]:
-        if name != GovernanceModule.name or version != 1:
+    above = ((ContractsModule.name, contracts), (GovernanceModule.name, governance))
+    for name, version in [*wanted.items(), *above]:
+        if (name, version) not in ((ContractsModule.name, 1), (GovernanceModule.name, 1)):
             raise _missing(name, version)
+    modules.append(ContractsModule(roles, modules))
     return Runtime([*modules, GovernanceModule(roles, modules)], roles)
 
 

@@ -205,6 +205,11 @@ def _state_proof(context: ApiContext, finality: Finality, key: bytes) -> bytes:
     return proving.prove_key(context.facade.store, finality, key).encode()
 
 
+def last_finality(context: ApiContext) -> Finality:
+    """Return why the last block is final; raises ApiError 409 where nothing proves it."""
+    return _finality(context, context.facade.store.height)
+
+
 def _finality(context: ApiContext, height: int) -> Finality:
     finality = proving.read_finality(context.facade.store, height)
     if finality is None:

@@ -10,6 +10,8 @@ from vm.primitives.codec import Encodable
 
 TRADE: Final = ("market", "trade")
 PENALTY: Final = ("market", "penalty")
+CONTRACT_EVENT: Final = ("contracts", "event")
+"""What a contract tells: its address, the event's name, and values that its code names."""
 
 _OFFER = ("market", "seller", "offer_id", "interval", "energy_milli_wh")
 _STAKE = ("account", "validator")
@@ -49,6 +51,14 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("staking", "pay_out"): ("to", "amount_micro"),
     ("staking", "mint"): ("to", "amount_micro"),
     ("staking", "burn"): ("from", "amount_micro"),
+    ("contracts", "deploy"): ("contract", "name", "deployer", "code_hash"),
+    ("contracts", "upgrade"): ("contract", "owner", "code_hash"),
+    ("contracts", "freeze"): ("contract", "owner"),
+    ("contracts", "set_owner"): ("contract", "owner"),
+    ("contracts", "remove"): ("contract", "owner"),
+    ("contracts", "approve"): ("contract", "code_hash"),
+    ("contracts", "deposit"): ("from", "contract", "amount_micro"),
+    ("contracts", "refund"): ("contract", "to", "amount_micro"),
     ("consensus", "equivocation"): ("account", "height", "kind"),
     ("market", "post"): (*_OFFER, "price_micro_per_kwh"),
     ("market", "update"): (*_OFFER, "price_micro_per_kwh"),
@@ -144,6 +154,8 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("accounts", "mint"): (("to", "amount_micro", 1),),
     ("accounts", "burn"): (("from", "amount_micro", -1),),
     ("reward", "mint"): (("to", "amount_micro", 1),),
+    ("contracts", "deposit"): (("from", "amount_micro", -1), ("contract", "amount_micro", 1)),
+    ("contracts", "refund"): (("contract", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("quota", "surplus"): (("to", "amount_micro", 1),),
     ("quota", "bought"): (("station", "amount_micro", -1),),

@@ -76,7 +76,7 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     if read_account(context.facade.store, account) is None:
         raise ApiError(404, "unknown_account", "there is no such account", actual=account)
     limit = arguments.number("limit")
-    places = _places_before(context, account, arguments.cursor("before"), limit + 1)
+    places = find_places(context, account, arguments.cursor("before"), limit + 1)
     entries: list[JsonObject] = []
     pace = context.pace()
     for height, number in places[:limit]:
@@ -97,7 +97,7 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     )
 
 
-def _places_before(
+def find_places(
     context: ApiContext, account: bytes, cursor: tuple[int, int] | None, count: int
 ) -> list[tuple[int, int]]:
     """Return up to `count` places (height, number) before the cursor, the newest first.

@@ -8,6 +8,7 @@ from typing import Final
 
 from node.api.answers import Answer, JsonObject, encode_json
 from node.api.context import ApiContext
+from node.api.contract_schemas import CONTRACT_SCHEMAS
 from node.api.dispatch_schemas import DISPATCH_SCHEMAS
 from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
@@ -57,6 +58,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **STAKE_SCHEMAS,
                 **MARKET_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
+                **CONTRACT_SCHEMAS,
                 **DISPATCH_SCHEMAS,
             },
         },

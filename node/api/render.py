@@ -6,30 +6,54 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 
 from node.api.answers import JsonObject, JsonValue
-from node.api.event_fields import name_values
+from node.api.event_fields import CONTRACT_EVENT, name_values
 from node.ledger.block import Header
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import Transaction
 from vm.context import Event
+from vm.contract.verifier import decode_code
 from vm.overlay import StateReader
 from vm.primitives.address import ACCOUNT_ID_BYTES, encode_address
 from vm.primitives.codec import Encodable
 from vm.primitives.integers import trade_amount_micro
 from vm.runtime import Call, Runtime
 from vm.system.accounts import STATUS_NAMES, Account
+from vm.system.contract_records import read_code
 from vm.system.members import Member, read_member
 
 MAX_NAMES = 8_192
+MAX_EVENT_FORMS = 256
+"""Contracts of which the names in their events are remembered."""
+
+EventNames = Mapping[str, tuple[str, ...]]
+"""The names of the values of a contract's events, by event."""
 
 
 class Names:
-    """The names of members; they never change, so they are remembered."""
+    """The names of members, and of what contracts tell; they never change, so they are kept."""
 
-    __slots__ = ("_known", "_state")
+    __slots__ = ("_events", "_known", "_state")
 
     def __init__(self, state: StateReader) -> None:
         self._state = state
         self._known: dict[bytes, str] = {}
+        self._events: dict[bytes, EventNames] = {}
+
+    def event_fields(self, contract: bytes, event: str) -> tuple[str, ...]:
+        """Return the names of the values of a contract's event; empty where they are not known."""
+        known = self._events.get(contract)
+        if known is None or event not in known:
+            # An upgrade adds events behind those that were there.
+            raw = read_code(self._state, contract)
+            if not raw:
+                return ()
+            if len(self._events) >= MAX_EVENT_FORMS:
+                self._events.clear()
+            known = self._events[contract] = {
+                form.name: tuple([name for name, _ in form.fields])
+                for form in decode_code(raw).events
+            }
+        return known.get(event, ())
 
     def find(self, account: bytes) -> str | None:
         """Return the name of an account; None if it is no member's."""
@@ -134,9 +158,30 @@ def event_json(event: Event, names: Names) -> JsonObject:
     return {
         "module": module,
         "event": name,
-        "fields": named(name_values(module, name, values), names),
+        "fields": named(_event_fields(event, names), names),
         "values": [plain(value) for value in values],
     }
+
+
+def is_event_of(event: Event, contract: bytes) -> bool:
+    """Tell whether a contract told an event itself."""
+    module, name, values = event
+    return (module, name) == CONTRACT_EVENT and values[0] == contract
+
+
+def _event_fields(event: Event, names: Names) -> list[tuple[str, Encodable]]:
+    module, name, values = event
+    if (module, name) != CONTRACT_EVENT:
+        return name_values(module, name, values)
+    match values:
+        case (bytes(contract), str(told), *rest):
+            own = names.event_fields(contract, told)
+            if len(own) != len(rest):
+                own = tuple([str(place) for place in range(len(rest))])
+            # Beside the two of every contract's event a value keeps its own name.
+            own = tuple([f"{one}_" if one in ("contract", "event") else one for one in own])
+            return [("contract", contract), ("event", told), *zip(own, rest, strict=True)]
+    return name_values(module, name, values)
 
 
 def receipt_json(receipt: Receipt, names: Names) -> JsonObject:

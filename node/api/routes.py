@@ -14,6 +14,8 @@ from node.api.parameters import Arguments, Parameter, Parsed, Schema, read_param
 Handler = Callable[[ApiContext, Arguments], Awaitable[Answer]]
 """What answers a request whose parameters are checked."""
 
+BASE: Final = "/api/v1"
+"""What the paths of all routes but a few begin with."""
 MAX_QUERY_FIELDS: Final = 16
 WEBSOCKET: Final = "WS"
 """Method of the one route that becomes a WebSocket; its requests are GET."""

@@ -14,6 +14,7 @@ from node.api import (
     stake_pages,
     submission,
 )
+from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
 from node.api.metrics import METRICS_TYPE
 from node.api.openapi import show_openapi
@@ -29,10 +30,9 @@ from node.api.parameters import (
     whole,
     words,
 )
-from node.api.routes import WEBSOCKET, Route
+from node.api.routes import BASE, WEBSOCKET, Route
 from node.api.schemas import FREE, TEXT, ref
 
-BASE: Final = "/api/v1"
 MAX_WAIT_MS: Final = 30_000
 
 _ACCOUNT = Parameter("who", WHO, "The account.")
@@ -473,6 +473,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *GOVERNANCE_ROUTES,
+    *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,
 )
 """All routes, in the order in which they are described."""
