@@ -31,10 +31,12 @@ COMMANDS: Final = {
     "governance": ("governance", "Changes of the rules: propose, vote, see what is in force."),
     "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),
     "stake": ("stake", "Stake behind validators, and what it earns."),
+    "explorer": ("explorer", "Pages that show the chain, and trade from a browser."),
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
+    "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),
 }
 
