@@ -16,10 +16,11 @@ SEED ?= 1
 TEST_LIMIT_S ?= 600
 SEEDS ?= 200
 FIRST ?= 0
+PROGRAMS ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries auctions bench lock clean
+.PHONY: help setup demo test lint format sim canaries browser auctions bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -72,8 +73,14 @@ sim: setup ## simulated networks under faults, SEEDS=20000 for a campaign
 canaries: setup ## every planted fault must be caught by a simulation
 	@$(BIN)/python -m pytest --numprocesses=$(JOBS) -q -m canaries tests/sim $(ARGS)
 
+browser: setup ## every page of the explorer in Chromium, at phone and desktop size
+	@$(BIN)/python -m pytest -q -m "browser or not browser" tests/browser $(ARGS)
+
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+contracts: setup ## generated contracts against an oracle, PROGRAMS=100000 for a campaign
+	@$(BIN)/python -m tests.vm.contract.differential --programs $(PROGRAMS) --first $(FIRST) $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)

@@ -8,14 +8,16 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from node.api.server import ApiServer
-from node.config import NodeConfig, load_config
+from node.api.web_pages import Site
+from node.config import ConfigError, NodeConfig, load_config
 from node.genesis_file import load_genesis, save_short_form
 from node.keyfile import load_key
 from node.log import start_log
@@ -37,16 +39,18 @@ EXIT_UPGRADE: Final = 78
 """The members voted for what this software does not have."""
 
 
-def run(config_path: Path) -> int:
+def run(config_path: Path, load_site: Callable[[], Site] | None = None) -> int:
     """Run the node of a configuration file; return its exit status.
 
+    `load_site` gives the pages that the API's server has beside it, if the configuration wants any.
     A fault of our own leaves by SystemExit with status 70, its trace in the log.
     """
     try:
         config = load_config(config_path)
         start_log(config.log_level)
         with _held_vote_key(config):
-            return asyncio.run(_run(config))
+            site = load_site() if load_site is not None and config.explorer else None
+            return asyncio.run(_run(config, site))
     except UpgradeNeeded as error:
         _report(config_path, str(error))
         return EXIT_UPGRADE
@@ -64,7 +68,7 @@ def run(config_path: Path) -> int:
         raise SystemExit(EXIT_BUG) from error
 
 
-async def _run(config: NodeConfig) -> int:
+async def _run(config: NodeConfig, site: Site | None) -> int:
     genesis = load_genesis(config.genesis, config.data)
     node = Node(config, genesis, load_node_keys(config))
     save_short_form(config.genesis, config.data, genesis)
@@ -74,6 +78,8 @@ async def _run(config: NodeConfig) -> int:
         port=config.api.port,
         allowed_hosts=config.api_hosts,
         allowed_origins=config.api_origins,
+        site=site,
+        tls=_tls_context(config.tls) if config.tls else None,
         on_fatal=node.on_fatal,
     )
     stop = asyncio.Event()
@@ -100,6 +106,22 @@ async def _run(config: NodeConfig) -> int:
         await api.stop()
         await node.stop()
         _log.info("stopped", extra={"height": node.chain.height})
+
+
+def _tls_context(files: tuple[Path, Path]) -> ssl.SSLContext:
+    """Return what serves HTTPS with a certificate and its key; raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(*files)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            "the certificate for HTTPS cannot be used",
+            expected="PEM files in api.tls_certificate and api.tls_key that belong together",
+            actual=error,
+            hint="`bitenergy node certificate` makes new ones.",
+        ) from error
+    return context
 
 
 def _on_loop_error(node: Node, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -41,7 +41,7 @@ _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "keys": ("node", "vote"),
     "p2p": ("listen", "peers"),
-    "api": ("listen", "hosts", "origins"),
+    "api": ("listen", "hosts", "origins", "explorer", "tls_certificate", "tls_key"),
 }
 
 
@@ -102,6 +102,10 @@ class NodeConfig:
     """One of JOINS: how an empty chain gets to the height of the others."""
     trust: TrustedBlock | None = None
     """A block that the owner knows to be final; a light node begins there instead of at genesis."""
+    explorer: bool = False
+    """Whether the API's server also serves the explorer's pages."""
+    tls: tuple[Path, Path] | None = None
+    """Certificate chain and private key, PEM files, by which the API is served over HTTPS."""
     mining_percent: int = DEFAULT_MINING_PERCENT
     """How much of one core a validator's node uses to mine, under proof of work; 0 for nothing."""
 
@@ -150,8 +154,20 @@ def load_config(path: Path) -> NodeConfig:
         reader.number("node", "snapshot_interval", 0, DEFAULT_SNAPSHOT_INTERVAL),
         reader.choice("node", "join", JOINS),
         parse_trust(trust) if (trust := reader.text("node", "trust", "")) else None,
-        reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
+        explorer=reader.flag("api", "explorer", default=False),
+        tls=_tls(reader),
+        mining_percent=reader.percent("node", "mining_percent", DEFAULT_MINING_PERCENT),
     )
+
+
+def _tls(reader: _Reader) -> tuple[Path, Path] | None:
+    certificate, key = (reader.text("api", name, "") for name in ("tls_certificate", "tls_key"))
+    if bool(certificate) != bool(key):
+        raise ConfigError(
+            "HTTPS needs both api.tls_certificate and api.tls_key",
+            hint="`bitenergy node certificate` makes the two files.",
+        )
+    return (reader.base / certificate, reader.base / key) if certificate else None
 
 
 def parse_peer(text: str) -> PeerAddress:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from node.api.chain_reader import ChainReader
@@ -10,6 +10,7 @@ from node.chain import Chain
 from node.gossip import TransactionGossip
 from node.ledger.block import MAX_HEADER_BYTES, decode_header
 from node.ledger.certificate import MAX_CERTIFICATE_BYTES
+from node.ledger.chain_rules import Candidate
 from node.ledger.proofs import MAX_KEY_BYTES, Finality
 from node.light_wire import (
     ANSWER,
@@ -46,14 +47,19 @@ class LightService:
         peers: PeerService,
         *,
         spawn: Callable[[Awaitable[None]], None],
+        above: Callable[[], Sequence[Candidate]],
     ) -> None:
-        """`spawn` runs a task whose failure stops the node."""
+        """`spawn` runs a task whose failure stops the node; `above` returns what is not final yet.
+
+        That is: the preferred blocks above the last final one, lowest first.
+        """
         self._chain = chain
         self._reader = ChainReader(chain.store)
         self._gossip = gossip
         self._guard = guard
         self._peers = peers
         self._spawn = spawn
+        self._above = above
 
     def on_light(self, peer: bytes, payload: bytes) -> None:
         """Spare a light node what only full nodes need."""
@@ -63,7 +69,11 @@ class LightService:
         """Send final headers."""
         first, count = decode_header_range(payload)
         if self._guard.may_ask(peer):
-            self._send(peer, HEADERS, encode_headers(read_headers(self._chain, first, count)))
+            entries = read_headers(self._chain, first, count)
+            for block in self._above():
+                if block.header.height == first + len(entries) and len(entries) < count:
+                    entries.append(Finality(block.header.encode(), b"", b""))
+            self._send(peer, HEADERS, encode_headers(entries))
 
     def on_ask(self, peer: bytes, payload: bytes) -> None:
         """Answer a question."""

@@ -124,7 +124,9 @@ class Node:
         self._driver = self._make_driver(clock_ms)
         self._gossip = self._make_gossip()
         self._sync = self._make_sync()
-        light = LightService(self.chain, self._gossip, guard, self._peers, spawn=self.spawn)
+        light = LightService(
+            self.chain, self._gossip, guard, self._peers, spawn=self.spawn, above=self.undecided
+        )
         self._snapshots = self._make_snapshots(guard, machine.disk)
         self._inbox.connect(
             self._peers, self._driver, self._gossip, self._sync, light, self._snapshots

@@ -10,9 +10,12 @@ import pytest
 MARKERS = {
     "simulation": "runs whole networks of engines in simulated time; `make sim SEEDS=n`",
     "canaries": "plants every fault that the simulations must catch; `make canaries`",
+    "browser": "looks at every page at every size; `make browser`",
     "network": "starts real processes or opens real sockets on this machine",
     "slow": "takes more than about five seconds",
 }
+CAMPAIGNS = ("canaries", "browser")
+"""Markers of what runs only where it is asked for."""
 DEFAULT_SEED = "1"
 
 # Listening ports come from below the range that the kernel gives to outgoing connections, a
@@ -45,8 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave campaigns out unless they are asked for by their marker."""
-    if "canaries" not in (config.option.markexpr or ""):
-        items[:] = [item for item in items if item.get_closest_marker("canaries") is None]
+    left_out = [name for name in CAMPAIGNS if name not in (config.option.markexpr or "")]
+    items[:] = [
+        item for item in items if not any(item.get_closest_marker(name) for name in left_out)
+    ]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -32,10 +32,12 @@ COMMANDS: Final = {
     "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),
     "contract": ("contract", "Market rules of your own: check, test, deploy and call them."),
     "stake": ("stake", "Stake behind validators, and what it earns."),
+    "explorer": ("explorer", "Pages that show the chain, and trade from a browser."),
     "tx": ("chain", "Look at a transaction."),
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
+    "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),
 }
 

@@ -39,6 +39,10 @@ class NodeIdentity:
     vote_key: bytes
     """With which it votes, 32 bytes; empty for a node that only follows."""
 
+    def registered(self) -> dict[str, str]:
+        """Return key and proof of the node as a member of a genesis file states them."""
+        return {"node_key": self.node_key.hex(), "node_proof": self.node_proof.hex()}
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
@@ -142,6 +146,13 @@ def config_text(settings: NodeSettings) -> str:
         "[api]",
         "# Where wallets and browsers connect. Keep it on 127.0.0.1 unless it is meant for others.",
         f"listen = {_quoted(settings.api_listen)}",
+        "# Further names of this machine under which browsers may ask, for example ann.local",
+        "# hosts = []",
+        "# Serve the explorer's pages here too",
+        f"explorer = {'true' if settings.mode != 'light' else 'false'}",
+        "# HTTPS; `bitenergy node certificate` makes the two files",
+        '# tls_certificate = "https.pem"',
+        '# tls_key = "https-key.pem"',
     ]
     return "\n".join(lines) + "\n"
 

@@ -33,6 +33,7 @@ from tools.session import Session
 from vm.primitives.address import TEXT_LENGTH, account_id, decode_address, encode_address
 from vm.primitives.errors import InvalidProof
 from vm.system.accounts import STATUS_NAMES, Account, account_key, decode_account
+from vm.system.changes import ENGINES_BY_DEPTH
 from vm.system.members import NAME_SPACE
 
 FIRST_CERTIFIED_HEIGHT: Final = 1
@@ -225,6 +226,13 @@ def first_validators(genesis: Genesis) -> bytes:
 
 
 def _trust(genesis: Genesis) -> Trust:
+    if genesis.engine in ENGINES_BY_DEPTH:
+        raise ToolError(
+            "nobody signs blocks under proof of work, so genesis alone proves nothing",
+            code="not_provable",
+            hint="Give tools/verify_proof.py the proof's block as HEIGHT:ID, as a light node or "
+            "another node that you trust tells it, or run a light node: it proves what it shows.",
+        )
     return Trust(genesis.digest, first_validators(genesis), FIRST_CERTIFIED_HEIGHT)
 
 
@@ -243,8 +251,15 @@ def _collect_steps(session: Session, finality: Finality, begin: int | None) -> t
     they cannot lead anywhere.
     """
     last = decode_header(finality.header)
-    if begin == last.height:
+    if begin == last.height or (begin is None and not finality.certificate):
         return ()  # the proof begins at the trusted block itself
+    if not finality.certificate:
+        raise ToolError(
+            "under proof of work a proof begins at its own block",
+            expected=last.height,
+            actual=begin,
+            code="usage",
+        )
     if begin is not None and begin > last.height:
         raise ToolError(
             "the proof cannot begin behind its own block",

@@ -9,15 +9,13 @@ from typing import Final
 
 from node.keyfile import (
     DEFAULT_COST,
-    DerivationCost,
-    KeyFile,
-    KeyFileError,
     generate_seed,
     open_key,
     read_key_file,
     save_encrypted_key,
     save_plain_key,
 )
+from node.keyfile_format import DerivationCost, KeyFile, KeyFileError
 from node.ledger.transaction import Transaction, sign_transaction
 from vm.primitives.address import check_name, validate_name
 from vm.primitives.errors import InvalidInput

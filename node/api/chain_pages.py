@@ -23,6 +23,10 @@ from vm.system.members import NAME_SPACE
 from vm.system.validators import encode_validators
 
 MAX_SYSTEM_RECEIPTS: Final = 100
+MAX_BLOCKS_SEARCHED: Final = 5_000
+"""How many blocks one request for transactions looks into."""
+MAX_NUMBER: Final = 10**9
+"""Above the number of any transaction in its block."""
 
 
 async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
@@ -56,6 +60,40 @@ async def list_blocks(context: ApiContext, arguments: Arguments) -> Answer:
     return Answer({"blocks": blocks, "next": following, "base_height": lowest})
 
 
+async def list_transactions(context: ApiContext, arguments: Arguments) -> Answer:
+    """Answer GET /transactions: final ones, the newest first, as far as one search reaches."""
+    store = context.facade.store
+    head, base = store.height, store.base
+    height, number = min(arguments.cursor("before") or (head + 1, 0), (head + 1, 0))
+    limit = arguments.number("limit")
+    found: list[JsonObject] = []
+    oldest = max(0, base - 1)
+    lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
+    pace = context.pace()
+    if not number:
+        height, number = height - 1, MAX_NUMBER
+    while height > lowest and len(found) < limit:
+        block = context.reader.block(height)
+        number = min(number, len(block.transactions))
+        while number and len(found) < limit:
+            number -= 1
+            found.append(
+                {
+                    "height": height,
+                    "time_ms": block.header.time_ms,
+                    **_transaction_json(context, block, number),
+                }
+            )
+        if not number:
+            height, number = height - 1, MAX_NUMBER
+        if not await pace.may_go_on():
+            break
+    following = None
+    if height > oldest:
+        following = str(height + 1) if number == MAX_NUMBER else f"{height}.{number}"
+    return Answer({"transactions": found, "next": following, "base_height": base})
+
+
 async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /blocks/{height}: its header, and a stretch of its transactions."""
     which = arguments.block("height")
@@ -71,20 +109,7 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
     pace = context.pace()
     number = first
     while number < min(total, first + limit):
-        transaction, receipt = block.transaction(number), block.receipt(number)
-        transactions.append(
-            {
-                "index": number,
-                "id": transaction.id.hex(),
-                "sender": encode_address(transaction.sender),
-                "sender_name": context.names.find(transaction.sender),
-                "nonce": transaction.nonce,
-                "calls": [f"{module}.{method}" for module, method, _ in transaction.calls],
-                "code": receipt.code,
-                "gas_used": receipt.gas_used,
-                "fee_micro": receipt.fee_micro,
-            }
-        )
+        transactions.append(_transaction_json(context, block, number))
         number += 1
         if not await pace.may_go_on():
             break
@@ -110,6 +135,21 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
         if which is not None and undecided is None
         else "",
     )
+
+
+def _transaction_json(context: ApiContext, block: StoredBlock, number: int) -> JsonObject:
+    transaction, receipt = block.transaction(number), block.receipt(number)
+    return {
+        "index": number,
+        "id": transaction.id.hex(),
+        "sender": encode_address(transaction.sender),
+        "sender_name": context.names.find(transaction.sender),
+        "nonce": transaction.nonce,
+        "calls": [f"{module}.{method}" for module, method, _ in transaction.calls],
+        "code": receipt.code,
+        "gas_used": receipt.gas_used,
+        "fee_micro": receipt.fee_micro,
+    }
 
 
 def find_undecided(context: ApiContext, which: int | bytes | None) -> Candidate | None:
@@ -217,9 +257,7 @@ def _finality(context: ApiContext, height: int) -> Finality:
             409,
             "not_provable",
             f"block {height} has no certificate, so it proves nothing",
-            hint="Under proof of work no block has one."
-            if context.facade.genesis.engine == "pow"
-            else "Ask again after the next block.",
+            hint="Ask again after the next block.",
         )
     return finality
 

@@ -16,7 +16,8 @@ from vm.system.accounts import read_account
 from vm.system.members import NAME_SPACE, read_member
 
 MAX_EXAMINED: Final = 1_000
-"""How many members one request looks at; a rare role may need several requests."""
+"""How many members, or entries of a history, one request looks at; what is rare among them may
+need several requests."""
 MAX_HISTORY_READ: Final = 16_384
 
 
@@ -75,17 +76,23 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     account = context.resolve(arguments.text("who"))
     if read_account(context.facade.store, account) is None:
         raise ApiError(404, "unknown_account", "there is no such account", actual=account)
-    limit = arguments.number("limit")
-    places = find_places(context, account, arguments.cursor("before"), limit + 1)
+    limit, module = arguments.number("limit"), arguments.text("what")
+    # Of one module there may be few among many, so that more is looked at than is asked for.
+    wanted = max(limit, MAX_EXAMINED) if module else limit
+    places = find_places(context, account, arguments.cursor("before"), wanted + 1)
     entries: list[JsonObject] = []
     pace = context.pace()
-    for height, number in places[:limit]:
-        entries.append(_entry(context, account, height, number))
-        if not await pace.may_go_on():
+    examined = 0
+    for height, number in places[:wanted]:
+        examined += 1
+        entry = _entry(context, account, height, number)
+        if not module or str(entry["what"]).partition(".")[0] == module:
+            entries.append(entry)
+        if len(entries) == limit or not await pace.may_go_on():
             break
     following = None
-    if len(entries) < len(places):
-        height, number = places[len(entries) - 1]
+    if examined < len(places):
+        height, number = places[examined - 1]
         following = f"{height}.{number}"
     return Answer(
         {

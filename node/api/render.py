@@ -216,6 +216,7 @@ def account_json(
         "energy_reserved_milli_wh": account.energy_reserved_milli_wh,
         "bus": member.bus if member else "",
         "node_key": (member.node_key.hex() if member else "") or None,
+        "node_proof": (member.node_proof.hex() if member else "") or None,
         "vote_key": (member.vote_key.hex() if member else "") or None,
         "admitted_height": member.admitted_height if member else 0,
     }

@@ -67,11 +67,22 @@ _ACCOUNT: Final[Mapping[str, Schema]] = {
     "energy_reserved_milli_wh": COUNT,
     "bus": TEXT,
     "node_key": nullable(HASH),
+    "node_proof": nullable(HEX),
     "vote_key": nullable(HASH),
     "admitted_height": COUNT,
 }
 _PLACE: Final[Mapping[str, Schema]] = {"height": COUNT, "index": COUNT, "time_ms": COUNT}
 _SENDER: Final[Mapping[str, Schema]] = {"sender": ADDRESS, "sender_name": NAME_OR_NULL}
+_LISTED: Final[Mapping[str, Schema]] = {
+    "index": COUNT,
+    "id": HASH,
+    **_SENDER,
+    "nonce": COUNT,
+    "calls": array(TEXT),
+    "code": TEXT,
+    "gas_used": COUNT,
+    "fee_micro": COUNT,
+}
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "Error": record(
@@ -260,26 +271,21 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "final": FLAG,
             "certificate": nullable(ref("Certificate")),
             "transactions_count": COUNT,
-            "transactions": array(
-                record(
-                    {
-                        "index": COUNT,
-                        "id": HASH,
-                        **_SENDER,
-                        "nonce": COUNT,
-                        "calls": array(TEXT),
-                        "code": TEXT,
-                        "gas_used": COUNT,
-                        "fee_micro": COUNT,
-                    }
-                )
-            ),
+            "transactions": array(record(_LISTED)),
             "next": nullable(COUNT),
             "system_receipts_count": COUNT,
             "system_receipts": array(ref("Receipt")),
             "evidence": array(HEX),
         }
     ),
+    "Transactions": record(
+        {
+            "transactions": array(record({"height": COUNT, "time_ms": COUNT, **_LISTED})),
+            "next": NAME_OR_NULL,
+            "base_height": COUNT,
+        }
+    ),
+    "Attempt": record({"sender": ADDRESS, "calls": BASE64}),
     "SignedHeader": record(
         {
             "height": COUNT,

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from ssl import SSLContext
 from typing import Final
 
 from aiohttp import WSMsgType, web
@@ -26,6 +27,7 @@ from node.api.parameters import Arguments
 from node.api.render import Names
 from node.api.routes import WEBSOCKET, Handler, Route, Router
 from node.api.table import ROUTES
+from node.api.web_pages import CONTENT_POLICY, Site, SiteFile
 from node.facade import NodeFacade
 from vm.primitives.errors import BitenergyError, InvariantViolation
 
@@ -35,6 +37,7 @@ HEARTBEAT_S: Final = 20.0
 MAX_READER_MESSAGE_BYTES: Final = 1_024
 STOP_S: Final = 2.0
 _FINAL_CACHE: Final = "public, max-age=31536000, immutable"
+_READS: Final = ("GET", "HEAD")
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("bitenergy.api")
@@ -56,17 +59,22 @@ class ApiServer:
         allowed_hosts: Iterable[str] = (),
         allowed_origins: Iterable[str] = (),
         limits: ApiLimits | None = None,
+        site: Site | None = None,
+        tls: SSLContext | None = None,
         on_fatal: Callable[[InvariantViolation], None] = _log_only,
     ) -> None:
         """Prepare to serve `facade` at `host` and `port` (0 takes any free one).
 
         `allowed_hosts` are further names of this node, `allowed_origins` web origins whose pages
-        may use it. `on_fatal` is called with a violation that is to stop the node.
+        may use it. `site` are pages beside the API; with `tls` all is served by HTTPS. `on_fatal`
+        is called with a violation that is to stop the node.
         """
         self._host, self._port = host, port
         self._limits = limits or ApiLimits()
         self._guard = RequestGuard(host=host, hosts=allowed_hosts, origins=allowed_origins)
         self._router = Router(ROUTES)
+        self._site = site
+        self._tls = tls
         self._counters = Counters()
         self._on_fatal = on_fatal
         names = Names(facade.store)
@@ -96,7 +104,7 @@ class ApiServer:
             self._handle, limits=self._limits, counters=self._counters, on_fatal=self._on_fatal
         )
         self._listener = await loop.create_server(
-            self._web, self._host or None, self._port, backlog=256
+            self._web, self._host or None, self._port, backlog=256, ssl=self._tls
         )
         self._tasks.append(loop.create_task(self._web.sweep(), name="api-sweep"))
         self._follow()
@@ -142,6 +150,9 @@ class ApiServer:
             path, _, query = target.partition("?")
             if request.method == "OPTIONS":
                 return await self._send_options(request, path, origin)
+            page = self._site.find(path) if self._site and request.method in _READS else None
+            if page is not None:
+                return await self._send_page(request, page)
             route, captured = self._router.find(request.method, path)
             values = route.read(captured, query)
             if route.method == WEBSOCKET:
@@ -217,6 +228,19 @@ class ApiServer:
         headers["Content-Type"] = answer.content_type
         return await self._send(request, 200, answer.body(), headers, origin)
 
+    async def _send_page(self, request: web.BaseRequest, page: SiteFile) -> web.StreamResponse:
+        tag = f'"{page.tag}"'
+        # Asked for again each time, so that an update shows at once; what is known costs no bytes.
+        headers = {
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": CONTENT_POLICY,
+            "Content-Type": page.content_type,
+            "ETag": tag,
+        }
+        is_known = _knows(request.headers.get("If-None-Match", ""), tag)
+        body = b"" if is_known else page.body
+        return await self._send(request, 304 if is_known else 200, body, headers, None)
+
     async def _refuse(
         self, request: web.BaseRequest, error: BitenergyError, origin: str | None
     ) -> web.StreamResponse:
@@ -253,7 +277,7 @@ class ApiServer:
         close: bool = False,
     ) -> web.StreamResponse:
         """Write an answer; a client that does not read it in time loses its connection."""
-        headers |= SECURITY_HEADERS
+        headers = SECURITY_HEADERS | headers
         headers["Vary"] = "Origin"
         if origin is not None:
             headers["Access-Control-Allow-Origin"] = origin

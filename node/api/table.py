@@ -10,14 +10,13 @@ from node.api import (
     governance_pages,
     market_pages,
     member_pages,
-    node_pages,
+    preview,
     stake_pages,
     submission,
 )
 from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
-from node.api.metrics import METRICS_TYPE
-from node.api.openapi import show_openapi
+from node.api.node_routes import NODE_ROUTES
 from node.api.parameters import (
     BLOCK,
     CURSOR,
@@ -31,7 +30,7 @@ from node.api.parameters import (
     words,
 )
 from node.api.routes import BASE, WEBSOCKET, Route
-from node.api.schemas import FREE, TEXT, ref
+from node.api.schemas import ref
 
 MAX_WAIT_MS: Final = 30_000
 
@@ -46,100 +45,13 @@ _INTERVAL = Parameter("interval", HEIGHT, "The delivery interval; without it the
 _PRUNED = "The node keeps the latest blocks alone; this one was pruned."
 _UNKNOWN_BLOCK = "No such block yet."
 _UNKNOWN_MARKET = "No such market."
+_BODY_REFUSALS = {
+    408: "The body took too long.",
+    411: "The request does not state its length.",
+    413: "The body is too long, or holds too many transactions.",
+    415: "The body is not declared as JSON, or is compressed.",
+}
 _UNKNOWN_TRANSACTION = "This node knows no such transaction."
-
-NODE_ROUTES: Final = (
-    Route(
-        "GET",
-        f"{BASE}/status",
-        "status",
-        "Where the node and its network stand.",
-        ref("Status"),
-        node_pages.show_status,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/genesis",
-        "genesis",
-        "The network's genesis in short, with its document unless that is longer than 1 MiB.",
-        ref("Genesis"),
-        node_pages.show_genesis,
-        may_be_final=True,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/genesis/document",
-        "genesisDocument",
-        "The genesis file, byte for byte.",
-        ref("GenesisDocument"),
-        node_pages.show_genesis_document,
-        may_be_final=True,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/params",
-        "parameters",
-        "The chain's parameters in force.",
-        ref("Parameters"),
-        node_pages.show_parameters,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/validators",
-        "validators",
-        "Who decides the next block.",
-        ref("Validators"),
-        node_pages.list_validators,
-    ),
-    Route("GET", f"{BASE}/peers", "peers", "Connected peers.", ref("Peers"), node_pages.list_peers),
-    Route(
-        "GET",
-        f"{BASE}/doctor",
-        "doctor",
-        "In words, why the network does or does not advance.",
-        ref("Doctor"),
-        node_pages.show_doctor,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/mempool",
-        "mempool",
-        "How full the mempool is.",
-        ref("Mempool"),
-        node_pages.show_mempool,
-    ),
-    Route(
-        "GET",
-        f"{BASE}/modules",
-        "modules",
-        "Every method that a transaction may call, with its arguments and roles.",
-        ref("Modules"),
-        node_pages.list_modules,
-    ),
-    *(
-        Route(
-            "GET",
-            f"{base}/metrics",
-            f"metrics{suffix}",
-            "The node's numbers for Prometheus.",
-            TEXT,
-            node_pages.show_metrics,
-            content_type=METRICS_TYPE,
-        )
-        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
-    ),
-    *(
-        Route(
-            "GET",
-            f"{base}/openapi.json",
-            f"openapi{suffix}",
-            "This description.",
-            FREE,
-            show_openapi,
-        )
-        for base, suffix in (("", ""), (BASE, "BesideTheRest"))
-    ),
-)
 
 CHAIN_ROUTES: Final = (
     Route(
@@ -182,6 +94,30 @@ CHAIN_ROUTES: Final = (
         may_be_final=True,
     ),
     Route(
+        "GET",
+        f"{BASE}/transactions",
+        "transactions",
+        "Final transactions, the newest first; `next` is the `before` to go on with, also where "
+        "few were found in the blocks that were searched.",
+        ref("Transactions"),
+        chain_pages.list_transactions,
+        (_LIMIT, _CURSOR),
+        searches=True,
+    ),
+    Route(
+        "POST",
+        f"{BASE}/preview",
+        "preview",
+        "What calls of a member would do to the last final state: the receipt that they would "
+        "have. `calls` are canonical bytes of `[[module, method, [arguments…]]…]`. Nothing is "
+        "signed, kept or told to anybody; it takes at most 500,000 gas.",
+        ref("Receipt"),
+        preview.show_preview,
+        refusals=_BODY_REFUSALS | {404: _UNKNOWN_ACCOUNT},
+        body=ref("Attempt"),
+        searches=True,
+    ),
+    Route(
         "POST",
         f"{BASE}/transactions",
         "submit",
@@ -189,12 +125,7 @@ CHAIN_ROUTES: Final = (
         "in order, whether it waits for a block now.",
         ref("Submissions"),
         submission.submit_transactions,
-        refusals={
-            408: "The body took too long.",
-            411: "The request does not state its length.",
-            413: "The body is too long, or holds too many transactions.",
-            415: "The body is not declared as JSON, or is compressed.",
-        },
+        refusals=_BODY_REFUSALS,
         body=ref("Batch"),
     ),
     Route(
@@ -286,10 +217,16 @@ MEMBER_ROUTES: Final = (
         f"{BASE}/accounts/{{who}}/history",
         "history",
         "Transactions that touched an account, the newest first, with the money and energy that "
-        "their events brought it (negative: took); `next` is the `before` to go on with.",
+        "their events brought it (negative: took); `next` is the `before` to go on with, also "
+        "where few were found.",
         ref("History"),
         member_pages.list_history,
-        (_ACCOUNT, _LIMIT, _CURSOR),
+        (
+            _ACCOUNT,
+            _LIMIT,
+            _CURSOR,
+            Parameter("what", NAME, "Only transactions whose first call is of this module."),
+        ),
         {404: _UNKNOWN_ACCOUNT},
         searches=True,
     ),

@@ -11,6 +11,7 @@ from vm.primitives.codec import (
     SCAN_FREE_BYTES,
     Encodable,
     Value,
+    decode,
     encode_trusted,
     unpack,
     validate_depth,
@@ -113,10 +114,7 @@ def _from_fields(value: Value, raw: bytes) -> Transaction:
         and 0 <= expiry <= MAX_AMOUNT
     ):
         raise InvalidTransaction("a number leaves its range", expected=f"0 to {MAX_AMOUNT}")
-    if not 1 <= len(calls) <= MAX_CALLS:
-        raise InvalidTransaction("too many calls or none", expected="1 to 64", actual=len(calls))
-    for call in calls:
-        _validate_call(call)
+    validate_calls(calls)
     digest = sha256(
         TAG_TRANSACTION_SIGN + _UNSIGNED_ARRAY + raw[1 : len(raw) - _SIGNATURE_TAIL]
     ).digest()
@@ -134,6 +132,23 @@ def _from_fields(value: Value, raw: bytes) -> Transaction:
         sha256(TAG_TRANSACTION + raw).digest(),
         digest,
     )
+
+
+def decode_calls(data: bytes) -> tuple[Call, ...]:
+    """Return the calls of canonical bytes; raises DecodeError or InvalidTransaction."""
+    calls = decode(data, max_bytes=MAX_TRANSACTION_BYTES, max_depth=MAX_ARGUMENT_DEPTH + 3)
+    if type(calls) is not tuple:
+        raise InvalidTransaction("calls are an array")
+    validate_calls(calls)
+    return calls  # type: ignore[return-value]
+
+
+def validate_calls(calls: tuple[Value, ...]) -> None:
+    """Raise InvalidTransaction unless `calls` are 1 to MAX_CALLS well-formed calls."""
+    if not 1 <= len(calls) <= MAX_CALLS:
+        raise InvalidTransaction("too many calls or none", expected="1 to 64", actual=len(calls))
+    for call in calls:
+        _validate_call(call)
 
 
 def _validate_call(call: Value) -> None:

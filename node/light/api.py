@@ -103,7 +103,7 @@ class LightApi:
             "state_root": head.state_root.hex() if head else None,
             "time_ms": head.time_ms if head else 0,
             "begins_at": node.headers.begin.height,
-            "validator_changes": len(node.headers.epochs) - 1 if head else 0,
+            "validator_changes": node.headers.validator_changes,
             "peers": len(node.full_nodes.connected()),
             "mempool": len(node.submitted),
             "syncing": node.is_syncing(),

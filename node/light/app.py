@@ -6,17 +6,21 @@ import asyncio
 import gc
 import logging
 import signal
+import time
 from ipaddress import ip_address
 from typing import Final
 
+from consensus.work import WorkRules
 from node.config import ConfigError, NodeConfig
 from node.keyfile import load_key
-from node.ledger.proof_paths import Trust
+from node.ledger.proof_paths import Trust, TrustedBlock
 from node.light.api import LightApi
-from node.light.facts import load_facts
+from node.light.facts import GenesisFacts, load_facts
+from node.light.headers import HeaderChain
 from node.light.local_server import LocalServer
 from node.light.node import LightNode
-from node.light.state_file import load_state
+from node.light.state_file import load_state, load_work
+from node.light.work_headers import WorkHeaders
 from node.log import start_log
 from node.p2p.certificates import make_certificate
 from vm.primitives.errors import BitenergyError
@@ -48,8 +52,7 @@ async def _run(config: NodeConfig) -> int:
     _validate_loopback(config)
     config.data.mkdir(parents=True, exist_ok=True)
     facts = load_facts(config.genesis, config.data)
-    begin = config.trust or Trust(facts.genesis, facts.validators, 1)
-    headers = load_state(config.data, facts.genesis, begin)
+    headers = load_headers(config, facts)
     identity = make_certificate(load_key(config.node_key, purpose="node"))
     node = LightNode(config, facts, headers, identity)
     server = LocalServer(LightApi(node).handle, hosts=config.api_hosts, origins=config.api_origins)
@@ -74,6 +77,22 @@ async def _run(config: NodeConfig) -> int:
         await server.stop()
         await node.stop()
         _log.info("stopped", extra={"height": node.headers.height})
+
+
+def load_headers(config: NodeConfig, facts: GenesisFacts) -> HeaderChain | WorkHeaders:
+    """Return the headers as they were kept, or at their beginning; raises LightStateDamaged."""
+    if not facts.work:
+        begin = config.trust or Trust(facts.genesis, facts.validators, 1)
+        return load_state(config.data, facts.genesis, begin)
+    headers = WorkHeaders(
+        facts.genesis,
+        config.trust or TrustedBlock(0, facts.first_block),
+        WorkRules(*facts.work),
+        first_time_ms=facts.time_ms,
+        clock_ms=lambda: time.time_ns() // 1_000_000,
+    )
+    load_work(config.data, headers)
+    return headers
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

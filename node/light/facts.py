@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from hashlib import file_digest
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,10 @@ from vm.primitives.errors import BitenergyError, DecodeError
 
 FACTS_NAME: Final = "light.genesis"
 FACTS_TYPE: Final = 81
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_FACTS_BYTES: Final = 65_536
-CERTIFIED_ENGINES: Final = ("poa", "pos")
-"""Engines whose blocks carry commit certificates. Under another one depth would have to decide."""
+KNOWN_ENGINES: Final = ("poa", "pos", "pow")
+"""Engines whose headers a light node can follow: by commit certificates, or by work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,12 @@ class GenesisFacts:
     """Names of the markets."""
     validators: bytes
     """Hash of the set that decides block 1, 32 bytes."""
+    first_block: bytes = b""
+    """Id of block 0, 32 bytes."""
+    time_ms: int = 0
+    """Time of block 0, milliseconds UTC."""
+    work: tuple[int, ...] = ()
+    """The numbers of proof of work, in the order of WorkRules; none where certificates decide."""
 
 
 def load_facts(genesis: Path, folder: Path) -> GenesisFacts:
@@ -61,10 +67,10 @@ def load_facts(genesis: Path, folder: Path) -> GenesisFacts:
             hint="Every node of a network needs the network's genesis file.",
         ) from error
     facts = _load(folder / FACTS_NAME, digest) or _work_out(genesis)
-    if facts.engine not in CERTIFIED_ENGINES:
+    if facts.engine not in KNOWN_ENGINES:
         raise BitenergyError(
-            "a light node follows commit certificates, which this network has not",
-            expected=" or ".join(CERTIFIED_ENGINES),
+            "a light node follows commit certificates or work, and this network has neither",
+            expected=" or ".join(KNOWN_ENGINES),
             actual=facts.engine,
             hint='Run a full node: mode = "full" in node.toml.',
         )
@@ -82,7 +88,7 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
     match value:
         case (
             81,
-            1,
+            2,
             bytes(known),
             bytes(genesis),
             str(chain),
@@ -90,8 +96,21 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
             tuple(roles),
             tuple(markets),
             bytes(validators),
+            bytes(first_block),
+            int(time_ms),
+            tuple(work),
         ) if known == digest:
-            return GenesisFacts(genesis, chain, engine, _texts(roles), _texts(markets), validators)
+            return GenesisFacts(
+                genesis,
+                chain,
+                engine,
+                _texts(roles),
+                _texts(markets),
+                validators,
+                first_block,
+                time_ms,
+                tuple([number for number in work if isinstance(number, int)]),
+            )
     return None
 
 
@@ -116,12 +135,16 @@ def _work_out(genesis: Path) -> GenesisFacts:
         tuple(found["roles"]),
         tuple(found["markets"]),
         bytes.fromhex(found["validators"]),
+        bytes.fromhex(found["first_block"]),
+        found["time_ms"],
+        tuple(found["work"]),
     )
 
 
 def main(path: Path) -> None:
     """Print the facts of a genesis file, or what is wrong with it, as JSON."""
     from market.views import list_markets
+    from node.engines import work_rules
     from node.ledger.chain_rules import build_genesis
     from node.ledger.genesis import decode_genesis
     from node.modules import make_runtime
@@ -129,6 +152,7 @@ def main(path: Path) -> None:
     try:
         genesis = decode_genesis(path.read_bytes())
         block = build_genesis(make_runtime(genesis.roles), genesis)
+        rules = work_rules(genesis)
     except BitenergyError as error:
         sys.stdout.write(json.dumps({"error": str(error)}))
         return
@@ -139,6 +163,9 @@ def main(path: Path) -> None:
         "roles": list(genesis.roles),
         "markets": [market.name for market in list_markets(block.executed.state)],
         "validators": block.header.next_validators.hex(),
+        "first_block": block.block_id.hex(),
+        "time_ms": genesis.time_ms,
+        "work": [] if rules is None else astuple(rules),
     }
     sys.stdout.write(json.dumps(facts))
 

@@ -38,6 +38,11 @@ class HeaderChain:
         """The height of the last verified header; just below the beginning without one."""
         return self.head.height if self.head is not None else self.begin.height - 1
 
+    @property
+    def validator_changes(self) -> int:
+        """How often other validators came into force since the beginning, as far as remembered."""
+        return len(self.epochs) - 1 if self.head is not None else 0
+
     def restore(self, head: Header, epochs: Sequence[tuple[int, bytes]]) -> None:
         """Go on from what was verified before."""
         self.head, self.head_id, self.epochs = head, head.block_id(), list(epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -22,8 +23,16 @@ from node.ledger.transaction import Transaction, decode_transaction
 from node.light.facts import GenesisFacts
 from node.light.headers import HeaderChain
 from node.light.peers import FullNodes, NobodyAnswered, Withheld, refuse_unanswered
-from node.light.state_file import save_state
-from node.light_wire import ASK_STATE, ASK_SUBMIT, ASK_TRANSACTION, LIGHT_KINDS, Reply
+from node.light.state_file import save_state, save_work
+from node.light.work_headers import Branch, Parted, WorkHeaders
+from node.light_wire import (
+    ASK_STATE,
+    ASK_SUBMIT,
+    ASK_TRANSACTION,
+    LIGHT_KINDS,
+    MAX_HEADERS,
+    Reply,
+)
 from node.p2p.certificates import NodeCertificate
 from node.p2p.service import PeerService
 from node.submission import Submission
@@ -73,7 +82,7 @@ class LightNode:
         self,
         config: NodeConfig,
         network: GenesisFacts,
-        headers: HeaderChain,
+        headers: HeaderChain | WorkHeaders,
         identity: NodeCertificate,
     ) -> None:
         """Compose the parts, inside a running event loop; raises BitenergyError."""
@@ -81,6 +90,7 @@ class LightNode:
         self.config = config
         self.headers = headers
         self._saved_height = self.headers.height
+        self._asked: dict[bytes, int] = {}
         self.proofs_verified = 0
         self.submitted: dict[bytes, Transaction] = {}
         """Transactions that were handed on and are not proved final yet, by id."""
@@ -140,7 +150,7 @@ class LightNode:
 
     async def _follow(self) -> None:
         while True:
-            peers = self.full_nodes.ranked(above=self.headers.height)
+            peers = self._to_ask()
             if not peers:
                 try:
                     async with asyncio.timeout(self.full_nodes.next_turn_s()):
@@ -149,33 +159,74 @@ class LightNode:
                     pass
                 self._wake.clear()
                 continue
+            claim = self.full_nodes.connected()[peers[0]]
             try:
                 await self._extend_from(peers[0])
+                self._asked[peers[0]] = claim
             except Withheld as error:
                 _log.info("no headers", extra={"peer": peers[0], "reason": str(error)})
                 self.full_nodes.pass_over(peers[0])
             except BitenergyError as error:
                 self.full_nodes.note_lie(peers[0], error)
 
+    def _to_ask(self) -> list[bytes]:
+        """Return who may know more than we do, the best first.
+
+        Where work decides, that is everybody who told of a new height: any of them may have the
+        heavier chain.
+        """
+        if isinstance(self.headers, HeaderChain):
+            return self.full_nodes.ranked(above=self.headers.height)
+        claims = self.full_nodes.connected()
+        self._asked = {peer: told for peer, told in self._asked.items() if peer in claims}
+        ranked = self.full_nodes.ranked()
+        return [peer for peer in ranked if self._asked.get(peer) != claims[peer]]
+
     async def _extend_from(self, peer: bytes) -> None:
         """Verify the next headers, as one peer gives them; raises BitenergyError."""
         async with self._lock:
-            first, before = self.headers.height + 1, self.headers.height
-            entries = await self.full_nodes.get_headers(peer, first)
-            if not entries:
-                # Perhaps it keeps only the last ones: it is asked again, but after the others.
-                raise Withheld(f"the peer has no headers from height {first} on")
+            before = self.headers.height
             try:
-                self.headers.extend(entries)
+                if isinstance(self.headers, HeaderChain):
+                    self.headers.extend(await self._get_headers(peer, before + 1))
+                else:
+                    await self._follow_branch(peer, self.headers)
             finally:
                 if self.headers.height > before:
                     async with self._advanced:
                         self._advanced.notify_all()
 
+    async def _get_headers(self, peer: bytes, first: int) -> Sequence[Finality]:
+        entries = await self.full_nodes.get_headers(peer, first)
+        if not entries:
+            # Perhaps it keeps only the last ones: it is asked again, but after the others.
+            raise Withheld(f"the peer has no headers from height {first} on")
+        return entries
+
+    async def _follow_branch(self, peer: bytes, headers: WorkHeaders) -> None:
+        """Verify the branch that a peer has, from where it leaves what is remembered here."""
+        branch: Branch | None = None
+        first, back = headers.next_height(), 1
+        while True:
+            entries = await self._get_headers(peer, first)
+            if branch is None:
+                try:
+                    branch = headers.start(entries)
+                except Parted:
+                    first = max(first - back, headers.begin.height + 1)
+                    back *= 4
+                    continue
+            if not headers.extend(branch, entries) or len(entries) < MAX_HEADERS:
+                return
+            first = branch.height + 1
+
     async def _reach(self, height: int, peer: bytes) -> None:
         """Verify headers up to a height that a peer spoke of; raises if it gives none."""
         while self.headers.height < height:
+            before = self.headers.height
             await self._extend_from(peer)
+            if self.headers.height == before:
+                raise Withheld("the peer speaks of a block that its headers do not make final")
 
     async def _save_now_and_then(self) -> None:
         while True:
@@ -184,7 +235,10 @@ class LightNode:
 
     def _save(self) -> None:
         if self.headers.height > self._saved_height:
-            save_state(self.config.data, self.headers)
+            if isinstance(self.headers, HeaderChain):
+                save_state(self.config.data, self.headers)
+            else:
+                save_work(self.config.data, self.headers)
             self._saved_height = self.headers.height
 
     # --- proofs ------------------------------------------------------------------------------

@@ -10,14 +10,17 @@ from node.ledger.block import decode_header
 from node.ledger.proof_paths import Trust, TrustedBlock
 from node.light.checked_file import MAX_BYTES, load_checked, save_checked
 from node.light.headers import MAX_EPOCHS, HeaderChain
-from vm.primitives.codec import Value, decode, encode_trusted
+from node.light.work_headers import MAX_LINKS, Link, WorkHeaders
+from vm.primitives.codec import Value, decode, decode_integer, encode_integer, encode_trusted
 from vm.primitives.errors import BitenergyError, DecodeError
 
 _log = logging.getLogger("bitenergy.light")
 
 STATE_NAME: Final = "light.state"
 STATE_TYPE: Final = 80
+WORK_TYPE: Final = 82
 VERSION: Final = 1
+MAX_ITEMS: Final = 6 * MAX_LINKS
 
 
 class LightStateDamaged(BitenergyError):
@@ -53,11 +56,54 @@ def load_state(folder: Path, genesis: bytes, begin: Trust | TrustedBlock) -> Hea
     except FileNotFoundError:
         pass
     except DecodeError as error:
-        raise LightStateDamaged(
-            f"{folder / STATE_NAME} is damaged: {error}",
-            hint="Nothing is lost with it: delete it, and the node verifies from its beginning on.",
-        ) from error
+        raise _damaged(folder, error) from error
     return chain
+
+
+def save_work(folder: Path, headers: WorkHeaders) -> None:
+    """Replace the file, where work decides; raises OSError."""
+    links = [
+        [link.block_id, link.difficulty, link.time_ms, encode_integer(link.total_work)]
+        for link in headers.best.links
+    ]
+    fields = [_work_bytes(headers), headers.best.first, links]
+    save_checked(folder / STATE_NAME, encode_trusted([WORK_TYPE, VERSION, *fields]))
+
+
+def load_work(folder: Path, headers: WorkHeaders) -> None:
+    """Have headers go on as they were kept, if they were; raises LightStateDamaged."""
+    try:
+        value = decode(load_checked(folder / STATE_NAME), max_bytes=MAX_BYTES, max_items=MAX_ITEMS)
+        match value:
+            case (82, 1, bytes(kept), int(first), tuple(entries)):
+                if kept == _work_bytes(headers):
+                    headers.restore(first, [_link(entry) for entry in entries])
+                else:
+                    _log.warning("beginning anew: the configuration names another beginning")
+            case _:
+                raise DecodeError("not a light node's state of this version")
+    except FileNotFoundError:
+        pass
+    except DecodeError as error:
+        raise _damaged(folder, error) from error
+
+
+def _work_bytes(headers: WorkHeaders) -> bytes:
+    return encode_trusted([headers.genesis, headers.begin.height, headers.begin.block_id])
+
+
+def _link(entry: Value) -> Link:
+    match entry:
+        case (bytes(block_id), int(difficulty), int(time_ms), bytes(total)):
+            return Link(block_id, difficulty, time_ms, decode_integer(total))
+    raise DecodeError("a link is [id, difficulty, time, total work]")
+
+
+def _damaged(folder: Path, error: DecodeError) -> LightStateDamaged:
+    return LightStateDamaged(
+        f"{folder / STATE_NAME} is damaged: {error}",
+        hint="Nothing is lost with it: delete it, and the node verifies from its beginning on.",
+    )
 
 
 def _begin_bytes(chain: HeaderChain) -> bytes:

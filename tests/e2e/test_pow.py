@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import Commands, until
+from node.ledger.block import decode_header
+from node.ledger.proof_paths import decode_proof
+from tests.e2e.support import ROOT, Commands, until
 from tools.testnet import LocalNode, kill_node, load_network_folder, start_nodes
+
+VERIFIER = ROOT / "tools" / "verify_proof.py"
 
 
 @pytest.fixture
@@ -51,8 +57,33 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
-def test_miners_that_are_killed_go_on_where_they_were(nodes: tuple[LocalNode, ...]) -> None:
+def check_proof(commands: Commands, *nodes: LocalNode) -> None:
+    """A proof holds for who knows its block's id from another node, and for nobody else."""
+    start = ("--home", "net/home", "--node", nodes[0].api_url, "proof", "account", "C1")
+    told = commands.ask(*start, "--file", "c1.proof")
+    assert told["verified"] is False
+    refused = commands.run(*start, "--verify", "--json", status=1)
+    assert "HEIGHT:ID" in refused.out + refused.err
+    proof = decode_proof((commands.folder / "c1.proof").read_bytes()).proof
+    height = decode_header(proof.finality.header).height
+    until(lambda: metric(nodes[1], "height") >= height, "the same block", pause_s=0.2)
+    block = commands.ask("--node", nodes[1].api_url, "block", "show", str(height))
+    for block_id, said in ((block["id"], "yes"), ("00" * 32, "no: the proof begins at another")):
+        done = subprocess.run(
+            [sys.executable, str(VERIFIER), f"{height}:{block_id}", "c1.proof"],
+            cwd=commands.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout.startswith(said), done
+
+
+def test_miners_that_are_killed_go_on_where_they_were(
+    commands: Commands, nodes: tuple[LocalNode, ...]
+) -> None:
     until(lambda: metric(nodes[1], "height") >= 3, "final blocks", pause_s=0.2)
+    check_proof(commands, *nodes)
     pids = [node.mark.pid for node in nodes if node.mark is not None]
     workers = [worker for pid in pids for worker in workers_of(pid)]
     assert len(workers) == 2

@@ -80,10 +80,11 @@ class PowNetwork(Network):
         peers: Sequence[str] = (),
         mines: bool = True,
         clock_ms: Callable[[], int] | None = None,
+        **settings: object,
     ) -> Node:
         """Start a node that dials `peers`; it is alone without, and mines all the same."""
-        self.sealers[name] = HandSealer()
-        node = await self.start(name, peers=peers, sealer=self.sealers[name], clock_ms=clock_ms)
+        sealer = self.sealers[name] = HandSealer()
+        node = await self.start(name, peers=peers, sealer=sealer, clock_ms=clock_ms, **settings)
         if mines:
             node._driver.release()
         return node

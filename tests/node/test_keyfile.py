@@ -14,15 +14,18 @@ from hypothesis import strategies as st
 
 from node import keyfile
 from node.keyfile import (
-    DerivationCost,
-    KeyFileError,
-    WrongPassword,
-    decode_key_file,
     load_key,
     open_key,
     read_key_file,
     save_encrypted_key,
     save_plain_key,
+)
+from node.keyfile_format import (
+    DerivationCost,
+    KeyFileError,
+    SealedSeed,
+    WrongPassword,
+    decode_key_file,
 )
 from node.private_file import PrivateFileError
 from vm.primitives.address import account_id
@@ -178,8 +181,8 @@ def test_hostile_costs_are_refused_before_deriving(
 
 def test_costs_built_in_memory_are_checked_too(sealed: Path) -> None:
     key_file = read_key_file(sealed)
-    assert isinstance(key_file.protection, keyfile.SealedSeed)
-    hostile = keyfile.SealedSeed(
+    assert isinstance(key_file.protection, SealedSeed)
+    hostile = SealedSeed(
         DerivationCost(1, 2**40),
         key_file.protection.salt,
         key_file.protection.nonce,

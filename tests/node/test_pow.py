@@ -345,3 +345,50 @@ def test_nothing_of_votes_is_taken_where_nobody_votes(tmp_path: Path) -> None:
                 node.chain.checking(built.header, replace(built.body, evidence=(b"said",)), ())
 
     asyncio.run(scenario())
+
+
+def test_the_difficulty_rises_when_a_second_miner_joins(tmp_path: Path) -> None:
+    """Each finds a block in a target interval, as long as it is alone; the API tells the rest."""
+
+    async def scenario() -> None:
+        async with pow_network(tmp_path, "V0", "V1", initial_difficulty=400) as net:
+            now_ms = net.genesis.time_ms
+            clock = lambda: now_ms  # noqa: E731
+            first = await net.open("V0", clock_ms=clock)
+            api = ApiServer(first, port=0)
+            url = f"http://127.0.0.1:{await api.start()}/metrics"
+
+            async def told(session: aiohttp.ClientSession) -> int:
+                async with session.get(url) as response:
+                    lines = (await response.text()).splitlines()
+                name = "bitenergy_difficulty "
+                return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+            async with aiohttp.ClientSession() as session:
+                for _ in range(16):
+                    now_ms += 1_000
+                    await net.mine("V0")
+                alone = await told(session)
+                assert 350 <= alone <= 450
+                second = await net.open("V1", peers=["V0"], clock_ms=clock)
+                await net.until_connected("V0", "V1")
+                await net.until_tip("V0", "V1")
+                for number in range(32):
+                    now_ms += 500
+                    name, other = ("V0", "V1") if number % 2 else ("V1", "V0")
+                    await net.mine(name)
+                    await net.until_tip(name, other)
+                together = await told(session)
+                assert together >= alone * 2, (alone, together)
+                makers = {net.nodes["V0"].store.head(at).header.proposer for at in range(20, 40)}
+                assert makers == {account_of("V0"), account_of("V1")}
+                # One leaves, and blocks come at the old pace again.
+                await net.stop("V1")
+                assert second.chain.height > 0
+                for _ in range(24):
+                    now_ms += 1_800
+                    await net.mine("V0")
+                assert await told(session) < together // 2
+            await api.stop()
+
+    asyncio.run(scenario())

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from node.keyfile import DerivationCost, save_plain_key
+from node.keyfile import save_plain_key
+from node.keyfile_format import DerivationCost
 from tests.tools.fake_node import GENESIS, FakeNode, fake_node
 from tools import wallet as wallet_module
 from tools.cli import run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from market.module import MarketModule
 from node.modules import MODULES
 from node.upgrades import Support
 from tests.ledger.support import id_of
+from tests.node.api import support
 from tests.node.api.support import KWH, TOKEN, FakeNode
 from tools.rule_changes import change_words, parse_changes, proposal_call
 from tools.shadow.drawing import draw_bills
@@ -20,7 +22,7 @@ from tools.shadow.run import _compare
 from tools.shadow.tally import check_conservation
 from vm.context import CallContext
 from vm.primitives.errors import BitenergyError, CallError, InvalidInput
-from vm.system.account_leaf import load_account, save_account
+from vm.system.account_leaf import load_account, read_account, save_account
 from vm.system.governance_records import Change
 
 
@@ -195,3 +197,28 @@ def test_what_is_no_change_is_refused_with_words(text: str) -> None:
     assert str(caught.value)
     with pytest.raises(InvalidInput):
         parse_changes(["chain.a=1", "chain.a=1"])
+
+
+def test_the_makers_of_blocks_earn_in_the_shadow_what_they_earned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reward and the fees of a block go to who made the live one."""
+    document = json.loads(support.make_document())
+    document["modules"]["reward"] = {"block": "2.5"}
+    monkeypatch.setattr(support, "make_document", lambda: json.dumps(document).encode())
+    fake = FakeNode(tmp_path / "node")
+    fake.trade()
+    maker = fake.store.head(1).header.proposer
+    earned = read_account(fake.store, maker).money_micro
+    assert earned >= fake.store.height * 2_500_000
+    report, found = compare(fake, tmp_path, "chain.max_expiry_blocks=90000")
+    assert report["broken_invariants"] == [] and not any(bill_changes(report).values())
+    assert found.shadow.transactions == found.live.transactions > 0
+    live = LiveReplay(tmp_path / "again", fake.genesis, Support())
+    shadow = live.fork(tmp_path / "shade", parse_changes(["chain.max_expiry_blocks=90000"]))
+    for height in range(1, fake.store.height + 1):
+        shadow.take(live.take(*block_of(fake, height)))
+    assert read_account(shadow.chain.store, maker).money_micro == earned
+    live.close()
+    shadow.close()
+    fake.store.close()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from node.keyfile import DerivationCost, KeyFileError, WrongPassword, save_plain_key
+from node.keyfile import save_plain_key
+from node.keyfile_format import DerivationCost, KeyFileError, WrongPassword
 from node.private_file import PrivateFileError
 from tools.calls import buy, post_offer, transfer
 from tools.wallet import TransactionTerms, Wallet, WalletError

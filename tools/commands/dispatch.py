@@ -74,6 +74,20 @@ def verify(session: Session, case_name: str, solution: Path) -> int:
     return EXIT_OK if accepted else EXIT_FAILED
 
 
+@dispatch_command.command("demo")
+@click.option("--exit", "leave", is_flag=True, help="Stop everything at the end.")
+@json_option
+@pass_session
+def demo(session: Session, leave: bool) -> int:  # as click passes a flag
+    """Have 16 boards compute the published cases, and four validators check the proofs.
+
+    The exit status is 0 only if all figures agree on every validator.
+    """
+    from tools import dispatch_demo
+
+    return dispatch_demo.run_demo(leave=leave, as_json=session.as_json)
+
+
 def _hours(case: Case, text: str | None) -> tuple[int, ...]:
     """Return the hours that `text` names: 7, 1-24 or 1-3,8."""
     if text is None:

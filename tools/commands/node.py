@@ -186,8 +186,40 @@ def run(config: Path) -> int:
 
         return run_light_node(settings)
     from node.app import run as run_node
+    from tools.explorer.files import load_site
 
-    return run_node(config)
+    return run_node(config, load_site)
+
+
+@node_command.command("certificate")
+@config_option
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    required=True,
+    help="A name or address under which browsers reach the node. May be given several times.",
+)
+@json_option
+@pass_session
+def certificate(session: Session, config: Path, hosts: tuple[str, ...]) -> None:
+    """Make a certificate of one's own, so that the node serves its pages and API over HTTPS.
+
+    Browsers ask once whether to trust it; compare the fingerprint that is shown here.
+    """
+    from node.web_certificate import CERTIFICATE_FILE, KEY_FILE, create_certificate
+
+    fingerprint = create_certificate(config.parent, hosts)
+    shown = {
+        "certificate": str(config.parent / CERTIFICATE_FILE),
+        "key": str(config.parent / KEY_FILE),
+        "sha256": fingerprint,
+    }
+    if session.as_json:
+        print_json(shown)
+    else:
+        print_fields("Certificate", list(shown.items()))
+    note(f'now set tls_certificate = "{CERTIFICATE_FILE}" and tls_key = "{KEY_FILE}" under [api]')
 
 
 @node_command.command("resync")

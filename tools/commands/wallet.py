@@ -60,7 +60,8 @@ def import_(session: Session, name: str, file: Path) -> None:
     FILE is a key file of this program, or 64 hexadecimal digits: the seed. The password opens
     FILE, if it is encrypted, and encrypts the wallet's copy.
     """
-    from node.keyfile import KeyFileError, decode_key_file, open_key
+    from node.keyfile import open_key
+    from node.keyfile_format import KeyFileError, decode_key_file
     from node.private_file import read_private_file
 
     _refuse_existing(session, name)
@@ -86,6 +87,24 @@ def import_(session: Session, name: str, file: Path) -> None:
     password = session.password(prompt="New password", confirm=True)
     stored = session.wallet.add(name, seed, password, account=account)
     _print_key(session, name, stored.account, stored.public_key)
+
+
+@wallet_command.command("export")
+@click.argument("name")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+@pass_session
+def export(session: Session, name: str, file: Path) -> None:
+    """Write the key NAME to FILE as the explorer's wallet reads it, under a new password.
+
+    A password that browsers can work with guards it: choose a long one.
+    """
+    from node.keyfile import save_browser_key
+
+    signer = session.open_signer(name)
+    password = session.password(prompt="Password of the file", confirm=True)
+    key_file = save_browser_key(file, signer.seed, password, account=signer.account)
+    _print_key(session, name, key_file.account, key_file.public_key)
 
 
 @wallet_command.command("list")
@@ -201,7 +220,7 @@ def transfer(
 
 def _refuse_existing(session: Session, name: str) -> None:
     """Refuse a taken name before anybody types a password."""
-    from node.keyfile import KeyFileError
+    from node.keyfile_format import KeyFileError
 
     path = session.wallet.path(name)
     if path.exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from node.modules import contract_signatures
 from tools.contract.declarations import Declarations, read_declarations
 from tools.contract.parsing import parse_source
 from tools.contract.source_error import SourceError, at
@@ -53,7 +52,12 @@ def compile_source(source: str | bytes, signatures: Signatures | None = None) ->
     `signatures` are the built-in interfaces, by default those of this software.
     """
     text, tree = parse_source(source)
-    declared = read_declarations(tree, contract_signatures() if signatures is None else signatures)
+    if signatures is None:
+        # Only here: a runtime without the chain's modules compiles what uses none of them.
+        from node.modules import contract_signatures
+
+        signatures = contract_signatures()
+    declared = read_declarations(tree, signatures)
     tables = CodeTables()
     slots = tuple(
         (name, -1 if key is None else tables.type_number(key), tables.type_number(value))

@@ -112,11 +112,11 @@ async def test_expect_continue(api: Api) -> None:
 
 
 async def test_methods_and_paths(api: Api) -> None:
-    for method, path in (("POST", "/status"), ("DELETE", "/blocks/1"), ("GET", "/transactions")):
+    for method, path in (("POST", "/status"), ("DELETE", "/blocks/1"), ("GET", "/preview")):
         reply = await api.ask(method, path)
         assert (reply.status, reply.code) == (405, "method_not_allowed")
         assert "OPTIONS" in reply.headers["Allow"]
-    options = await api.ask("OPTIONS", "/transactions")
+    options = await api.ask("OPTIONS", "/preview")
     assert (options.status, options.headers["Allow"]) == (204, "POST, OPTIONS")
     head = await api.ask("HEAD", "/status")
     assert (head.status, head.body) == (200, b"")

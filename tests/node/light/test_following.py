@@ -98,7 +98,8 @@ def test_transactions_are_handed_on_and_proved_final(tmp_path: Path) -> None:
         async with light_node(net, [net.address_of("V0"), net.address_of("V2")]) as node:
             await until_followed(net, node)
             await submit_and_prove(net, node)
-            forged = make_transaction(net.genesis, "m3", 0).raw[:-1] + b"\0"
+            raw = make_transaction(net.genesis, "m3", 0).raw
+            forged = raw[:-1] + bytes([raw[-1] ^ 1])
             late = make_transaction(net.genesis, "m3", 10_000).raw
             codes = [(await node.submit(raw)).code for raw in (b"junk", forged, late)]
             assert codes == ["invalid_encoding", "bad_signature", "nonce_too_far"]

@@ -1,0 +1,136 @@
+"""Boards as processes: they register, compute a round with neighbours, and one may be killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+from tools.board.config import BoardArea, Neighbour, OwnUnit
+from tools.client import NodeClient
+from tools.local_boards import (
+    BOARDS_FOLDER,
+    PID_FILE,
+    LocalBoard,
+    boards_in,
+    configure_board,
+    make_keys,
+    read_traffic,
+    start_boards,
+    stop_boards,
+)
+from tools.node_folder import choose_ports
+from tools.processes import load_mark, send_signal
+from tools.session import Session
+from tools.testnet import HOST, LocalNetwork, create_network, start_nodes, stop_nodes
+
+MILLI = 10**17
+UNITS = {
+    "wind": ("A", OwnUnit("wind", "generator", ((2 * MILLI, 100 * MILLI, 0, 1_000),))),
+    "gas": ("B", OwnUnit("gas", "generator", ((0, 3_000 * MILLI, 0, 1_000),))),
+    "house": ("C", OwnUnit("house", "load", ((0, 9_000 * MILLI, -900, -300),))),
+}
+"""One unit at each bus of the feeder A - B - C, whose first line carries 600 W."""
+DEADLINE_S = 40.0
+
+
+def template() -> dict[str, object]:
+    members: list[dict[str, object]] = [{"name": "operator", "roles": ["operator"]}]
+    members += [
+        {"name": name, "roles": ["board", "prosumer"], "bus": bus, "balance": "1000"}
+        for name, (bus, _) in UNITS.items()
+    ]
+    lines = [
+        {"name": "A-B", "from": "A", "to": "B", "rating_w": 600},
+        {"name": "B-C", "from": "B", "to": "C"},
+    ]
+    market = {
+        "name": "grid",
+        "min_price": "0",
+        "network": {"slack": "A", "buses": ["A", "B", "C"], "lines": lines},
+    }
+    area = {"name": "grid", "market": "grid", "reward": "1", "bond": "5", "pot": "10"}
+    return {
+        "chain": "boards",
+        "engine": {"name": "poa", "parameters": {}},
+        "roles": ["operator", "validator", "board", "prosumer"],
+        "members": members,
+        "modules": {"market": {"markets": [market]}, "dispatch": {"areas": [area]}},
+    }
+
+
+def make(folder: Path) -> tuple[LocalNetwork, list[LocalBoard]]:
+    document = template()
+    identities = make_keys(folder, list(UNITS))
+    for member in document["members"]:  # type: ignore[attr-defined]
+        if member["name"] in identities:
+            member.update(identities[member["name"]].registered())
+    network = create_network(folder / "network", document, validators=1)
+    boards = [
+        LocalBoard(name, folder / BOARDS_FOLDER / name, port)
+        for name, port in zip(UNITS, choose_ports(len(UNITS)), strict=True)
+    ]
+    ports = {board.member: board.port for board in boards}
+    beside = {"wind": ["gas"], "gas": ["wind", "house"], "house": ["gas"]}
+    for place, board in enumerate(boards):
+        bus, unit = UNITS[board.member]
+        near = tuple(
+            Neighbour(UNITS[name][0], name, HOST, ports[name]) for name in beside[board.member]
+        )
+        configure_board(board, network, place, [BoardArea("grid", bus, near, (unit,))])
+    return network, boards
+
+
+def wait_for(client: NodeClient, number: int) -> dict[str, object]:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        shown = client.get(f"/dispatch/rounds/{number}")
+        if shown["round"]["status"] != "open":  # type: ignore[index]
+            return shown
+        time.sleep(0.05)
+    raise AssertionError(f"round {number} was not proved")
+
+
+def test_boards_prove_a_round_and_one_may_stop(tmp_path: Path) -> None:
+    network, boards = make(tmp_path)
+    client = NodeClient(network.nodes[0].api_url, genesis=network.genesis)
+    try:
+        start_nodes(network.nodes)
+        start_boards(boards)
+        deadline = time.monotonic() + DEADLINE_S
+        while len(client.get("/dispatch/areas")["areas"][0]["units"]) < len(UNITS):  # type: ignore[index]
+            assert time.monotonic() < deadline, "the boards did not register"
+            time.sleep(0.05)
+        session = Session(network.home, as_json=True, timeout_s=DEADLINE_S)
+        operator = session.open_signer("operator")
+        session.send(operator, [("dispatch", "open", ("grid", 0))])
+        first = wait_for(client, 1)
+        assert first["round"]["status"] == "proved"  # type: ignore[index]
+        (result,) = first["results"]  # type: ignore[misc]
+        assert result["p_w"] == {"wind": "600", "gas": "300", "house": "-900"}
+        assert result["lambda"] == {
+            "A": str(1_300 * MILLI),
+            "B": str(3_000 * MILLI),
+            "C": str(3_000 * MILLI),
+        }
+        partners = {board.member: set(read_traffic(board).partners) for board in boards}
+        assert partners == {"wind": {"gas"}, "gas": {"wind", "house"}, "house": {"gas"}}
+        mark = load_mark(tmp_path / BOARDS_FOLDER / "gas" / PID_FILE)
+        assert mark is not None and send_signal(mark, signal.SIGKILL)
+        session.send(operator, [("dispatch", "open", ("grid", 0))])
+        second = wait_for(client, 2)
+        assert second["round"]["status"] == "proved"  # type: ignore[index]
+        assert second["results"] == first["results"]
+        session.client().close()
+    finally:
+        client.close()
+        stop_boards(boards)
+        stop_nodes(network.nodes)
+    assert not any(board.running for board in boards_in(tmp_path / BOARDS_FOLDER))
+    topics = {
+        json.loads(line).get("topic")
+        for board in boards
+        for line in (board.folder / "traffic.jsonl").read_text().splitlines()
+    }
+    assert {"data/generator/wind", "data/generator/gas", "data/consumer/house"} <= topics

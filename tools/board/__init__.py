@@ -1,0 +1,1 @@
+"""The board agent: one process at a customer, which computes dispatch with its neighbours."""

@@ -1,0 +1,1 @@
+"""The explorer: web pages that show chain, market and feeder, and trade from a browser."""

@@ -1,0 +1,78 @@
+"""The files of the pages, read from where the program and its chart library are installed."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import resources
+from importlib.resources.abc import Traversable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from node.api.web_pages import Site, SiteFile
+from tools.errors import ToolError
+
+TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+PAGES: Final = frozenset(
+    (
+        "",
+        "account",
+        "block",
+        "blocks",
+        "contracts",
+        "dispatch",
+        "exchange",
+        "grid",
+        "market",
+        "network",
+        "transaction",
+        "transactions",
+        "transfer",
+        "verify",
+        "wallet",
+    )
+)
+"""First parts of the addresses that app.js shows."""
+CHARTS: Final = "/lib/d3.js"
+
+
+def load_site() -> Site:
+    """Return the pages; raises ToolError where the chart library is not installed."""
+    files: dict[str, SiteFile] = {}
+    _collect(resources.files("tools.explorer") / "web", "", files)
+    files[CHARTS] = _file(_chart_library().read_bytes(), ".js")
+    return Site(files, PAGES)
+
+
+def _collect(folder: Traversable, path: str, files: dict[str, SiteFile]) -> None:
+    for item in folder.iterdir():
+        name = f"{path}/{item.name}"
+        if item.is_dir():
+            _collect(item, name, files)
+        elif (ending := Path(item.name).suffix) in TYPES:
+            files[name] = _file(item.read_bytes(), ending)
+
+
+def _file(body: bytes, ending: str) -> SiteFile:
+    return SiteFile(body, TYPES[ending], hashlib.sha256(body).hexdigest()[:32])
+
+
+def _chart_library() -> Path:
+    """Return D3, as the package XStatic-D3 brings it; the package itself is not imported."""
+    found = find_spec("xstatic.pkg.d3")
+    places = list(found.submodule_search_locations or ()) if found else []
+    for place in places:
+        path = Path(place) / "data" / "d3.js"
+        if path.is_file():
+            return path
+    raise ToolError(
+        "the chart library of the explorer is not installed",
+        code="no_charts",
+        expected="the package XStatic-D3",
+        hint="Install bitenergy again, with its dependencies: make setup.",
+    )
