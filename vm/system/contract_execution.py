@@ -54,7 +54,7 @@ class Library(Protocol):
     provided: Mapping[str, Mapping[str, Provided]]
     """Methods by interface and name."""
 
-    runner_of: Mapping[bytes, Runner]
+    runner_of: dict[bytes, Runner]
     """What observes code with a hash while it runs; empty in nodes."""
 
     def load_code(self, ctx: CallContext, address: bytes, record: Contract) -> Code:
