@@ -79,7 +79,8 @@ browser: setup ## every page of the explorer in Chromium, at phone and desktop s
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
 
-contracts: setup ## generated contracts against an oracle, PROGRAMS=100000 for a campaign
+contracts: setup ## generated contracts against an oracle, and hostile code, PROGRAMS=100000 for a campaign
+	@$(BIN)/python -m tests.vm.contract.hostile --cases $(PROGRAMS) --first $(FIRST)
 	@$(BIN)/python -m tests.vm.contract.differential --programs $(PROGRAMS) --first $(FIRST) $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine

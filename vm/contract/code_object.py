@@ -129,8 +129,6 @@ class Function:
     """Type of what it returns."""
     registers: tuple[ValueType, ...]
     """Types of its registers from number 1 on, the arguments first."""
-    instructions: tuple[tuple[int, ...], ...]
-    """Operation and operands, in order."""
     gas: int
     """Gas of entering it."""
     body: Body
@@ -157,5 +155,7 @@ class Code:
     """What it calls outside itself."""
     functions: tuple[Function, ...]
     """All its functions."""
+    load_gas: int
+    """Gas of entering the contract, whether or not a node has to decode its code again."""
     entries: dict[str, Function]
     """Those that can be entered from outside, by name."""

@@ -166,16 +166,16 @@ _TWO: Final = (INT, INT)
 _THREE: Final = (INT, INT, INT)
 
 LIBRARY: Final = (
-    LibraryFunction(1, "math", "isqrt", (INT,), INT, 30, _isqrt),
+    LibraryFunction(1, "math", "isqrt", (INT,), INT, 40, _isqrt),
     LibraryFunction(2, "math", "gcd", _TWO, INT, 150, _gcd),
-    LibraryFunction(3, "math", "mul_div", _THREE, INT, 12, _mul_div),
-    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 18, _mul_div_half_even),
+    LibraryFunction(3, "math", "mul_div", _THREE, INT, 18, _mul_div),
+    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 24, _mul_div_half_even),
     LibraryFunction(5, "math", "bit_length", (INT,), INT, 5, int.bit_length),
     LibraryFunction(6, "fixed", "mul", _TWO, INT, 18, _fixed_mul),
     LibraryFunction(7, "fixed", "div", _TWO, INT, 18, _fixed_div),
     LibraryFunction(8, "fixed", "trade_amount", _TWO, INT, 18, _trade_amount),
-    LibraryFunction(9, "hashing", "sha256", (BYTES,), BYTES, 20, _sha256, 96, sizes=True),
-    LibraryFunction(10, "hashing", "tagged", (STR, BYTES), BYTES, 30, _tagged, 96, sizes=True),
+    LibraryFunction(9, "hashing", "sha256", (BYTES,), BYTES, 44, _sha256, 96, sizes=True),
+    LibraryFunction(10, "hashing", "tagged", (STR, BYTES), BYTES, 60, _tagged, 96, sizes=True),
     LibraryFunction(11, "", "str", (INT,), STR, 20, _text_of, _TEXT_BYTES),
     LibraryFunction(12, "", "int", (STR,), INT, 20, _number_of, sizes=True),
     LibraryFunction(13, "", "to_bytes", _TWO, BYTES, 8, _to_bytes, 96),
