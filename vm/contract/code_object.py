@@ -155,7 +155,5 @@ class Code:
     """What it calls outside itself."""
     functions: tuple[Function, ...]
     """All its functions."""
-    load_gas: int
-    """Gas of entering the contract, whether or not a node has to decode its code again."""
     entries: dict[str, Function]
     """Those that can be entered from outside, by name."""

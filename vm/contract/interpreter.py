@@ -76,7 +76,7 @@ def run_function(
     """
     function = find_function(code, name, door)
     meter = host.meter
-    charge(meter, code.load_gas + function.gas)
+    charge(meter, function.gas)
     _validate_caller(function, host)
     values = _take_arguments(function, host, arguments)
     depth = meter.call_depth

@@ -23,7 +23,7 @@ from vm.primitives.hashing import tag, tagged_hash
 from vm.primitives.integers import MILLI_WH_PER_KWH, divide_half_even
 
 SCALE: Final = 1_000_000
-_DIGITS: Final = 78
+MAX_DIGITS: Final = 78
 """Decimal digits that an integer of 256 bits may have."""
 
 
@@ -112,7 +112,7 @@ def _text_of(number: int) -> str:
 
 def _number_of(text: str) -> int:
     digits = text[1:] if text[:1] == "-" else text
-    if not 1 <= len(digits) <= _DIGITS or not digits.isascii() or not digits.isdigit():
+    if not 1 <= len(digits) <= MAX_DIGITS or not digits.isascii() or not digits.isdigit():
         raise invalid_text()
     return checked(int(text))
 
@@ -161,7 +161,7 @@ def _address_bytes(account: bytes) -> bytes:
     return account
 
 
-_TEXT_BYTES: Final = OBJECT_BYTES + LETTER_BYTES * (_DIGITS + 1)
+_TEXT_BYTES: Final = OBJECT_BYTES + LETTER_BYTES * (MAX_DIGITS + 1)
 _TWO: Final = (INT, INT)
 _THREE: Final = (INT, INT, INT)
 

@@ -39,7 +39,7 @@ MAX_CALL_DEPTH: Final = 64
 """Functions that may wait for one another in one transaction, over all its contracts."""
 
 GAS_CODE_BYTE: Final = 4
-"""Gas of entering a contract, for each byte of its code, which may have to be decoded first."""
+"""Gas of a byte of code that a transaction runs: a node may have to decode it again."""
 GAS_BLOCK: Final = 3
 """Gas of entering a basic block, beside its instructions."""
 GAS_FUNCTION: Final = 16

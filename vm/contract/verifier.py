@@ -26,7 +26,7 @@ from vm.contract.code_object import (
 )
 from vm.contract.flow_operations import FINAL
 from vm.contract.host import Meter
-from vm.contract.limits import GAS_BLOCK, GAS_CODE_BYTE, GAS_FUNCTION
+from vm.contract.limits import GAS_BLOCK, GAS_FUNCTION
 from vm.contract.operation import (
     ADDRESS_N,
     NONE_N,
@@ -121,7 +121,6 @@ def decode_code(raw: bytes) -> Code:
         scope.events,
         scope.imports,
         functions,
-        GAS_CODE_BYTE * len(raw),
         {found.name: found for found in functions if found.kind is not FunctionKind.INTERNAL},
     )
 

@@ -167,7 +167,7 @@ def run_safely(rng: random.Random, code: Code) -> str:
         arguments = tuple(argument_of(rng, kind) for _, kind in function.parameters)
         door = {"INIT": Door.INIT, "UPGRADE": Door.UPGRADE}.get(function.kind.name, Door.CALL)
         try:
-            chain.call(name, *arguments, door=door, gas=GAS + code.load_gas)
+            chain.call(name, *arguments, door=door, gas=GAS)
             ends.append("done")
         except CallError as error:
             ends.append(error.code)
