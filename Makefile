@@ -21,7 +21,7 @@ CYCLES ?= 500
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
