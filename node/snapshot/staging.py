@@ -143,12 +143,14 @@ class Staging:
         genesis: tuple[bytes, bytes],
         validators: Sequence[Validator],
         changes: Sequence[ValidatorChange],
+        below: bytes = b"",
     ) -> None:
         """Make a database of what is here and close it, in any thread; raises StorageFailure.
 
         `genesis` holds the bytes of block 0's header and certificate, `validators` those that it
-        names. `changes` are all changes of validators, to the snapshot's height. `runtime_at`
-        returns the modules in the versions that a state names.
+        names. `changes` are all changes of validators, to the snapshot's height, `below` is the
+        header under the snapshot's where the next block needs it. `runtime_at` returns the modules
+        in the versions that a state names.
         """
         header = self.manifest.header
         try:
@@ -164,6 +166,8 @@ class Staging:
                 batch.put(VALIDATORS + validators_hash(encoded), encoded)
                 for change in changes:
                     _put_change(batch, change)
+                if below:
+                    batch.put(HEAD + height_bytes(header.height - 1), encode_trusted([below, b""]))
                 self._put_head(batch, header)
                 for path in self.slots:
                     batch.delete(SLOT + path.encode("ascii"))
