@@ -109,3 +109,13 @@ def auctions(session: Session, plot: str | None) -> int:
     from tools.bench import auctions as bench_auctions
 
     return bench_auctions.run_bench(plot=plot, as_json=session.as_json)
+
+
+@bench_command.command("contract")
+@json_option
+@pass_session
+def contract(session: Session) -> int:
+    """Loops, arithmetic, storage and a token's transfer in contracts."""
+    from tools.bench import contract as bench_contract
+
+    return bench_contract.run_bench(as_json=session.as_json)

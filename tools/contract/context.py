@@ -113,12 +113,17 @@ class FunctionContext(ABC):
     # Values
 
     def target(self, into: Operand | None, kind: ValueType) -> Operand:
-        """Return the register for a result: `into`, or a temporary one."""
-        return into if into is not None else self.asm.temporary(kind)
+        """Return the register for a result: `into` where it is of the type, or a temporary one.
+
+        Who asked for another type says so once it sees what it got.
+        """
+        if into is not None and into.type == kind:
+            return into
+        return self.asm.temporary(kind)
 
     def moved(self, source: Operand, into: Operand | None) -> Operand:
         """Return a value where it is wanted."""
-        if into is None or into.register == source.register:
+        if into is None or into.register == source.register or into.type != source.type:
             return source
         self.asm.emit("move", into.register, source.register)
         return into

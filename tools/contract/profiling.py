@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from tools.contract.compiler import Artefact
 from vm.contract.chain_operations import CALL
+from vm.contract.code_format import decode_form
 from vm.contract.code_object import Activation, Body, Function, Registers
 from vm.contract.limits import GAS_BLOCK
-from vm.contract.operations import OPERATIONS
+from vm.contract.verifier import decode_instructions
 from vm.primitives.errors import OutOfGas
 
 
@@ -32,9 +33,10 @@ class LineProfile:
         self.line = 0
         """The line of what ran last; where a call failed."""
         self._functions = artefact.code.functions
+        forms = decode_form(artefact.raw).functions
         self._steps = [
-            _steps_of(function, lines, self._functions)
-            for function, lines in zip(self._functions, artefact.source_map, strict=True)
+            _steps_of(form.body, lines, self._functions)
+            for form, lines in zip(forms, artefact.source_map, strict=True)
         ]
         self._inner = 0
 
@@ -75,15 +77,14 @@ class LineProfile:
 
 
 def _steps_of(
-    function: Function, lines: tuple[int, ...], functions: tuple[Function, ...]
+    body: bytes, lines: tuple[int, ...], functions: tuple[Function, ...]
 ) -> list[list[_Step]]:
     """Return the line and the fixed gas of each instruction, block by block."""
     blocks: list[list[_Step]] = [[]]
-    for instruction, line in zip(function.instructions, lines, strict=True):
-        operation = OPERATIONS[instruction[0]]
+    for (operation, operands), line in zip(decode_instructions(body), lines, strict=True):
         gas = operation.gas
         if operation.number == CALL:
-            gas += functions[instruction[2]].gas
+            gas += functions[operands[1]].gas
         if not blocks[-1]:
             gas += GAS_BLOCK
         blocks[-1].append(_Step(line, gas))

@@ -15,6 +15,7 @@ from vm.arguments import validate_arguments
 from vm.context import CallContext
 from vm.contract.code_object import Code, FunctionKind, Runner
 from vm.contract.interpreter import Door, run_function
+from vm.contract.limits import GAS_CODE_BYTE
 from vm.contract.value_types import Kind, ValueType
 from vm.module import ContractMethod, Declaration
 from vm.primitives.codec import Encodable, Value
@@ -31,9 +32,6 @@ from vm.system.contract_records import (
 )
 
 EVENT: Final = "event"
-
-CODE_BYTES_PER_GAS: Final = 4
-"""Bytes of code that one unit of gas brings to run: a node may have to decode it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class Execution:
                 expected="active",
                 actual=STATUS_NAMES[status],
             )
-        ctx.charge(record.code_bytes // CODE_BYTES_PER_GAS)
+        ctx.charge(record.code_bytes * GAS_CODE_BYTE)
         code = self.library.load_code(ctx, address, record)
         self.add(address, record, code, record.stored_bytes)
         return record, code

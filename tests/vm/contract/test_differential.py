@@ -57,8 +57,8 @@ def test_a_wrong_interpreter_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from dataclasses import replace
 
-    table = dict(verifier.OPERATIONS) | {modulo.number: replace(modulo, make=wrong)}
-    monkeypatch.setattr(verifier, "OPERATIONS", table)
+    table = verifier._LAYOUTS | {modulo.number: verifier._layout(replace(modulo, make=wrong))}
+    monkeypatch.setattr(verifier, "_LAYOUTS", table)
     campaign = Campaign(compare=True)
     with pytest.raises(Difference):
         for seed in range(PROGRAMS):
