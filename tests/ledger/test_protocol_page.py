@@ -21,6 +21,7 @@ from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
 from vm import context, parameters
+from vm.contract.verifier import TAG_CODE
 from vm.primitives import hashing
 from vm.primitives.codec import unpack
 from vm.runtime import Runtime
@@ -70,7 +71,8 @@ def test_the_example_is_what_the_code_makes() -> None:
 def test_tags() -> None:
     listed = {row[0].strip("`") for row in rows(section("Hashes and keys"))}
     known = {value[1:].decode() for name, value in vars(hashing).items() if name.startswith("TAG_")}
-    assert listed == known
+    # Contracts choose the rest of the last one.
+    assert listed == known | {TAG_CODE[1:].decode(), "contract/` and a name"}
 
 
 def test_gas() -> None:
