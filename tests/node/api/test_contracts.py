@@ -14,6 +14,7 @@ from node.ledger.proof_paths import Trust, verify_proof
 from tests.ledger.support import id_of
 from tests.node.api.conftest import Api, serve
 from tests.node.api.support import FakeNode
+from tests.node.api.test_dispatch import PRICE, result
 from tools.contract.compiler import compile_source
 from vm.primitives.address import encode_address
 from vm.system.validators import encode_validators, read_validators, validators_hash
@@ -31,6 +32,16 @@ def spin() -> int:
 def fails(n: int) -> int:
     require(n != 7, "not seven")
     return n
+"""
+
+
+SETTLER = """
+import dispatch
+
+@view
+def price(number: int, bus: int) -> int:
+    status, first, intervals = dispatch.round_of(number)
+    return dispatch.price(number, bus, intervals - 1)
 """
 
 
@@ -102,6 +113,23 @@ async def test_a_view_ends_with_its_gas(token_api: Api) -> None:
     failed = await token_api.get("/contracts/loop/view/fails?arguments=[7]")
     assert (failed.status, failed.code) == (400, "requirement_failed")
     assert (await token_api.get("/contracts/loop/view/fails?arguments=[8]")).json["result"] == 8
+
+
+async def test_a_contract_settles_on_a_nodal_price(token_api: Api) -> None:
+    node = token_api.node
+    assert isinstance(node, ContractNode)
+    node.deploy("settler", SETTLER)
+    node.grow(node.transaction("Op", ("dispatch", "open", ("feeder", 0))))
+    price = "/contracts/settler/view/price?arguments="
+    assert (await token_api.get(f"{price}[1,2]")).code == "not_closed"
+    (opened,) = (await token_api.get("/dispatch/rounds?status=open")).json["rounds"]
+    digest = bytes.fromhex(opened["problem_hash"])
+    node.grow(node.transaction("P2", ("dispatch", "submit", (1, digest, result(-3_000)))))
+    assert (await token_api.get(f"{price}[1,2]")).json["result"] == str(3 * PRICE)
+    for arguments, code in (("[2,0]", "unknown_round"), ("[-1,0]", "unknown_round"),
+                            ("[1,3]", "out_of_range"), ("[1,-1]", "out_of_range"),
+                            (f'["{2**70}",0]', "invalid_arguments")):  # fmt: skip
+        assert (await token_api.get(price + arguments)).code == code
 
 
 async def test_events_bear_the_names_of_the_source(token_api: Api) -> None:
