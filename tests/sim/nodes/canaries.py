@@ -90,7 +90,7 @@ def _fee_not_taken(garden: Garden) -> None:
 
 
 def _fee_lost(garden: Garden) -> None:
-    garden.put(BlockExecution, "_credit_proposer", lambda self: None)
+    garden.put(BlockExecution, "_credit_fees", lambda self: None)
 
 
 def _failed_call_leaks(garden: Garden) -> None:
