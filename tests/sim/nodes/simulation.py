@@ -112,6 +112,8 @@ class Simulation:
     def on_open(self, process: Process, node: Any) -> None:
         """A node has opened its chain."""
         node.engine_view()  # people look at any time
+        if self.checks.work is not None:
+            node._driver.engine.work_view()
         self.checks.on_open(process.name, node.chain, process.disk.entries())
         signer = node._signer
         if signer is not None:
