@@ -8,7 +8,7 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dr R           a round                      ds A count(8) number of the area's count-th round
     dp R part(2)   a part of the problem's bytes
     dv R interval(2)   the accepted result, or the fallback's prices, of one interval
-    dw R           accounts of the units' owners, 20 bytes each, where the area settles
+    dw R           accounts of the units' owners, 20 bytes each, where the area settles; until it did
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
     dz             names of the areas, in the order of genesis
 
