@@ -107,8 +107,18 @@ def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: boo
         ctx.put(UNIT_INDEX + tail, MARK)
     else:
         number = int.from_bytes(known, "big")
-        if find_unit(ctx, area, record.name)[1].owner != record.owner and not anyones:
+        old = find_unit(ctx, area, record.name)[1]
+        if old.owner != record.owner and not anyones:
             raise CallError("not_owner", "the unit is another member's", actual=record.name)
+        if old.kind != record.kind:
+            # Its bids stand, and what they say of another kind would be found when a round opens.
+            raise CallError(
+                "other_kind",
+                "a unit keeps its kind",
+                expected=KIND_NAMES[old.kind],
+                actual=KIND_NAMES[record.kind],
+                hint="Retire it first.",
+            )
     ctx.put(unit_key(area.prefix, number), record.encode())
     ctx.emit("register_unit", area.name, record.name, record.owner, record.bus, record.kind)
     return number

@@ -272,3 +272,28 @@ def test_index_follows_from_the_leaves(world: DispatchWorld) -> None:
     for key, value in sorted(state.items()):
         rebuilt.dispatch.rebuild_index(ctx, key, value)
     assert {key for key in rebuilt.overlay.changes if key.startswith(b"id")} == indexed
+
+
+def test_a_unit_keeps_its_kind_so_that_its_bids_fit_the_rounds_to_come() -> None:
+    world = DispatchWorld(opens_minutes=30)
+    world.register_all()
+    first = world.time_ms // 3_600_000 + 1
+    world.act("gas", "bid", "grid", "gas", first, wire([(0, 3_000 * MILLI, 0, 1_000)] * 20))
+    load = ("grid", "gas", world.ids["gas"], "B", "load", wire([(0, 1, -1, 0)]), ())
+    assert world.refusal("gas", "register", *load) == "other_kind"
+    assert world.refusal("operator", "register", *load) == "other_kind"
+    world.act("gas", "retire", "grid", "gas")
+    world.act("gas", "register", *load)
+    for _ in range(8):
+        world.advance(900_000)
+    assert world.told("open_round") and not world.told("skip_round")
+
+
+def test_a_proved_round_stays_until_it_is_paid_for() -> None:
+    world = DispatchWorld(keep_rounds=1)
+    world.register_all()
+    world.submit("board", world.open())
+    assert world.refusal("operator", "open", "grid", 0) == "too_many_rounds"
+    world.advance(1)
+    assert len(world.told("settle_round")) == 1
+    assert world.open().number == 2
