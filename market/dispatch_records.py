@@ -97,6 +97,8 @@ class Area:
     """1 if an accepted result is paid for at its prices, 0 if it only tells prices."""
     keep_rounds: int
     """How many of the area's rounds stay in the state."""
+    members_register: int
+    """1 if members register units of their own, 0 if operators register all."""
 
     @property
     def prefix(self) -> bytes:
@@ -122,6 +124,7 @@ class Area:
                 self.bond_micro,
                 self.settles,
                 self.keep_rounds,
+                self.members_register,
             )
         )
 
@@ -251,7 +254,7 @@ class ResultRecord(NamedTuple):
 
 def decode_area(data: bytes) -> Area:
     """Return the area of a leaf's bytes."""
-    return Area(*_fields(data, AREA_TYPE, 13))  # type: ignore[arg-type]
+    return Area(*_fields(data, AREA_TYPE, 14))  # type: ignore[arg-type]
 
 
 def decode_money(data: bytes | None) -> AreaMoney:

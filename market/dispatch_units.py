@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from market.dispatch_findings import check_problem
@@ -22,7 +23,7 @@ from market.dispatch_records import (
 )
 from market.dispatch_rounds import DISPATCH_ACCOUNT, load_money, save_money, schedule_opening
 from market.dispatch_section import AreaSection, FirstUnit
-from market.network import Bus, Network
+from market.network import Bus, Network, NetworkFinding
 from market.records import BUS_NAME_SPACE, decode_market, market_key
 from vm.context import CallContext
 from vm.primitives.codec import decode_integer
@@ -31,6 +32,9 @@ from vm.system.accounts import change_supply, load_account, save_account
 from vm.system.members import NAME_SPACE
 
 MAX_AREA_UNITS: Final = 1_000
+MAX_MARGINAL: Final = 2**80
+"""Bound on the magnitude of a unit's marginal cost within its limits: some 1,200 $/kWh. What a
+result may be off is a part of the turnover, which no unit is to carry up at will."""
 STORAGE_NUMBERS: Final = 10
 BidArgument = tuple[tuple[bytes, bytes, int, int], ...]
 """Bids as a call brings them: [a, b, lo_w, hi_w], the first two as bytes."""
@@ -76,6 +80,15 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
         count = len(bids)
     problem = DispatchProblem(network, area.interval_minutes, count, units, storages)
     findings = [each for each in check_problem(problem) if each.code != "infeasible"]
+    for a, b, lo_w, hi_w in record.bids:
+        if max(abs(b), abs(b + a * lo_w), abs(b + a * hi_w)) > MAX_MARGINAL:
+            message = f"a marginal cost passes {MAX_MARGINAL}"
+            findings.append(NetworkFinding("out_of_range", record.name, message))
+    for storage in storages:
+        if storage.energy_end_min_milli_wh > storage.energy_start_milli_wh:
+            # Where the network does not carry it, nobody could prove any result.
+            message = "a storage ends a round at no more than it begins with"
+            findings.append(NetworkFinding("limits", record.name, message))
     if findings:
         raise CallError(
             "invalid_unit",
@@ -83,6 +96,20 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
             expected="no findings",
             actual=f"{len(findings)} findings",
         )
+
+
+def validate_within(record: UnitRecord, bids: Sequence[BidFields]) -> None:
+    """Raise CallError `beyond_unit` unless bids stay within the limits of a registered unit."""
+    low, high = min(bid[2] for bid in record.bids), max(bid[3] for bid in record.bids)
+    for _, _, lo_w, hi_w in bids:
+        if lo_w < low or hi_w > high:
+            raise CallError(
+                "beyond_unit",
+                "the unit is registered with other limits",
+                expected=f"within {low} to {high} W",
+                actual=f"{lo_w} to {hi_w} W",
+                hint="Register it anew to change them.",
+            )
 
 
 def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: bool) -> int:

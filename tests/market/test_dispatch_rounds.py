@@ -16,6 +16,7 @@ from market.dispatch_results import (
     read_results,
 )
 from tests.market.dispatch_world import MILLI, OPTIMUM, DispatchWorld, changed, wire
+from vm.primitives.codec import encode_integer
 from vm.primitives.errors import CallError
 from vm.primitives.integers import MAX_AMOUNT
 from vm.primitives.merkle import verify_merkle_proof
@@ -183,6 +184,10 @@ def test_bids_for_an_interval_replace_what_was_registered(world: DispatchWorld) 
         ("house", ("house", 2, [(0, 1, 0, 5)]), "invalid_unit"),
         ("gas", ("gas", 2, [(0, 2**111, 0, 1)]), "invalid_unit"),
         ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 2**81, 0, 1)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(2**70, 2**80, 0, 1_000)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 1, 0, 1_001)]), "beyond_unit"),
+        ("house", ("house", 2, [(0, 1, -901, -300)]), "beyond_unit"),
     ],
 )
 def test_bids_that_do_not_fit_are_refused(
@@ -297,3 +302,29 @@ def test_a_proved_round_stays_until_it_is_paid_for() -> None:
     world.advance(1)
     assert len(world.told("settle_round")) == 1
     assert world.open().number == 2
+
+
+def test_an_area_may_leave_all_registering_to_its_operators() -> None:
+    world = DispatchWorld(members_register=False)
+    gas = ("grid", "gas", world.ids["gas"], "B", "generator", wire([(0, 1, 0, 1_000)]), ())
+    assert world.refusal("gas", "register", *gas) == "operator_registers"
+    world.act("operator", "register", *gas)
+    assert world.refusal("gas", "register", *gas) == "operator_registers"
+    first = world.time_ms // 3_600_000 + 1
+    world.act("gas", "bid", "grid", "gas", first, wire([(0, 2, 0, 900)]))
+
+
+def test_no_unit_carries_the_turnover_up_until_anything_is_proved() -> None:
+    world = DispatchWorld()
+    world.register_all()
+    mule = ("grid", "mule", world.ids["house"], "B", "load", wire([(0, 2**109, -(10**12), 0)]), ())
+    assert world.refusal("house", "register", *mule) == "invalid_unit"
+
+
+def test_a_storage_that_has_to_charge_is_refused() -> None:
+    world = DispatchWorld()
+    for least, code in ((0, ""), (1, "invalid_unit")):
+        numbers = (0, 0, 0, 0, 10**6, 10**6, 0, 1_000, 0, least)
+        storage = tuple(encode_integer(number) for number in numbers)
+        unit = ("grid", "battery", world.ids["gas"], "B", "storage", (), storage)
+        assert world.refusal("gas", "register", *unit) == code
