@@ -31,7 +31,7 @@ from vm.contract.operation import (
     expect,
     typed,
 )
-from vm.contract.wire import Inner, Misfit, default_of
+from vm.contract.wire import Inner, Misfit
 from vm.primitives.codec import Encodable, Value, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 
@@ -134,11 +134,11 @@ def _encoder(scope: Scope, slot: int, value: int) -> MakeKey:
 def _load(scope: Scope, operands: Operands) -> Operator:
     into, slot = operands
     key, decode = bytes([slot]), _decoder(scope, slot)
-    make_default = default_of(scope.code.slots[slot].value)
+    make_first = scope.code.wires[scope.code.slot_types[slot][1]].make_first
 
     def load(r: Registers) -> None:
         raw = activation_of(r).host.load(key)
-        r[into] = make_default() if raw is None else decode(r, raw)
+        r[into] = make_first() if raw is None else decode(r, raw)
 
     return load
 
