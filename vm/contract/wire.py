@@ -250,6 +250,9 @@ def _str_in(kind: ValueType) -> CopyIn:
     def copy(meter: Meter, value: Value) -> Inner:
         if type(value) is not str or len(value) > MAX_BYTES:
             raise Misfit(kind, f" of at most {MAX_BYTES} letters")
+        # Bytes decode to whole letters; JSON at a reader's door can hold half of one.
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise Misfit(kind, " that can be UTF-8")
         allocate(meter, 0, OBJECT_BYTES + LETTER_BYTES * len(value))
         return value
 
