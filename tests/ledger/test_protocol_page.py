@@ -21,6 +21,7 @@ from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
 from vm import context, parameters
+from vm.contract import code_format
 from vm.primitives import hashing
 from vm.primitives.codec import unpack
 from vm.runtime import Runtime
@@ -110,6 +111,7 @@ def test_types() -> None:
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
         "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
+        "contract code": code_format.CODE_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
 
