@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vm.contract.code_object import Activation, Block, Body, EventForm, Import, Registers, Slot
+from vm.contract.code_object import Block, Body, EventForm, Import, Registers, Slot
 from vm.contract.value_types import Kind, ValueType
 from vm.contract.wire import Wire
 from vm.primitives.errors import DecodeError
@@ -168,9 +168,3 @@ def typed(*wanted: int) -> Check:
                 raise not_well_formed("operands of the operation's types")
 
     return check
-
-
-def activation_of(registers: Registers) -> Activation:
-    """Return the activation that registers belong to."""
-    activation: Activation = registers[0]
-    return activation
