@@ -119,3 +119,13 @@ def contract(session: Session) -> int:
     from tools.bench import contract as bench_contract
 
     return bench_contract.run_bench(as_json=session.as_json)
+
+
+@bench_command.command("dispatch")
+@json_option
+@pass_session
+def dispatch(session: Session) -> int:
+    """Solving and verifying dispatch on feeders of 13 to 130,000 buses, beside Clarabel."""
+    from tools.bench import dispatch as bench_dispatch
+
+    return bench_dispatch.run_bench(as_json=session.as_json)
