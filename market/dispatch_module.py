@@ -11,6 +11,7 @@ from typing import Final
 
 from market.dispatch_check import validate_certificate
 from market.dispatch_codec import decode_certificate, decode_problem
+from market.dispatch_interface import dispatch_interfaces
 from market.dispatch_layout import DispatchLayout, lay_out
 from market.dispatch_problem import Bid
 from market.dispatch_records import (
@@ -64,7 +65,7 @@ from market.dispatch_units import (
 )
 from vm.arguments import ACCOUNT, AMOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string
 from vm.context import GAS_READ, CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, Value, encode_integer, encode_trusted, unpack_trusted
 from vm.primitives.errors import (
     BitenergyError,
@@ -121,7 +122,7 @@ class DispatchModule(Module):
     name = "dispatch"
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self._operator = 1 << roles.index("operator")
+        self._operator = 1 << roles.index("operator") if "operator" in roles else 0
         # The problem laid out last, by its hash, of which it is a pure function.
         self._layout: tuple[bytes, DispatchLayout] | None = None
 
@@ -325,6 +326,10 @@ class DispatchModule(Module):
         As bytes, 1e-24 $/Wh.
         """
         return encode_integer(load_price(ctx, round, bus, interval))
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `dispatch`: prices of closed rounds."""
+        return dispatch_interfaces()
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Open a round, let one fall back, or settle one."""
