@@ -74,9 +74,11 @@ def test_contracts_read_prices_by_the_name_of_a_bus(world: DispatchWorld) -> Non
     assert exact == (3_000 * MILLI).to_bytes(9, "big")
     # 0.3 $/kWh are 30 tokens.
     assert views["price_micro_per_kwh"].run(world.context(), 1, "B", 0) == 30 * TOKEN
-    for place in (("C", 0), ("B", 1), ("B", -1)):
+    for place in ((1, "C", 0), (1, "B", 1), (1, "B", -1), (-1, "B", 0), (2**63, "B", 0)):
         with pytest.raises(CallError):
-            views["price_micro_per_kwh"].run(world.context(), 1, *place)
+            views["price_micro_per_kwh"].run(world.context(), *place)
+    with pytest.raises(CallError):
+        views["status"].run(world.context(), -1)
 
 
 @pytest.mark.parametrize(
