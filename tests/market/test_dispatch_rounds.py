@@ -157,7 +157,7 @@ def test_a_large_round_falls_back_in_batches() -> None:
         ("house", "B", "load", (0, 9_000 * MILLI, -900, -300)),
     ):
         world.register(owner, bus, kind, *[bid] * 96)
-    for number in range(108):
+    for number in range(80):
         name = f"copy{number}"
         world.act(
             "operator",
@@ -173,8 +173,17 @@ def test_a_large_round_falls_back_in_batches() -> None:
     world.open()
     world.advance(10_000)
     assert world.round(1).status == CLEARING
-    world.advance(1)
+    data = encode_certificate(Certificate(()))
+    late = ("submit", 1, world.round(1).problem_hash, data)
+    assert world.refusal("board", *late) == "round_closed"
+    for _ in range(4):
+        world.advance(1)
     assert world.round(1).status == FALLEN_BACK
+    big = [(0, 3_000 * MILLI, 0, 10)] * 96
+    for number in range(40):
+        arguments = ("grid", f"more{number}", world.ids["gas"], "B", "generator", wire(big), ())
+        world.act("operator", "register", *arguments)
+    assert world.refusal("operator", "open", "grid", 0) == "too_large"
     assert world.prices(1) == [[1_900 * MILLI] * 2] * 96
 
 
