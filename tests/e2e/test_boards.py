@@ -123,6 +123,10 @@ def submit_by_hand(network: LocalNetwork, folder: Path, capsys: pytest.CaptureFi
     assert (status, answer["accepted"], answer["code"]) == (1, False, "gap")
     solution.write_text(json.dumps(solved))
     assert bitenergy(*sending)[1]["accepted"] is True
+    proved = bitenergy("prove", "3", "C")[1]
+    assert (proved["figure"], proved["verified"]) == (str(3_000 * MILLI), True)
+    assert bitenergy("prove", "3", "house", "--kind", "power")[1]["figure"] == "-900"
+    assert bitenergy("prove", "3", "nowhere")[0] == 1
     (last, *_) = bitenergy("rounds", "--limit", "1")[1]["rounds"]  # type: ignore[misc]
     assert (last["number"], last["status"], last["refused"]) == (3, "proved", 1)
 

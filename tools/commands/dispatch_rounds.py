@@ -161,6 +161,49 @@ def submit(
     return EXIT_OK if accepted else EXIT_FAILED
 
 
+@click.command("prove")
+@click.argument("number", metavar="ROUND", type=click.IntRange(1))
+@click.argument("name", metavar="NAME")
+@click.option(
+    "--kind",
+    type=click.Choice(["price", "power", "flow"]),
+    default="price",
+    show_default=True,
+    help="What of it: the price of a bus, the power of a unit, the flow of a line.",
+)
+@click.option("--interval", type=click.IntRange(0), default=0, show_default=True)
+@json_option
+@pass_session
+def prove(session: Session, number: int, name: str, kind: str, interval: int) -> None:
+    """Prove one figure of a closed round from the network's genesis on, and show it.
+
+    The node is not believed: the figure leads to the round's root, the root stands in the round's
+    leaf, and the leaf in a state that the validators signed.
+    """
+    from tools.output import print_json, print_lines
+    from tools.round_proof import fetch_figure
+
+    found = fetch_figure(session, number, kind, interval, name)
+    if session.as_json:
+        print_json(
+            {
+                "round": number,
+                "kind": kind,
+                "interval": interval,
+                "name": name,
+                "figure": str(found.figure),
+                "height": found.height,
+                "verified": True,
+            }
+        )
+        return
+    unit = "1e-24 $/Wh" if kind == "price" else "W"
+    print_lines(
+        f"{kind} of {name} in interval {interval} of round {number}: {found.figure} {unit}",
+        f"proved in the state of block {found.height}",
+    )
+
+
 def _case_of(number: int, answer: Json) -> Case:
     """Return a round's problem as a case; raises AnswerInvalid unless it has the round's hash."""
     from market.dispatch_codec import decode_problem, hash_problem
@@ -179,5 +222,5 @@ def _price(value: object) -> str:
     return f"{Decimal(int(str(value))) / PRICE_UNITS_PER_KWH:.6f}"
 
 
-ROUND_COMMANDS: Final = (rounds, show, open_round, submit)
+ROUND_COMMANDS: Final = (rounds, show, open_round, submit, prove)
 """What belongs to `bitenergy dispatch` besides solving and verifying."""
