@@ -19,7 +19,7 @@ FIRST ?= 0
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries browser auctions bench lock clean
+.PHONY: help setup demo test lint format sim canaries browser auctions boards bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -77,6 +77,9 @@ browser: setup ## every page of the explorer in Chromium, at phone and desktop s
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+boards: setup ## rounds of boards with loss, liars and stopped ones, all to end with the optimum
+	@$(BIN)/python -m tests.tools.board.campaign $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)

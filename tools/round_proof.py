@@ -51,7 +51,7 @@ def fetch_figure(
             version,
             place,
             named,
-        ) == (ITEM_TYPE, VERSION, interval, name) and ITEM_NAMES[what] == kind:
+        ) == (ITEM_TYPE, VERSION, interval, name) and ITEM_NAMES.index(kind) == what:
             value = decode_integer(figure) if isinstance(figure, bytes) else int(str(figure))
             return ProvedFigure(value, header.height)
     raise InvalidProof("the proof is of another figure", actual=item)
