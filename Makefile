@@ -16,10 +16,11 @@ SEED ?= 1
 TEST_LIMIT_S ?= 600
 SEEDS ?= 200
 FIRST ?= 0
+CYCLES ?= 500
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries browser auctions boards bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions boards bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -71,6 +72,12 @@ sim: setup ## simulated networks under faults, SEEDS=20000 for a campaign
 
 canaries: setup ## every planted fault must be caught by a simulation
 	@$(BIN)/python -m pytest --numprocesses=$(JOBS) -q -m canaries tests/sim $(ARGS)
+
+crashes: setup ## kill a node at every call that writes its data, and fail each with ENOSPC and EIO
+	@$(BIN)/python -m tests.e2e.crash_points $(ARGS)
+
+cycles: setup ## kill -9 a validator of a trading network CYCLES=500 times
+	@$(BIN)/python -m tests.e2e.cycles --cycles $(CYCLES) $(ARGS)
 
 browser: setup ## every page of the explorer in Chromium, at phone and desktop size
 	@$(BIN)/python -m pytest -q -m "browser or not browser" tests/browser $(ARGS)

@@ -108,6 +108,7 @@ def main() -> None:
     # The node ends us by closing the input: a signal to the whole group must not come before that.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it was killed: nobody waits for the answer
     _Worker(int(sys.argv[1])).run()
 
 

@@ -31,9 +31,13 @@ def main() -> None:
     # The node ends us by closing the input: a signal to the whole group must not come before that.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it was killed: nobody waits for the answer
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(4)) == 4:
-        records = source.read(int.from_bytes(head, "big") * RECORD_BYTES)
+        size = int.from_bytes(head, "big") * RECORD_BYTES
+        records = source.read(size)
+        if len(records) < size:
+            break
         sink.write(check_batch(records))
         sink.flush()
 

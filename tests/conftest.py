@@ -99,6 +99,11 @@ def free_port() -> Callable[[], int]:
 
     No two calls of a run return the same port, also not in different workers.
     """
+    return free_ports()
+
+
+def free_ports() -> Callable[[], int]:
+    """Return a function that returns free ports, for campaigns that run without pytest."""
     ports = _ports_of_this_worker()
     return lambda: next(ports)
 

@@ -109,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._resume_handle: asyncio.TimerHandle | None = None
 
         self._opened_s = now_s
-        self._last_frame_s = now_s
+        self._last_heard_s = now_s
         self._frame_started_s: float | None = None
         self._stalled_s: float | None = None
         self._close_by_s = 0.0
@@ -183,6 +183,7 @@ class Connection(asyncio.Protocol):
         if self.state is ConnectionState.HANDSHAKE and self._channel.secure:
             self._begin_hello()
         if plain and self.state in _TALKING:
+            self._last_heard_s = self._clock()
             self._decoder.receive(plain)
             self._process()
         if self._channel.closed_by_peer and self.state in _TALKING:
@@ -324,7 +325,6 @@ class Connection(asyncio.Protocol):
                 if frame is None:
                     break
                 self.frames_in += 1
-                self._last_frame_s = now_s
                 self._allowance.take_message(now_s)
                 self._handle(*frame)
         except BitenergyError as error:
@@ -386,8 +386,8 @@ class Connection(asyncio.Protocol):
             self.close(Disconnect("slow_reader", text), tell=True)
             return
         if not self._throttled:
-            if now_s - self._last_frame_s >= limits.idle_timeout_s:
-                text = f"no complete message for {limits.idle_timeout_s:g} s"
+            if now_s - self._last_heard_s >= limits.idle_timeout_s:
+                text = f"nothing was heard for {limits.idle_timeout_s:g} s"
                 self.close(Disconnect("idle", text), tell=True)
                 return
             started_s = self._frame_started_s
@@ -435,7 +435,7 @@ class Connection(asyncio.Protocol):
 
     def _resume_reading(self) -> None:
         self._resume_handle = None
-        self._last_frame_s = self._clock()
+        self._last_heard_s = self._clock()
         if self.state in _TALKING:
             self._process()
         if not self._throttled and self._transport is not None:

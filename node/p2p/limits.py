@@ -15,13 +15,17 @@ class TransportLimits:
 
     handshake_timeout_s: float = 8.0
     """From the opened connection to the peer's valid hello, whatever dribbles in between."""
-    idle_timeout_s: float = 30.0
-    """How long a peer may send no complete frame."""
+    idle_timeout_s: float = 10.0
+    """How long a peer may send nothing at all.
+
+    A cut link is noticed by this alone. Until then the kernel repeats what was sent, ever more
+    rarely: 10 s after the cut it may wait 6 s more, and a minute after it, a minute.
+    """
     frame_timeout_s: float = 30.0
     """How long one frame may take from its first byte to its last."""
     stall_timeout_s: float = 20.0
     """How long a peer may leave our full send buffer unread."""
-    ping_interval_s: float = 10.0
+    ping_interval_s: float = 3.0
     """How often a peer is asked for a sign of life."""
     linger_s: float = 0.5
     """How long a closing connection may take to deliver its goodbye."""
@@ -49,9 +53,9 @@ class TransportLimits:
     """How many it may open at once."""
     dial_first_delay_s: float = 0.25
     """The wait after the first failed attempt to reach a configured peer."""
-    dial_max_delay_s: float = 15.0
-    """The longest wait between attempts."""
-    dial_timeout_s: float = 5.0
+    dial_max_delay_s: float = 2.0
+    """The longest wait between attempts: with the next, all that a healed network waits for."""
+    dial_timeout_s: float = 3.0
     """How long the network may take to open a connection."""
     dial_stable_s: float = 10.0
     """A connection that lasted this long makes the next waits short again."""

@@ -27,6 +27,8 @@ ADDRESSES = (
     "/network",
     "/verify?account=C1",
     "/wallet",
+    "/contracts",
+    "/dispatch",
 )
 CHARTS = ("/account/C1", "/market/spot")
 

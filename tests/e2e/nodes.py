@@ -54,14 +54,15 @@ class Nodes:
         flags: Sequence[str] = (),
         settings: Mapping[str, str] | None = None,
         config: Path | None = None,
+        program: str | Path = sys.executable,
         before_exec: Callable[[], None] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start a node's process with flags of the interpreter and environment variables."""
+        """Start a node's process with an interpreter, flags of it, and environment variables."""
         folder = self.node(name).folder
         chosen = config or folder / "node.toml"
         with (folder / "node.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *flags, "-m", "tools.cli", "node", "run", "--config", str(chosen)],
+                [str(program), *flags, "-m", "tools.cli", "node", "run", "--config", str(chosen)],
                 env={**os.environ, "PYTHONPATH": str(ROOT), **(settings or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.needs import require
 from tests.e2e.nodes import Nodes, local_network
 from tests.e2e.support import Member, Traffic, genesis_template, make_member, until
 from tools.client import NodeClient
@@ -34,7 +35,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         [mount, "-t", "tmpfs", "-o", SMALL, "tmpfs", str(folder)], capture_output=True, check=False
     )
     if not done or done.returncode:
-        pytest.skip("mounting a small file system takes rights that we do not have here")
+        require("mounting a small file system takes rights that we do not have here")
     try:
         yield folder
     finally:

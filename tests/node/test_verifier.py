@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from node.ledger.genesis import decode_genesis
 from node.ledger.transaction import Transaction, decode_transaction
 from node.verifier import Verifier, VerifierFailure
+from node.verify_worker import RECORD_BYTES
 from tests.node.network import genesis_document, make_transaction
 from vm.primitives.signatures import verify_signature
 
@@ -116,3 +120,22 @@ def test_batches_cost_little_beside_the_signatures() -> None:
             await verifier.stop()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("sent", [3 * RECORD_BYTES, 3 * RECORD_BYTES - 100])
+def test_a_worker_whose_node_was_killed_ends_without_a_word(sent: int) -> None:
+    """It was in the middle of a batch, or of being given one."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "node.verify_worker"],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin and process.stdout and process.stderr
+    process.stdout.close()
+    process.stdin.write((3).to_bytes(4, "big") + bytes(sent))
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    process.wait(10)

@@ -164,6 +164,22 @@ def test_dripping_a_frame_does_not_count_as_life() -> None:
     run(scenario())
 
 
+def test_a_large_frame_over_a_slow_line_counts_as_life() -> None:
+    async def scenario() -> None:
+        async with running() as nodes:
+            a = await nodes.make(A, ALL, idle_timeout_s=0.4)
+            client = await greeted(a)
+            client.writer.write((100).to_bytes(4, "big") + bytes([NOTE]))
+            for _ in range(100):
+                client.writer.write(b"\x00")
+                await asyncio.sleep(0.01)
+            await until(lambda: [kind for _, kind, _ in a.recorder.messages] == [NOTE])
+            assert a.recorder.codes == []
+            await client.close()
+
+    run(scenario())
+
+
 def test_answered_pings_keep_a_quiet_connection() -> None:
     async def scenario() -> None:
         async with running() as nodes:

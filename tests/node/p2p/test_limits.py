@@ -22,6 +22,17 @@ LIMITS = dataclasses.replace(
 )
 
 
+def test_a_healed_network_is_connected_again_within_five_seconds() -> None:
+    """Beyond the silence after which a cut line is given up, which a longer cut has behind it."""
+    limits = TransportLimits()
+    backoff = Backoff(limits.dial_first_delay_s, limits.dial_max_delay_s, Random(1))
+    hour_of_attempts = [backoff.next_delay_s() for _ in range(1_000)]
+    assert max(hour_of_attempts) + limits.dial_timeout_s <= 5
+    # Shorter than it, the kernel's own repetition is the only one, and it waits as long again.
+    assert limits.idle_timeout_s <= 10
+    assert 3 * limits.ping_interval_s < limits.idle_timeout_s
+
+
 def test_urgent_frames_pass_all_others() -> None:
     outbox = Outbox(100)
     assert outbox.put(b"bulk", Priority.BULK)

@@ -1,0 +1,77 @@
+"""A sample of the calls at which a node can be killed or fail; `make crashes` strikes all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from consensus.messages import Vote, VoteKind
+from node.keyfile import load_key
+from node.ledger.certificate import encode_vote, message_digest
+from node.wire import VOTE
+from tests.e2e.crash_points import NAME, Lab, Point, count, laboratory, run_points, strike
+from tests.e2e.needs import require_strace
+from vm.primitives.signatures import sign
+
+pytestmark = pytest.mark.slow
+SAMPLE = [
+    ("KILL", "fdatasync", 1, "signing"),
+    ("KILL", "write", 1, "log"),
+    ("KILL", "fdatasync", 2, "log"),
+    ("EIO", "fdatasync", 1, "log"),
+    ("ENOSPC", "pwrite64", 1, "signing"),
+]
+ONE_COMMIT = [
+    ("pwrite64", "signing"),
+    ("fdatasync", "signing"),
+    ("write", "log"),
+    ("fdatasync", "log"),
+]
+"""Proposal and prevote, then the locked block; after it the precommit, then the final block."""
+
+
+def test_a_sample_of_a_commits_calls(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    require_strace()
+    with laboratory(tmp_path, free_port) as lab:
+        found = count(lab, "commit")
+        assert [(point.call, point.file) for point in found] == ONE_COMMIT * 2
+        for harm, call, nth, file in SAMPLE:
+            result = strike(lab, Point("commit", call, nth, file), harm)
+            print(result)
+            assert result.struck and not result.failure, result
+            assert result.status == (-9 if harm == "KILL" else 74), result
+        lab.witness.assert_nobody_signed_twice()
+
+
+def test_a_start_that_is_killed_at_a_rename(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    require_strace()
+    point = Point("first start", "rename", 2, "current")
+    (result,) = run_points([point], ["KILL"], tmp_path, free_port)
+    assert result.struck == "rename of current" and not result.failure, result
+
+
+def test_the_witness_and_the_lab_would_notice(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    with laboratory(tmp_path, free_port) as lab:
+        lab.start()
+        lab.trade()
+        lab.check()
+        _sign_again(lab)
+        with pytest.raises(AssertionError, match="PREVOTE"):
+            lab.check()
+        lab.witness.contradictions.clear()
+        lab.told[max(lab.told) + 1] = lab.told[1]
+        with pytest.raises(Exception, match="block"):
+            lab.check()
+
+
+def _sign_again(lab: Lab) -> None:
+    """Have the witness hear two prevotes of one key for one height and round."""
+    path = lab.nodes.node(NAME).folder / "keys" / "vote.json"
+    seed = load_key(path, purpose="vote")
+    for block_id in (bytes(32), bytes(31) + b"\x01"):
+        vote = Vote(VoteKind.PREVOTE, 1_000, 0, block_id, 0, b"")
+        signature = sign(seed, message_digest(lab.nodes.network.genesis, vote))
+        signed = Vote(vote.kind, vote.height, vote.round, vote.block_id, 0, signature)
+        lab.witness.on_message(b"", VOTE, encode_vote(signed))

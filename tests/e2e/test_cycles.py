@@ -1,0 +1,23 @@
+"""A short run of the campaign that kills validators over and over; `make cycles` for hundreds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cycles import run_cycles
+
+pytestmark = pytest.mark.slow
+
+
+def test_each_validator_is_killed_once_under_load(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    seen: list[int] = []
+    report = run_cycles(4, tmp_path / "net", free_port, done=seen.append)
+    print(report)
+    assert seen == [1, 2, 3, 4]
+    assert report.acknowledged > 100 and report.signatures > 100
+    assert (report.lost, report.double_signatures) == (0, 0)

@@ -1,0 +1,59 @@
+"""The explorer's files: their words in both languages, their modules, and what is served."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.explorer.files import load_site
+
+WEB = Path(__file__).resolve().parents[2] / "tools" / "explorer" / "web"
+SCRIPTS = {path: path.read_text("utf-8") for path in sorted(WEB.rglob("*.js"))}
+TABLE = SCRIPTS[WEB / "core" / "texts.js"]
+TEXTS = dict(re.findall(r"^  (\w+): (\[.*\]),$", TABLE, re.MULTILINE))
+COMPOSED = re.compile(r"\bt\(`(\w+_)\$")
+FIRST_VIEW = ("/", "/style.css", "/app.js", "/icon.svg")
+
+
+def test_every_word_is_there_in_both_languages() -> None:
+    assert len(TEXTS) > 200
+    for key, pair in TEXTS.items():
+        english, german = re.findall(r'"((?:[^"\\]|\\.)*)"', pair)
+        assert english and german, key
+        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", german)), key
+
+
+def test_pages_use_words_that_exist_and_no_word_is_unused() -> None:
+    used = {key for text in SCRIPTS.values() for key in re.findall(r'\bt\(\s*"(\w+)"', text)}
+    begun = tuple({start for text in SCRIPTS.values() for start in COMPOSED.findall(text)})
+    assert used - set(TEXTS) == set()
+    assert [key for key in TEXTS if key not in used and not key.startswith(begun)] == []
+
+
+def test_modules_import_what_is_there() -> None:
+    for path, text in SCRIPTS.items():
+        for names, target in re.findall(r'^import \{([^}]+)\} from "([^"]+)";', text, re.MULTILINE):
+            found = (path.parent / target).resolve()
+            assert found in SCRIPTS, f"{path.name} imports {target}"
+            for name in names.split(","):
+                exported = rf"^export (?:async )?(?:function|const|class) {name.strip()}\b"
+                assert re.search(exported, SCRIPTS[found], re.MULTILINE), (path.name, name)
+
+
+@pytest.mark.parametrize("sink", ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"])
+def test_no_script_makes_markup_of_text(sink: str) -> None:
+    assert [path.name for path, text in SCRIPTS.items() if sink in text] == []
+
+
+def test_the_first_view_is_light_and_every_page_has_an_address() -> None:
+    site = load_site()
+    core = [f"/{path.relative_to(WEB)}" for path in SCRIPTS if path.parent.name == "core"]
+    found = [site.find(path) for path in (*FIRST_VIEW, "/pages/home.js", *core)]
+    assert sum(len(file.body) for file in found if file) < 300_000
+    index = site.find("/")
+    assert site.find("/account/C1") is index is not None
+    assert site.find("/api/v1/status") is None
+    assert site.find("/nothing") is None
+    assert site.find("/../pyproject.toml") is None
