@@ -208,7 +208,10 @@ def test_bids_for_an_interval_replace_what_was_registered(world: DispatchWorld) 
         ("gas", ("gas", 2, [(-1, 1, 0, 1)]), "invalid_unit"),
         ("gas", ("gas", 2, [(0, 1, 5, 1)]), "invalid_unit"),
         ("house", ("house", 2, [(0, 1, 0, 5)]), "invalid_unit"),
-        ("gas", ("gas", 2, [(0, 2**111, 0, 1)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 10**23, 0, 1)]), ""),
+        ("gas", ("gas", 2, [(0, 10**23 + 1, 0, 1)]), "price_too_high"),
+        ("gas", ("gas", 2, [(0, -(10**23) - 1, 0, 1)]), "price_too_high"),
+        ("gas", ("gas", 2, [(10**20, 0, 0, 1_001)]), "price_too_high"),
         ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "invalid_unit"),
     ],
 )
