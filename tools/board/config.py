@@ -140,7 +140,7 @@ def config_text(config: BoardConfig) -> str:
     for area in config.areas:
         lines += ["", "[[area]]", f'name = "{area.name}"', f'bus = "{area.bus}"']
         lines += ["# BUS=MEMBER@HOST:PORT of each board with which this one shares a line"]
-        texts = (f"{each.bus}={each.member}@{each.host}:{each.port}" for each in area.neighbours)
+        texts = map(_neighbour_text, area.neighbours)
         lines += [f"neighbours = [{', '.join(map(_quoted, texts))}]"]
         for unit in area.units:
             lines += ["", "[[area.unit]]", f'name = "{unit.name}"', f'kind = "{unit.kind}"']
@@ -151,6 +151,11 @@ def config_text(config: BoardConfig) -> str:
             lines += [f'    ["{a}", "{b}", {lo_w}, {hi_w}],' for a, b, lo_w, hi_w in unit.bids]
             lines += ["]"]
     return "\n".join(lines) + "\n"
+
+
+def _neighbour_text(each: Neighbour) -> str:
+    host = f"[{each.host}]" if ":" in each.host else each.host
+    return f"{each.bus}={each.member}@{host}:{each.port}"
 
 
 def _quoted(text: str) -> str:
