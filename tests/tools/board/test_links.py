@@ -76,7 +76,7 @@ async def test_neighbours_hear_each_other_and_strangers_nothing() -> None:
         assert not left.links.publish("odd", "data/consumer/left", b"four")
         left.links.beat()
         assert left.links.silent() == []
-        await asyncio.sleep(0.3)
+        await until(lambda: bool(stranger.links._service.counters().get("dial_failed")))
         assert not stranger.links.publish("left", "data/consumer/odd", b"five")
         assert stranger.heard == []
         left.links.publish("right", "data/consumer/left", b"nonsense")
