@@ -66,9 +66,7 @@ class BlockTree:
                 for each in self._blocks.values()
                 if each.id not in parents and each.id not in kept and each is not self.root
             ]
-            if not leaves:
-                del self._blocks[block.id]
-                return False
+            # The new block is one of them: nothing stands on it yet.
             lightest = min(leaves, key=lambda each: (each.total, -each.order))
             del self._blocks[lightest.id]
         return block.id in self._blocks

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from consensus.block_book import BlockBook
 from consensus.interface import EngineConfig, Started
 from consensus.messages import (
+    NIL,
     NO_ROUND,
     CommitCertificate,
     Evidence,
@@ -71,12 +72,10 @@ class HeightState:
 
     def is_needed(self, block_id: bytes) -> bool:
         """Return whether something refers to a block, so that it must be remembered."""
-        rounds = self.rounds
-        if block_id in (rounds.locked_block, rounds.valid_block):
-            return True
-        if self.committed is not None and self.committed.block_id == block_id:
-            return True
-        return any(proposal.block_id == block_id for proposal in self.proposals.values())
+        rounds, committed = self.rounds, self.committed
+        wanted = [rounds.locked_block, rounds.valid_block, committed.block_id if committed else NIL]
+        wanted += [proposal.block_id for proposal in self.proposals.values()]
+        return block_id in wanted
 
     def is_round_kept(self, round_: int, config: EngineConfig) -> bool:
         """Return whether messages of a round are worth keeping."""

@@ -290,11 +290,9 @@ class TendermintRules:
         round waits for its proposal: a proposer dates its block when it begins to build it.
         """
         entry = state.blocks.get(block_id)
-        if entry is None:
-            return True
         drift_ms = self._config.max_drift_ms
         waited_ms = self._capped_ms(state, self._config.propose_timeout_ms)
-        ahead_ms = entry.time_ms - self._local_time_ms
+        ahead_ms = 0 if entry is None else entry.time_ms - self._local_time_ms
         return -(drift_ms + waited_ms) <= ahead_ms <= drift_ms
 
     def _fetch_missing(self, state: HeightState) -> None:

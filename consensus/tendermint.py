@@ -167,8 +167,7 @@ class TendermintEngine(TendermintRules):
                 )
                 state.votes.add(vote, current_round=resume.round)
         self._schedule(state, Timer.RESEND, self._config.resend_ms)
-        if state.rounds.step is Step.PROPOSE:
-            self._schedule_capped(state, Timer.PROPOSE, self._config.propose_timeout_ms)
+        # No propose timer: who signed anything of a round has prevoted in it.
         self._sign(state, state.rounds.to_sign(own_index))
 
     def _begin(self, state: HeightState) -> None:

@@ -4,7 +4,7 @@ Quorums are integer comparisons: with at most f of the power dishonest and a tot
 `is_quorum` is the paper's 2f + 1 and `is_honest_part` its f + 1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from consensus.messages import CommitCertificate, EngineMisuse, Validator
@@ -69,6 +69,16 @@ class ValidatorSet:
     def is_honest_part(self, weight: int) -> bool:
         """Return whether `weight` is more than a third, so that some of it is honest (f + 1)."""
         return weight * 3 > self.total_power
+
+    def reached_by_honest_part(self, reached: Sequence[int]) -> int:
+        """Return the highest of numbers, one per validator, that more than a third reached."""
+        weight = found = 0
+        for index in sorted(range(len(reached)), key=lambda index: -reached[index]):
+            weight += self.power_of(index)
+            found = reached[index]
+            if self.is_honest_part(weight):
+                break
+        return found
 
 
 def check_certificate(certificate: CommitCertificate, validators: ValidatorSet) -> list[str]:

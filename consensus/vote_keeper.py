@@ -151,13 +151,7 @@ class VoteKeeper:
 
     def round_of_honest_part(self) -> int:
         """Return the highest round that more than a third of the power reached (f + 1)."""
-        weight = 0
-        order = sorted(range(len(self._seen)), key=lambda index: -self._seen[index])
-        for index in order:
-            weight += self._validators.power_of(index)
-            if self._validators.is_honest_part(weight):
-                return self._seen[index]
-        return NO_ROUND
+        return self._validators.reached_by_honest_part(self._seen)
 
     def certificate(self, height: int, round_: int, block_id: bytes) -> CommitCertificate:
         """Return the certificate made of the round's precommits for a block."""

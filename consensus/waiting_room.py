@@ -38,12 +38,7 @@ class WaitingRoom:
     def note_height(self, index: int, height: int) -> int:
         """Remember a validator's height; return what more than a third of the power reached."""
         self._heights[index] = max(self._heights[index], height)
-        weight = 0
-        for other in sorted(range(len(self._heights)), key=lambda i: -self._heights[i]):
-            weight += self._validators.power_of(other)
-            if self._validators.is_honest_part(weight):
-                return self._heights[other]
-        return 0
+        return self._validators.reached_by_honest_part(self._heights)
 
     def leave(self, validators: ValidatorSet) -> list[BlockArrived | ProposalArrived | VoteArrived]:
         """Return what was kept, blocks first; messages only if the signers did not change."""

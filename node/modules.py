@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from market.auction.module import AuctionModule
 from market.dispatch_module import DispatchModule
 from market.module import MarketModule
 from market.quota.module import QuotaModule
+from market.response.module import ResponseModule
 from vm.contract.interfaces import Signatures
 from vm.module import Module
 from vm.primitives.errors import InvalidGenesis
@@ -35,6 +37,8 @@ MODULES: Final[Catalogue] = {
     "dispatch": {1: DispatchModule},
     "reward": {1: lambda roles: BlockRewardModule()},
     "quota": {1: lambda roles: QuotaModule()},
+    "auction": {1: lambda roles: AuctionModule()},
+    "response": {1: lambda roles: ResponseModule()},
 }
 """What this software has, without the two that know the others: contracts reach what they provide,
 governance changes them all and comes last."""

@@ -107,7 +107,8 @@ class Node:
         self._rules = work_rules(genesis)
         _validate_join(config, genesis)
         self._pool = make_pool(self.chain, self._mempool, self._rules)
-        self._gate = WorkGate(self._rules, self.chain, self._pool) if self._rules else None
+        rules, trust = self._rules, config.trust
+        self._gate = WorkGate(rules, self.chain, self._pool, trust) if rules else None
         self._sealer = self._make_sealer(machine)
         guard = PeerGuard(loop.time)
         self._directory = Directory(self.chain, guard, clock_ms=clock_ms)
@@ -340,6 +341,8 @@ class Node:
 
     def _on_moved(self) -> None:
         """Follow a head that came with its state."""
+        if self._undecided is not None:
+            self._undecided.forget()
         self._directory.update(self._peers)
         self._inbox.tell_base()
         self._inbox.consider_release()
@@ -460,10 +463,10 @@ class Node:
 
 
 def _validate_join(config: NodeConfig, genesis: Genesis) -> None:
-    if config.join == "snapshot" and work_rules(genesis):
+    if config.join == "snapshot" and work_rules(genesis) and config.trust is None:
         raise ConfigError(
-            "under proof of work a network is joined block by block",
-            hint='Set join = "blocks" in node.toml.',
+            "under proof of work nobody signs a snapshot's block: it has to be one that you trust",
+            hint='Set trust = "HEIGHT:ID" of a snapshot of a node of yours, or join = "blocks".',
         )
 
 

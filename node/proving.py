@@ -17,11 +17,11 @@ def read_finality(store: Store, height: int) -> Finality | None:
     Where work decides, the header's own id stands for it: a reader knows it, or what stands on it.
     """
     found, stored = store.head(height), store.head_bytes(height)
+    if found is not None and stored is not None and found.header.seal:
+        return Finality(stored[0], b"", b"")
     validators = store.validators_by_hash(found.header.validators) if found else None
     if stored is None or validators is None:
         raise InvariantViolation(f"the store lacks header or validators of final block {height}")
-    if found is not None and found.header.seal:
-        return Finality(stored[0], b"", b"")
     return Finality(stored[0], stored[1], encode_validators(validators)) if stored[1] else None
 
 

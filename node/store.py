@@ -166,8 +166,11 @@ class Store:
             raise InvariantViolation("a chain that goes on was about to be replaced")
         self._view.close()
         self._db.close()
-        mark_joined(self._directory, self._disk)
-        finish_swap(self._directory, self._disk)
+        try:
+            mark_joined(self._directory, self._disk)
+            finish_swap(self._directory, self._disk)
+        except OSError as error:
+            raise StorageFailure(f"the joined chain cannot be moved in: {_words(error)}") from error
         self._connect()
 
     def frozen(self) -> plyvel.Snapshot:
@@ -297,8 +300,7 @@ class Store:
 
     def head(self, height: int) -> StoredHead | None:
         """Return the header and certificate of a final block, or None."""
-        found = self.head_bytes(height)
-        if found is None:
+        if (found := self.head_bytes(height)) is None:
             return None
         certificate = decode_certificate(found[1]) if found[1] else None
         return StoredHead(decode_header(found[0]), certificate)

@@ -117,6 +117,12 @@ class UndecidedChain:
         if not self.blocks:
             self._mempool.stand_on(self._chain.store)
 
+    def forget(self) -> None:
+        """Let go of all blocks: the chain stands on another head, whose state came by itself."""
+        self.blocks.clear()
+        self._saved.clear()
+        self._mempool.stand_on(self._chain.store)
+
     def seal(self, block_id: bytes, work: int, answer: Callable[[Input], None]) -> None:
         """Have a built block sealed; `answer` takes `BlockSealed`."""
         built = self._executed(block_id)

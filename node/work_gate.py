@@ -18,14 +18,18 @@ from consensus.work import (
 from node.block_pool import BlockPool
 from node.chain import Chain
 from node.ledger.block import Header
+from node.ledger.proof_paths import TrustedBlock
 from vm.primitives.errors import InvalidBlock
 
 
 class WorkGate:
     """What stands before the door of blocks under proof of work."""
 
-    def __init__(self, rules: WorkRules, chain: Chain, pool: BlockPool) -> None:
-        """Look up parents in `pool` and at the head of `chain`."""
+    def __init__(
+        self, rules: WorkRules, chain: Chain, pool: BlockPool, trusted: TrustedBlock | None = None
+    ) -> None:
+        """Look up parents in `pool` and at the head of `chain`; refuse what is not `trusted`."""
+        self._trusted = trusted
         self._rules = rules
         self._chain = chain
         self._pool = pool
@@ -66,6 +70,11 @@ class WorkGate:
         self._validate(header, self._proved(header, block_id), parent)
 
     def _proved(self, header: Header, block_id: bytes) -> int:
+        trusted = self._trusted
+        if trusted is not None and trusted.height == header.height and trusted.block_id != block_id:
+            raise InvalidBlock(
+                "the block is not the trusted one", expected=trusted.block_id, actual=block_id
+            )
         work = proved_work(block_id, header.seal)
         if not work:
             raise InvalidBlock("the block's seal proves no work", actual=header.seal)

@@ -6,6 +6,8 @@ This is the tools' one place for the order and the kinds of the arguments that t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vm.primitives.address import validate_name
 from vm.primitives.errors import InvalidInput
 from vm.runtime import Call
@@ -162,6 +164,108 @@ def set_commission(percent: int) -> Call:
 def grant_points(to: bytes, amount_micro: int) -> Call:
     """Grant a member points for what it did for the grid; for operators."""
     return "incentives", "grant", (to, _positive(amount_micro, "grant"))
+
+
+def announce_quota(capacity_w: int, price_micro_per_kwh: int, times_ms: Sequence[int]) -> Call:
+    """Announce a charging period; the times are its gates in the order of the method's arguments.
+
+    Demands until, trade until, start, end, readings until; milliseconds UTC.
+    """
+    return "quota", "announce", (capacity_w, price_micro_per_kwh, *times_ms)
+
+
+def demand_quota(number: int, power_w: int) -> Call:
+    """Demand charging power in a round."""
+    return "quota", "demand", (number, _positive(power_w, "power"))
+
+
+def order_quota(side: str, number: int, power_w: int, price_micro_per_kwh: int) -> Call:
+    """Bid for quota, or offer some; `side` is `bid` or `offer`."""
+    return "quota", side, (number, _positive(power_w, "power"), price_micro_per_kwh)
+
+
+def record_charge(number: int, station: bytes, energy_milli_wh: int) -> Call:
+    """Record what a station charged in a round; for meters."""
+    return "quota", "record", (number, station, energy_milli_wh)
+
+
+def withdraw_deposit(number: int) -> Call:
+    """Get the caller's deposit of a round back."""
+    return "quota", "withdraw", (number,)
+
+
+def open_response(orders_until_ms: int, responses_until_ms: int) -> Call:
+    """Open a round of two settlements of demand response."""
+    return "response", "open", (orders_until_ms, responses_until_ms)
+
+
+def order_response(side: int, number: int, energy_milli_wh: int, price_micro_per_kwh: int) -> Call:
+    """Want (side 0) or supply (side 1) energy in a round of demand response."""
+    energy = _positive(energy_milli_wh, "energy")
+    return "response", ("want", "supply")[side], (number, energy, price_micro_per_kwh)
+
+
+def reduce_demand(number: int, energy_milli_wh: int, min_price_micro_per_kwh: int) -> Call:
+    """Give up energy that the caller bought in a round's first settlement."""
+    return "response", "reduce", (number, energy_milli_wh, min_price_micro_per_kwh)
+
+
+def call_response(
+    direction: str,
+    profile_milli_wh: Sequence[int],
+    price_micro_per_kwh: int,
+    penalty_price_micro_per_kwh: int,
+    times_ms: Sequence[int],
+) -> Call:
+    """Call for a profile; the times are: enrol until, start, end, readings until."""
+    prices = (price_micro_per_kwh, penalty_price_micro_per_kwh)
+    return "response", "call", (direction, tuple(profile_milli_wh), *prices, *times_ms)
+
+
+def enrol_response(number: int, promised_milli_wh: Sequence[int]) -> Call:
+    """Promise some of an event's profile."""
+    return "response", "enrol", (number, tuple(promised_milli_wh))
+
+
+def record_past_response(number: int, member: bytes, past: Sequence[Sequence[int]]) -> Call:
+    """Record readings of comparable past intervals, for each interval of an event; for meters."""
+    return "response", "record_past", (number, member, tuple([tuple(each) for each in past]))
+
+
+def record_response(number: int, member: bytes, measured_milli_wh: Sequence[int]) -> Call:
+    """Record readings of an event's intervals; for meters."""
+    return "response", "record", (number, member, tuple(measured_milli_wh))
+
+
+def place_order(auction: str, interval: int, side: str, steps: Sequence[tuple[int, int]]) -> Call:
+    """Place an order, `buy` or `sell`, of steps of energy and price in an open auction."""
+    return "auction", "place", (validate_name(auction), interval, side, tuple(steps))
+
+
+def commit_order(
+    auction: str, interval: int, commitment: bytes, cover_micro: int, cover_milli_wh: int
+) -> Call:
+    """Commit to an order of a sealed auction."""
+    cover = (cover_micro, cover_milli_wh)
+    return "auction", "commit", (validate_name(auction), interval, commitment, *cover)
+
+
+def open_order(
+    auction: str,
+    interval: int,
+    number: int,
+    side: str,
+    steps: Sequence[tuple[int, int]],
+    salt: bytes,
+) -> Call:
+    """Open a commitment."""
+    arguments = (validate_name(auction), interval, number, side, tuple(steps), salt)
+    return "auction", "open", arguments
+
+
+def cancel_order(auction: str, interval: int, number: int) -> Call:
+    """Take an order or a commitment back."""
+    return "auction", "cancel", (validate_name(auction), interval, number)
 
 
 def _positive(amount: int, what: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -84,8 +84,13 @@ class LightNode:
         network: GenesisFacts,
         headers: HeaderChain | WorkHeaders,
         identity: NodeCertificate,
+        *,
+        make_service: Callable[..., PeerService] = PeerService,
     ) -> None:
-        """Compose the parts, inside a running event loop; raises BitenergyError."""
+        """Compose the parts, inside a running event loop; raises BitenergyError.
+
+        `make_service` makes the connections to others.
+        """
         self.network = network
         self.config = config
         self.headers = headers
@@ -103,7 +108,7 @@ class LightNode:
         self.full_nodes = FullNodes(on_height=self._wake.set, on_fatal=self.on_fatal)
         # Whole blocks are of no use here, and as long as all memory that a board gives us.
         kinds = [kind for kind in KINDS if kind.number not in (BLOCKS, GET_BLOCKS)]
-        self.service = PeerService(
+        self.service = make_service(
             identity=identity,
             genesis=network.genesis,
             kinds=(*kinds, *LIGHT_KINDS),

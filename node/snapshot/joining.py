@@ -165,7 +165,12 @@ class SnapshotJoin:
                 for peer, manifests in offers.items():
                     if any(self._is_same(begun, item) for item in manifests):
                         return begun, peer
-            every = [(item.header.height, peer, item) for peer in offers for item in offers[peer]]
+            every = [
+                (item.header.height, peer, item)
+                for peer in offers
+                for item in offers[peer]
+                if item.certificate or self._is_trusted(item)
+            ]
             if every:
                 _, peer, manifest = max(every, key=lambda entry: entry[:2])
                 return manifest, peer
@@ -185,6 +190,10 @@ class SnapshotJoin:
             and any(self._is_same(item, manifest) for item in offered)
         ]
 
+    def _is_trusted(self, manifest: Manifest) -> bool:
+        """Tell whether a snapshot is of the trusted block itself: it then needs no certificate."""
+        return self._trusted is not None and manifest.header.block_id() == self._trusted.block_id
+
     @staticmethod
     def _is_same(one: Manifest, other: Manifest) -> bool:
         """Tell whether the chunks of two snapshots are the same; certificates may differ."""
@@ -194,7 +203,7 @@ class SnapshotJoin:
 
     async def _join(self, manifest: Manifest, peer: bytes) -> None:
         """Fetch one snapshot and move in; raises _Unreliable."""
-        path = await self._prove_head(manifest, peer)
+        path, below = await self._prove_head(manifest, peer)
         data = await self._ask_part(peer, manifest, OUTLINE_PATH)
         try:
             chunks = read_outline(data, manifest.header.state_root, manifest.depth)
@@ -214,9 +223,8 @@ class SnapshotJoin:
             if genesis is None:
                 raise InvalidProof("block 0 is missing")
             validators = self._chain.validators
-            await run_to_end(
-                partial(staging.finish, self._chain.runtime_at, genesis, validators, path.changes)
-            )
+            finish = partial(staging.finish, self._chain.runtime_at, genesis, validators)
+            await run_to_end(partial(finish, path.changes, below))
         except BaseException:
             staging.close()
             raise
@@ -224,13 +232,25 @@ class SnapshotJoin:
         if self._chain.block_id == manifest.header.block_id():
             _log.info("joined", extra={"height": self._chain.height, "block": self._chain.block_id})
 
-    async def _prove_head(self, manifest: Manifest, peer: bytes) -> ValidatorPath:
-        """Return the validators' path to a snapshot's header, which is final by it."""
+    async def _prove_head(self, manifest: Manifest, peer: bytes) -> tuple[ValidatorPath, bytes]:
+        """Return the validators' path to a snapshot's header, which is final by it.
+
+        Where work decides, the header is the trusted one, and the header below it comes along: the
+        difficulty of the next block follows from both.
+        """
         genesis = self._chain.store.head(0)
         if genesis is None:
             raise InvalidProof("block 0 is missing")
         path = ValidatorPath(genesis.header, self._chain.validators)
+        below = b""
         try:
+            if not manifest.certificate:
+                path.validate_head(manifest, self._trusted, None)
+                number = encode_number(manifest.header.height - 1)
+                below = await self._ask(peer, GET_HEADER, HEADER, number)
+                if decode_header(below).block_id() != manifest.header.parent:
+                    raise InvalidProof("the header below the snapshot's is another one")
+                return path, below
             while path.height < manifest.header.height:
                 answer = await self._ask(peer, GET_CHANGES, CHANGES, encode_number(path.height))
                 changes = [
@@ -249,10 +269,12 @@ class SnapshotJoin:
             path.validate_head(manifest, self._trusted, pinned)
         except BitenergyError as error:
             raise _Unreliable(peer, f"its snapshot is not proved: {error}") from error
-        return path
+        return path, below
 
     async def _prove_history(self, staging: Staging, path: ValidatorPath, peer: bytes) -> None:
         """Raise _Unreliable if `peer` did not tell of all changes; the chunks stay as they are."""
+        if not staging.manifest.certificate:
+            return  # nobody votes here, so nobody judges votes
         history = await run_to_end(staging.read_history)
         try:
             path.validate_history(staging.manifest.header, history)

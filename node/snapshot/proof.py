@@ -70,16 +70,17 @@ class ValidatorPath:
         header = manifest.header
         if header.genesis != self._genesis:
             raise InvalidProof("the snapshot is of another network", expected=self._genesis)
+        if not manifest.certificate:
+            if trusted is None or header.block_id() != trusted.block_id:
+                raise InvalidProof(
+                    "a snapshot without commit certificate is believed where it is of the trusted "
+                    "header itself",
+                    actual=header.height,
+                )
+            return
         if trusted is not None:
             self._validate_trust(header, trusted, pinned)
-        if manifest.certificate:
-            self._validate(header, manifest.certificate)
-        elif trusted is None or header.block_id() != trusted.block_id:
-            raise InvalidProof(
-                "a snapshot without commit certificate is believed where it is of the trusted "
-                "header itself",
-                actual=header.height,
-            )
+        self._validate(header, manifest.certificate)
 
     def validate_history(self, header: Header, proved: ValidatorHistory) -> None:
         """Raise InvalidProof if a change up to a snapshot's block was left out.

@@ -39,7 +39,7 @@ from vm.module import Module
 from vm.overlay import INDEX_SPACE, Overlay, StateReader
 from vm.parameters import PARAMETERS_KEY, decode_parameters
 from vm.primitives.codec import encode_trusted
-from vm.primitives.errors import DecodeError, InvariantViolation
+from vm.primitives.errors import DecodeError
 from vm.runtime import Runtime
 from vm.system.validator_history import ValidatorHistory, read_history
 from vm.system.validators import (
@@ -133,7 +133,7 @@ class Staging:
     def read_history(self) -> ValidatorHistory:
         """Return what the staged state says of the validators' changes; raises StorageFailure."""
         try:
-            return read_history(_StagedState(self._db.get))
+            return read_history(_StagedState(self._db))
         except plyvel.Error as error:
             raise StorageFailure(f"{self._path} cannot be read: {error}") from error
 
@@ -143,19 +143,21 @@ class Staging:
         genesis: tuple[bytes, bytes],
         validators: Sequence[Validator],
         changes: Sequence[ValidatorChange],
+        below: bytes = b"",
     ) -> None:
         """Make a database of what is here and close it, in any thread; raises StorageFailure.
 
         `genesis` holds the bytes of block 0's header and certificate, `validators` those that it
-        names. `changes` are all changes of validators, to the snapshot's height. `runtime_at`
-        returns the modules in the versions that a state names.
+        names. `changes` are all changes of validators, to the snapshot's height, `below` is the
+        header under the snapshot's where the next block needs it. `runtime_at` returns the modules
+        in the versions that a state names.
         """
         header = self.manifest.header
         try:
             root, pages = join_slots(self.slots, self.manifest.depth)
             if root != header.state_root:
                 raise StorageFailure("the chunks do not make the state: the disk lost some")
-            self._rebuild_index(runtime_at(_StagedState(self._db.get)))
+            self._rebuild_index(runtime_at(_StagedState(self._db)))
             with self._db.write_batch(transaction=True, sync=True) as batch:
                 for path, page in pages.items():
                     batch.put(PAGE + path.encode("ascii"), page)
@@ -164,6 +166,8 @@ class Staging:
                 batch.put(VALIDATORS + validators_hash(encoded), encoded)
                 for change in changes:
                     _put_change(batch, change)
+                if below:
+                    batch.put(HEAD + height_bytes(header.height - 1), encode_trusted([below, b""]))
                 self._put_head(batch, header)
                 for path in self.slots:
                     batch.delete(SLOT + path.encode("ascii"))
@@ -204,7 +208,7 @@ class Staging:
         self._clear_index()
         with self._db.iterator(prefix=STATE, verify_checksums=True) as entries:
             while batch := list(islice(entries, INDEX_BATCH)):
-                overlay = Overlay(_StagedState(self._db.get))
+                overlay = Overlay(_StagedState(self._db))
                 ctx = CallContext(block, overlay, INDEX_GAS)
                 for key, value in batch:
                     for write in rebuild:
@@ -229,16 +233,21 @@ class Staging:
 class _StagedState:
     """The staged pairs, as a module reads them."""
 
-    __slots__ = ("_get",)
+    __slots__ = ("_db",)
 
-    def __init__(self, get: Callable[[bytes], bytes | None]) -> None:
-        self._get = get
+    def __init__(self, db: plyvel.DB) -> None:
+        self._db = db
 
     def get(self, key: bytes) -> bytes | None:
-        return self._get(STATE + key)
+        value: bytes | None = self._db.get(STATE + key)
+        return value
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        raise InvariantViolation("an index is rebuilt from one pair at a time, without a scan")
+        with self._db.iterator(
+            start=STATE + start, stop=STATE + end, verify_checksums=True
+        ) as entries:
+            for key, value in entries:
+                yield key[len(STATE) :], value
 
 
 def _put_change(batch: plyvel.WriteBatch, change: ValidatorChange) -> None:

@@ -29,7 +29,7 @@ from node.snapshot.format import (
     encode_chunk,
     encode_outline,
 )
-from node.store import StorageFailure
+from node.store import RESYNC_HINT, StorageFailure
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import decode
 from vm.primitives.errors import DecodeError
@@ -144,6 +144,8 @@ class SnapshotTaking:
             manifest = Manifest(decode_header(header), certificate, depth)
             self._disk.append(self._folder / MANIFEST_NAME, manifest.encode())
             self.result = self._publish(manifest)
+        except plyvel.Error as error:
+            raise StorageFailure(f"the database is damaged: {error}. {RESYNC_HINT}") from error
         finally:
             self._view.close()
 

@@ -70,6 +70,28 @@ def test_restarts_contradict_nothing(case: EngineCase, seed: int) -> None:
     assert world.looks.get("restart", 0) > 0 or not case.has_certificates
 
 
+@pytest.mark.parametrize("case", CASES[:2], ids=lambda case: case.name)
+def test_a_quorum_that_returns_after_an_hour_decides_within_ten_seconds(
+    case: EngineCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the timeouts that networks have if genesis says nothing of them."""
+    usual = api.EngineConfig(heartbeat_ms=CONFIG.heartbeat_ms)
+    monkeypatch.setattr("tests.consensus.conformance.network.CONFIG", usual)
+    network = Network(Scenario(9, powers=case.powers), case.make)
+    for node in network.nodes.values():
+        node.start()
+    network.run_until(5_000)
+    network._side = {0: 0, 1: 0, 2: 1, 3: 1}
+    network.run_until(10_000)
+    heights = {place: len(node.disk.chain) for place, node in network.nodes.items()}
+    network.run_until(3_610_000)
+    assert heights == {place: len(node.disk.chain) for place, node in network.nodes.items()}
+    network._heal()
+    network.run_until(network.now_ms + 10_000)
+    for place, node in network.nodes.items():
+        assert len(node.disk.chain) > heights[place]
+
+
 @each_engine
 @pytest.mark.parametrize("seed", [7, 8])
 def test_invalid_blocks_are_never_decided(case: EngineCase, seed: int) -> None:

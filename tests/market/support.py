@@ -14,7 +14,7 @@ from vm.context import BlockContext, CallContext, decode_due
 from vm.module import Module
 from vm.overlay import ORDERED_SPACES, QUEUE_SPACE, Overlay
 from vm.parameters import ChainParameters
-from vm.primitives.codec import Encodable
+from vm.primitives.codec import Encodable, encode_trusted
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import CallError
 from vm.runtime import Runtime
@@ -143,7 +143,8 @@ class World:
         except CallError:
             self.overlay.undo(mark)
             raise
-        self.events += ctx.events
+        self._tell(ctx.events)
+        encode_trusted(found)
         return found
 
     def code(self, caller: str, name: str, *arguments: Any, module: str = "market") -> str:
@@ -169,9 +170,14 @@ class World:
             self.overlay.put(found[0], None)
             ctx = self.context(gas=2_000_000)
             self.runtime.run_due(ctx, module, payload)
-            self.events += ctx.events
+            self._tell(ctx.events)
             count += 1
         return count
+
+    def _tell(self, events: Sequence[tuple[str, str, tuple[Encodable, ...]]]) -> None:
+        """Keep what happened, after checking that a receipt can carry it."""
+        encode_trusted(events)
+        self.events += events
 
     def commit(self) -> None:
         """Make the changes so far part of the state below."""

@@ -15,6 +15,8 @@ from consensus.messages import (
 from tests.sim.node import Host, Packet
 from tests.sim.world import GENESIS, Block, World
 
+STRANGER = 99
+
 
 class TwoFaced:
     """Knows the whole world, and reacts to each height and round it hears of."""
@@ -66,8 +68,42 @@ class TwoFaced:
             self._tell(lambda _: self._a_vote(height, round_ + 1 + self.host.below(10**6), NIL))
             self._tell(lambda _: self._a_vote(height + self.host.below(10**6), 0, NIL))
         if self.host.below(8) == 0:
-            forged = CommitCertificate(height, round_, b"forged", ((self.index, b"s"),) * 9)
+            signers = ((self.index, b"s"),) * 9
+            forged = (
+                CommitCertificate(height, round_, b"forged", signers),
+                CommitCertificate(0, -1, b"", ((STRANGER, b"s"),)),
+            )[self.host.below(2)]
             self._tell(lambda _: forged)
+        if self.host.below(8) == 0:
+            self._act_as_stranger(height, round_)
+        if self.host.below(8) == 0:
+            self._run_ahead(height, round_)
+
+    def _act_as_stranger(self, height: int, round_: int) -> None:
+        """Speak as a validator that there is none of."""
+        vote = Vote(VoteKind.PREVOTE, height, round_, NIL, STRANGER, b"s%d" % STRANGER)
+        signature = b"s%d" % STRANGER
+        proposal = Proposal(height, round_, b"nothing", NO_ROUND, STRANGER, signature)
+        self._tell(lambda _: vote if self.host.below(2) else proposal)
+
+    def _run_ahead(self, height: int, round_: int) -> None:
+        """Propose in its later rounds, vote back from them, and fill the next height."""
+        for ahead in range(1, 40):
+            if self.world.proposer(height, round_ + ahead) == self.index:
+                name = f"h{height}a{ahead}x{self.index}".encode()
+                proposal = Proposal(
+                    height, round_ + ahead, name, NO_ROUND, self.index, b"s%d" % self.index
+                )
+                self._tell(lambda _, proposal=proposal: proposal)
+        for ahead in (6, 3, 1):
+            vote = self._a_vote(height, round_ + ahead, NIL)
+            self._tell(lambda _, vote=vote: vote)
+        target = self.host.below(self.peers)
+        for number in range(12):
+            name = f"h{height + 1}n{number}x{self.index}".encode()
+            block = Block(name, b"h%d" % height, height + 1, GENESIS.time_ms + 1)
+            if target != self.index:
+                self.host.send(self.index, target, Packet(block=block))
 
     def _propose(self, height: int, round_: int) -> None:
         tip = self.world.blocks.get(self.world.final.get(height - 1, b"genesis"), GENESIS)

@@ -20,6 +20,7 @@ from tests.sim.nodes import canaries, scenario, simulation
 
 TRACE_LINES = 60
 EXPLAINED = 3
+LEAST_KINDS = 3
 KINDS = ("nodes", "engine")
 
 
@@ -49,6 +50,7 @@ def run_seed(task: tuple[str, int], *, engine: str | None, plant: str | None) ->
             report.heights, report.transactions = outcome.heights, outcome.transactions
             report.healing_s, report.faults = outcome.healing_s, outcome.kinds
             report.looks = outcome.looks
+            report.failure = _shortfall(outcome)
         else:
             result = _engines(simulator.Scenario.draw(seed), plant).run()
             report.heights, report.healing_s = result.heights, result.healing_ms / 1000
@@ -58,6 +60,15 @@ def run_seed(task: tuple[str, int], *, engine: str | None, plant: str | None) ->
     gc.collect()
     report.cpu_s = time.process_time() - began_s
     return report
+
+
+def _shortfall(outcome: simulation.Outcome) -> str:
+    """Return what a seed did too little of to count; empty if it did enough."""
+    done = (outcome.heights, outcome.transactions, len(outcome.kinds))
+    least = (simulation.HEIGHTS, simulation.TRANSACTIONS, LEAST_KINDS)
+    if all(one >= other for one, other in zip(done, least, strict=True)):
+        return ""
+    return f"minima: {done} heights, transactions and kinds of fault, at least {least}"
 
 
 def run_nodes(network: scenario.Scenario, plant: str | None, log=None) -> simulation.Outcome:

@@ -22,15 +22,19 @@ ENGINE_FILES = tuple(
     str(ROOT / "consensus" / name)
     for name in (
         "block_book.py",
+        "block_tree.py",
         "catch_up.py",
         "height_state.py",
         "poa.py",
+        "pos.py",
+        "pow.py",
         "round_state.py",
         "rules.py",
         "tendermint.py",
         "validator_set.py",
         "vote_keeper.py",
         "waiting_room.py",
+        "work.py",
     )
 )
 NODE_FILES = tuple(
@@ -55,9 +59,20 @@ NODE_FILES = tuple(
 )
 EXCUSED = (
     "raise EngineMisuse",
+    "raise InvariantViolation",
     "return NotImplemented",
 )
 """Lines that no input of a network can reach: the driver would have to break its contract."""
+EXCUSED_LINES = {
+    # The driver gives nothing to an engine between what it finalised and the next height, so that
+    # the tip stands on what became final.
+    ("consensus/pow.py", "self._tip = tree.root"),
+    # The work gate lets no block through whose seal proves nothing; block sync asks it too.
+    ("consensus/pow.py", "elif not event.work:"),
+    # Nobody but the driver seals, and it gives up a search before it adopts another branch.
+    ("consensus/pow.py", "if built is None or event.work != self._needed(self._tip):"),
+}
+"""The heads of branches that are the engine's own second guard; their next lines are excused."""
 EXCUSED_FUNCTIONS = ("__repr__", "__eq__")
 
 Taken = set[tuple[str, int]]
@@ -134,12 +149,16 @@ def trace_seed(task: tuple[str, int], *, files: tuple[str, ...]) -> tuple[Taken,
 
 def missed_lines(taken: Taken, files: tuple[str, ...]) -> list[str]:
     """Return the lines that were not taken and are not excused, with their places."""
-    return [
-        f"{Path(path).relative_to(ROOT)}:{line}: {text}"
-        for path in files
-        for line, text in sorted(lines_of(path).items())
-        if (path, line) not in taken and not text.startswith(EXCUSED)
-    ]
+    missed: list[str] = []
+    for path in files:
+        name = str(Path(path).relative_to(ROOT))
+        before = ""
+        for line, text in sorted(lines_of(path).items()):
+            is_excused = text.startswith(EXCUSED) or {(name, text), (name, before)} & EXCUSED_LINES
+            if (path, line) not in taken and not is_excused:
+                missed.append(f"{name}:{line}: {text}")
+            before = text
+    return missed
 
 
 def main(arguments: list[str]) -> int:

@@ -51,6 +51,12 @@ class Host(Protocol):
     def may_crash(self, node: int) -> bool:
         """Whether this node crashes between two outputs."""
 
+    def judges_oddly(self, node: int) -> bool:
+        """Whether this node's software finds every block invalid."""
+
+    def stop_for_conflict(self, node: int) -> None:
+        """Stop a node that disagrees with a quorum."""
+
 
 @dataclass(slots=True)
 class Disk:
@@ -107,6 +113,7 @@ class Node:
         self.incarnation += 1
         self._begin_memory()
         self.checkers.check_start(self.index, len(self.disk.chain) + 1)
+        assert self.engine.view().height == 0
         self.feed(self._started(self.disk.state))
         for block in list(self.disk.bodies.values()):
             if self.alive:
@@ -117,6 +124,12 @@ class Node:
         """Lose everything that was not synced."""
         self.alive = False
         self.queue.clear()
+
+    def lose_blocks(self, count: int) -> None:
+        """Have the last blocks gone from the disk; what was signed is still known."""
+        if count:
+            del self.disk.chain[-count:]
+            self.checkers.world.heights[self.index] = len(self.disk.chain)
 
     def _started(self, resume: SigningState | None) -> api.Started:
         tip = self.disk.chain[-1][0] if self.disk.chain else GENESIS
@@ -253,7 +266,8 @@ class Node:
             case api.BuildBlock(height, round_):
                 self._build(height, round_)
             case api.CheckBlock(block_id):
-                verdict = api.BlockChecked(block_id, self.bodies[block_id].valid)
+                valid = self.bodies[block_id].valid and not self.host.judges_oddly(self.index)
+                verdict = api.BlockChecked(block_id, valid)
                 self.host.later(self.index, 1 + self.host.below(8), verdict, None)
             case api.Finalised(_, block_id, certificate):
                 self._commit(block_id, certificate)
@@ -268,8 +282,8 @@ class Node:
                 if target != self.index:
                     packet = Packet(sync_from=len(self.disk.chain) + 1)
                     self.host.send(self.index, target, packet)
-            case api.QuorumConflict(certificate):
-                raise AssertionError(f"node {self.index}: a quorum took {certificate.block_id!r}")
+            case api.QuorumConflict():
+                self.host.stop_for_conflict(self.index)
 
     def _send(self, target: int, message: Message) -> None:
         body = self.bodies.get(message.block_id) if isinstance(message, Proposal) else None

@@ -26,6 +26,7 @@ CONFIG = api.EngineConfig(
     timeout_cap_ms=1_000,
     resend_ms=150,
 )
+TIGHT = replace(CONFIG, rounds_kept=2, rounds_ahead=1, blocks_kept=3)
 CHAOS_MS = 20_000
 HEALING_BOUND_MS = 10_000
 STUBBORN_MS = 14_000
@@ -59,6 +60,12 @@ class Scenario:
     """A validator that stays down after healing."""
     changing: bool = False
     """Whether powers change, and the last validator comes and goes, every few heights."""
+    tight: bool = False
+    """Whether engines keep as little as they may: few rounds, few blocks."""
+    odd: int | None = None
+    """A validator whose software finds every block invalid for a while."""
+    forgetful: bool = False
+    """Whether a crash may take a part of the chain with it, while the signing file stays."""
 
     @staticmethod
     def draw_staked(seed: int) -> "Scenario":
@@ -73,7 +80,7 @@ class Scenario:
     def faulty(self) -> frozenset[int]:
         """Validators that lie, stay away, or have a wrong clock."""
         late = {i for i, offset in enumerate(self.offsets_ms) if abs(offset) > CLOCKS_AGREE_MS}
-        return self.dishonest | late | ({self.absent} - {None})  # type: ignore[operator]
+        return self.dishonest | late | ({self.absent, self.odd} - {None})  # type: ignore[operator]
 
     def is_tolerable(self, powers: tuple[int, ...]) -> bool:
         """Tell whether the faulty ones hold less than a third of the power."""
@@ -112,6 +119,8 @@ class Scenario:
         if late:
             offsets[faulty[0]] += late
         stubborn = random.random() < 0.2
+        more = Random(f"more {seed}")
+        tight, odd, forgetful = more.random() < 0.3, more.random() < 0.2, more.random() < 0.2
         absent = faulty[0] if stubborn and faulty and not dishonest and not late else None
         return Scenario(
             seed=seed,
@@ -128,6 +137,9 @@ class Scenario:
             ambush=random.random() < 0.35,
             stubborn=stubborn,
             absent=absent,
+            tight=tight,
+            odd=faulty[0] if odd and faulty and not (dishonest or late or stubborn) else None,
+            forgetful=forgetful,
         )
 
 
@@ -165,6 +177,7 @@ class Simulation:
         self.faulty_network = True
         self.crash_count = 0
         self.silenced: dict[int, int] = {}
+        self.is_mended = False
         self.trace = hashlib.sha256()
         count = len(scenario.powers)
         self.peers = count + scenario.followers
@@ -184,7 +197,7 @@ class Simulation:
                 self.checkers,
                 validators=validators,
                 factory=factory,
-                config=CONFIG,
+                config=TIGHT if scenario.tight else CONFIG,
                 peers=self.peers,
             )
             for index in range(self.peers)
@@ -265,7 +278,21 @@ class Simulation:
         self._note_crash(node)
         return True
 
+    def judges_oddly(self, node: int) -> bool:
+        """Tell whether a node's software is wrong about blocks just now."""
+        return node == self.scenario.odd and self.faulty_network and not self.is_mended
+
+    def stop_for_conflict(self, node: int) -> None:
+        """A node stopped because a quorum took what it found invalid: its owner mends it."""
+        if node != self.scenario.odd:
+            raise Violation(f"conflict: node {node} disagrees with a quorum about a block")
+        self.is_mended = True
+        self.nodes[node].crash()
+        self._note_crash(node)
+
     def _note_crash(self, node: int) -> None:
+        lost = self.random.randrange(4) if self.scenario.forgetful and self.faulty_network else 0
+        self.nodes[node].lose_blocks(lost)
         self.crash_count += 1
         self._push(50 + self.random.randrange(1_500), "restart", node, None)
 
@@ -400,6 +427,7 @@ class Simulation:
     def _check_memory(self, node: Node) -> None:
         state = getattr(node.engine, "_state", None)
         if state is not None:
+            node.engine.view()  # people look at any time
             self.checkers.check_memory(node.index, state.votes.size(), state.blocks.size())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -303,3 +304,23 @@ def test_leaves_are_small() -> None:
     assert len(QuotaTerms(2, 60, 10_000, most).encode()) < 512
     assert len(Round(b"a" * 20, *[most] * 10).encode()) < 512
     assert len(Station(*[most] * 9).encode()) < 512
+
+
+def test_the_page_lists_the_methods() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    part = page[page.index("## Charging quotas") :]
+    for name, found in QuotaModule().methods().items():
+        names = ", ".join(argument.name for argument in found.declaration.arguments)
+        roles = ", ".join(found.declaration.roles)
+        assert f"| `{name}` | {names} | {roles} |".replace("|  |", "| |") in part
+
+
+def test_a_reading_at_the_bound_costs_what_can_be_told() -> None:
+    world = Charging(section={**SECTION, "penalty_price": "1000000000"})
+    world.demands()
+    world.until(60)
+    world.ask("M", "record", world.round, world.ids["A"], 2**63 - 1)
+    world.until(90)
+    penalty = next(values for _, name, values in world.events if name == "penalty")
+    assert penalty[2] == 2**63 - 1
+    assert world.money("A") == 0

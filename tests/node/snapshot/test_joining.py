@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from consensus.messages import Vote, VoteKind
 from node.block_index import PAGE, STATE
 from node.data_folder import JOINING_FOLDER
 from node.driver_inputs import SyncedInput
+from node.ledger.certificate import decode_certificate, encode_certificate, message_digest
 from node.ledger.proof_paths import TrustedBlock
 from node.node import Node
-from node.snapshot.format import encode_chunk, encode_outline
+from node.snapshot.format import Manifest, encode_chunk, encode_outline
 from node.snapshot.serving import read_changes
 from node.snapshot.staging import Staging
 from node.snapshot.wire import (
@@ -36,11 +38,12 @@ from node.snapshot.wire import (
 from node.store import Store
 from node.sync import read_range
 from tests.node.network import Liar, Network, advance, liar, network, seed, until, vote_key
-from vm.primitives.signatures import public_key
+from vm.primitives.signatures import public_key, sign
 
 pytestmark = pytest.mark.network
 
 THREE = ("V0", "V1", "V2")
+CERTIFICATES = ("one signer twice", "mixed rounds", "exactly two thirds")
 
 
 def state_of(node: Node) -> dict[bytes, bytes]:
@@ -85,6 +88,33 @@ def test_a_joiner_has_the_same_state_and_goes_on(tmp_path: Path) -> None:
             await net.stop("F")
             await net.start("F", votes=False, join="snapshot")
             await advance(net)
+
+    asyncio.run(scenario())
+
+
+def test_a_network_of_pruned_nodes_is_joined_from_genesis_by_snapshot(tmp_path: Path) -> None:
+    """Nobody has the first blocks any more, but who changed the validators is still shown."""
+
+    async def scenario() -> None:
+        async with network(tmp_path, "V0", followers=("A", "F")) as net:
+            node = await net.start("A", votes=False, mode="full", keep_blocks=4)
+            await net.until_connected("V0", "A")
+            for _ in range(2):
+                await advance(net)
+            sent = net.next("V0", ("members", "set_vote_key", (public_key(seed("new")),)))
+            await net.accept("V0", sent)
+            await net.until_final(sent)
+            await net.stop("V0")
+            await net.start("V0", vote_seed=seed("new"), peers=["A"])
+            for _ in range(12):
+                await advance(net, "V0")
+            changed = next(node.store.changes_after(0))
+            await net.until(lambda: node.store.base > changed, what="pruning")
+            height = await take(net, "A")
+            joiner = await net.start("F", votes=False, peers=["A"], join="snapshot")
+            await net.until(lambda: joiner.store.base == height + 1)
+            assert state_of(joiner) == state_of(node)
+            assert joiner.store.validators_at(1) != joiner.store.validators_at(height)
 
     asyncio.run(scenario())
 
@@ -185,6 +215,8 @@ class LyingServer:
             if self.damage == "height":
                 header = replace(manifest.header, height=10**6)
                 manifest = replace(manifest, header=header)
+            elif self.damage in CERTIFICATES:
+                manifest = replace(manifest, certificate=self.certificate(manifest))
             self.send(key, SNAPSHOTS, encode_offers([manifest.encode()]))
         elif kind == GET_CHANGES:
             changes = read_changes(self.source.chain, decode_number(payload))
@@ -204,12 +236,33 @@ class LyingServer:
                 data = b""
             self.send(key, CHUNK, encode_part(height, path, data))
 
+    def certificate(self, manifest: Manifest) -> bytes:
+        """Return a certificate that decides nothing."""
+        found = decode_certificate(manifest.certificate)
+        some = found.signatures[:2]
+        match self.damage:
+            case "one signer twice":
+                found = replace(found, signatures=(*some, some[1]))
+            case "mixed rounds":
+                vote = Vote(VoteKind.PRECOMMIT, found.height, found.round + 1, found.block_id, 0)
+                digest = message_digest(manifest.header.genesis, vote)
+                names = {vote_key(name): name for name in THREE}
+                validators = self.source.store.validators_at(found.height)
+                assert validators
+                later = sign(seed(f"vote {names[validators[2].vote_key]}"), digest)
+                found = replace(found, signatures=(*some, (2, later)))
+            case "exactly two thirds":
+                found = replace(found, signatures=some)
+        return encode_certificate(found)
+
     def send(self, key: bytes, kind: int, payload: bytes) -> None:
         assert self.peer.service is not None
         self.peer.service.send(key, kind, payload)
 
 
-@pytest.mark.parametrize("damage", ["height", "outline", "chunk", "nothing", "silence"])
+@pytest.mark.parametrize(
+    "damage", ["height", "outline", "chunk", "nothing", "silence", *CERTIFICATES]
+)
 def test_a_lying_snapshot_is_dropped_and_the_join_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from node.chain import Chain
 from node.snapshot.format import read_chunk, read_outline
 from node.snapshot.taking import SnapshotTaking, load_snapshots, remove_leftovers
-from node.store import StorageFailure
+from node.store import StorageFailure, Store
 from tests.node.network import make_transaction
-from tests.node.test_store import GENESIS, commit, open_chain
+from tests.node.test_store import GENESIS, RUNTIME, commit, open_chain
+from tests.sim.nodes.disk import SimulatedDisk
 
 
 def grow(chain: Chain, blocks: int) -> None:
@@ -84,6 +86,16 @@ def test_the_last_two_are_kept_and_nothing_that_is_not_whole(tmp_path: Path) -> 
     assert sorted(path.name for path in base.iterdir()) == ["2", "3"]
     steps.close()
     chain.store.close()
+
+
+def test_a_state_that_cannot_be_read_is_a_fault_of_the_disk() -> None:
+    disk = SimulatedDisk(Random(0))
+    chain = Chain(Store(Path("/simulated"), disk=disk), RUNTIME, GENESIS)
+    rotten = next(key for key in disk.entries() if key[:1] == b"s")
+    disk._databases["/simulated/chain"].rotten.add(rotten)
+    with pytest.raises(StorageFailure, match="damaged"):
+        for _ in SnapshotTaking(chain.store.frozen(), Path("/simulated/s"), disk=disk).steps():
+            pass
 
 
 def test_a_damaged_state_makes_no_snapshot(tmp_path: Path) -> None:

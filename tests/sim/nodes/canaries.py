@@ -5,9 +5,9 @@ the function comes back after it. `CANARIES` maps a name to the fault and to the
 may break; one that no seed catches means that a checker is blind or a fault never happens.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from consensus import tendermint
@@ -28,40 +28,12 @@ from node.ledger.execution import BlockExecution
 from node.signer import Signer
 from node.store import Store
 from node.sync import BlockSync
+from tests.sim.nodes.canaries_life import LIFE_CANARIES
 from tests.sim.nodes.disk import Database, SimulatedDisk
+from tests.sim.nodes.garden import Canary, Garden, Plant
 from tests.sim.nodes.process import InlineVerifier
 from vm.overlay import Overlay
 from vm.system.account_leaf import ACCOUNT_SPACE, Account, decode_account
-
-Plant = Callable[["Garden"], None]
-
-
-class Garden:
-    """Puts functions in the place of others, and takes them away again."""
-
-    def __init__(self) -> None:
-        self._before: list[tuple[Any, str, Any]] = []
-
-    def put(self, place: Any, name: str, value: Any) -> None:
-        """Replace what `place` has under `name`."""
-        self._before.append((place, name, getattr(place, name)))
-        setattr(place, name, value)
-
-    def clear(self) -> None:
-        """Restore everything."""
-        while self._before:
-            setattr(*self._before.pop())
-
-
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """A planted fault."""
-
-    plant: Plant
-    caught_by: tuple[str, ...]
-    """The promises that it may break."""
-    seeds: tuple[int, ...] = ()
-    """Seeds known to show it; the search goes on with others if they no longer do."""
 
 
 @contextmanager
@@ -488,4 +460,5 @@ CANARIES: dict[str, Canary] = {
     "junk-kept": Canary(_junk_kept, ("queues",), (4,)),
     "work-not-told": Canary(_work_not_told, _LIVENESS),
     "gossip-left-out": Canary(_gossip_left_out, _LIVENESS),
+    **LIFE_CANARIES,
 }

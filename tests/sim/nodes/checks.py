@@ -37,6 +37,8 @@ MAX_WAITING = 2_000
 CLOCK_SLACK_MS = 1_000
 _VOTED = ("certificate", "commit", "double sign", "evidence")
 _WORKED = ("branch", "undone", "work")
+SOMETIMES = ("joined", "light", "pruned")
+"""Looked at where the scenario has such nodes."""
 CHECKS = (
     "agreement",
     "acknowledged",
@@ -48,6 +50,7 @@ CHECKS = (
     "model",
     "nonce",
     "queues",
+    "switch",
     "time",
     "tree",
 )
@@ -65,15 +68,21 @@ class Checks:
         self, scenario: Scenario, names: list[str], clients: Clients, genesis: Any
     ) -> None:
         self.scenario = scenario
+        self.affairs: Any = None
+        """What members decide; there before the first block."""
         self.clients = clients
         self.genesis = genesis
         self.names = names
         self.engine = ENGINES[scenario.engine]
-        self.looks: dict[str, int] = dict.fromkeys(sorted(checks_of(scenario.engine)), 0)
+        self.looks: dict[str, int] = dict.fromkeys(
+            (*sorted(checks_of(scenario.engine)), *SOMETIMES), 0
+        )
         self.work = None if self.engine.has_certificates else WorkChecks(self, genesis)
         self.final: dict[int, bytes] = {}
         """Block ids by height."""
         self.candidates: dict[int, Candidate] = {}
+        self.leaves: dict[tuple[int, bytes], bytes] = {}
+        """What accounts held after each block, where a light node asks for it."""
         self.heights: dict[str, int] = {}
         """The last height that a node acknowledged, by name."""
         self.accused: set[tuple[bytes, int]] = set()
@@ -99,7 +108,7 @@ class Checks:
         if chain.height < known:
             raise Violation(f"heights: {name} restarts at {chain.height}, acknowledged {known}")
         self._look("acknowledged")
-        for height in range(max(1, known - 3), known + 1):
+        for height in range(max(1, known - 3, chain.store.base), known + 1):
             head = chain.store.head(height)
             if head is None or head.header.block_id() != self.final[height]:
                 raise Violation(f"acknowledged: {name} lost block {height}")
@@ -149,6 +158,9 @@ class Checks:
     def check_queues(self, name: str, node: Any) -> None:
         """What waits in a node is bounded, whatever it is sent."""
         self._look("queues")
+        node.engine_view()  # people look at any time
+        if self.work is not None:
+            node._driver.engine.work_view()
         driver, pool = node._driver, node._pool
         most = MAX_POOL if self.work is None else MAX_POOL_OF_BRANCHES
         sizes = {
@@ -184,6 +196,8 @@ class Checks:
             self._check_certificate(name, node.chain)
         else:
             self.work.check_final(name, block, self.candidates.get(height - 1))
+        self._look("switch")
+        self.affairs.check_engine(name, node, height)
         self._look("header")
         executed = block.executed
         if (header.state_root, header.receipts_root, header.gas_used) != (
@@ -265,14 +279,20 @@ class Checks:
         self._look("fee")
         proposer = header.proposer
         earned = self._account(state, proposer).money_micro - self._proposers[proposer]
-        if earned != fees + self.engine.reward_micro:
+        senders = [transaction.sender for transaction in block.transactions]
+        if earned != fees + self.engine.reward_micro and proposer not in senders:
             raise Violation(f"fee: the proposer earned {earned}, fees are {fees}")
-        self._proposers[proposer] += earned
+        for account in (proposer, *senders):
+            self._proposers[account] = self._account(state, account).money_micro
+        if self.scenario.lights:
+            for account in self._accounts:
+                self.leaves[header.height, account] = state.get(ACCOUNT_SPACE + account)
+        self.affairs.on_block(header.height, block.transactions, state)
 
     def _check_transactions(self, block: Candidate) -> int:
         state, executed = block.executed.state, block.executed
         receipts = executed.receipts[executed.first_transaction :]
-        price = self.scenario.gas_price_micro
+        price = self.affairs.price_at(block.header.height)
         fees = 0
         for transaction, receipt in zip(block.transactions, receipts, strict=False):
             self._look("forged")
@@ -290,7 +310,7 @@ class Checks:
                 raise Violation(f"fee: {receipt.fee_micro} for {gas} gas at {price}")
             fees += receipt.fee_micro
             if transaction.sender in self._payers:
-                self._pay(transaction, receipt.code, receipt.fee_micro)
+                self._pay(transaction, receipt.code, receipt.fee_micro, price)
             self.failed += bool(receipt.code)
             self.succeeded += not receipt.code
             self.clients.on_final(transaction)
@@ -299,10 +319,10 @@ class Checks:
                 raise Violation("nonce: an account stands at another one than was final")
         return fees
 
-    def _pay(self, transaction: Transaction, code: str, fee: int) -> None:
+    def _pay(self, transaction: Transaction, code: str, fee: int, price: int) -> None:
         """The model: transfers among payers, all of a transaction's or none."""
         money = dict(self._payers)
-        deposit = transaction.gas_limit * self.scenario.gas_price_micro
+        deposit = transaction.gas_limit * price
         money[transaction.sender] -= deposit
         is_paid = True
         for _, _, arguments in transaction.calls:

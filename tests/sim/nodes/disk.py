@@ -245,6 +245,7 @@ class SimulatedDisk(Disk):
         self._files: dict[str, _File] = {}
         self._open: dict[int, _File] = {}
         self._armed: tuple[str, int] | None = None
+        self._renamed: list[tuple[str, str]] = []
         self._handles = 2
 
     # --- what happens to it --------------------------------------------------------------------
@@ -277,6 +278,10 @@ class SimulatedDisk(Disk):
             files.crash(self.random)
         for file in self._files.values():
             file.crash(self.random)
+        while self._renamed:
+            old, new = self._renamed.pop()
+            if self.random.randrange(2):
+                self._move(new, old)
         self._open.clear()
 
     def rot(self) -> bool:
@@ -312,10 +317,12 @@ class SimulatedDisk(Disk):
         """What an operator does to have the node sync again; the signing files stay."""
         self._databases.clear()
         self._marks.clear()
+        self._files = {path: file for path, file in self._files.items() if "/signing-" in path}
 
     def entries(self) -> dict[bytes, bytes]:
-        """Return what the database holds."""
-        return next(iter(self._databases.values())).entries
+        """Return what the chain's database holds."""
+        found = (files for path, files in self._databases.items() if path.endswith("/chain"))
+        return next(found).entries
 
     # --- Disk ----------------------------------------------------------------------------------
 
@@ -326,7 +333,8 @@ class SimulatedDisk(Disk):
         if path.name == "CURRENT":
             files = self._databases.get(str(path.parent))
             return files is not None and files.exists
-        return str(path) in self._marks or str(path) in self._files
+        text = str(path)
+        return text in self._marks or text in self._files or text in self._databases
 
     def has_any(self, folder: Path, pattern: str) -> bool:
         return bool(self._databases.get(str(folder)) and self._databases[str(folder)].exists)
@@ -375,6 +383,54 @@ class SimulatedDisk(Disk):
             raise ProcessKilled
         found.synced = bytes(found.data)
         found.unsynced.clear()
+
+    def names(self, folder: Path) -> list[str]:
+        start = f"{folder}/"
+        paths = [path[len(start) :] for path in self._files if path.startswith(start)]
+        return sorted({path.partition("/")[0] for path in paths})
+
+    def load(self, path: Path) -> bytes:
+        if str(path) not in self._files:
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
+        return bytes(self._files[str(path)].data)
+
+    def size(self, path: Path) -> int:
+        return len(self.load(path))
+
+    def append(self, path: Path, data: bytes) -> None:
+        self._strike_file()
+        file = self._files.setdefault(str(path), _File(b""))
+        file.unsynced.append((len(file.data), bytes(data)))
+        file.data += data
+
+    def rename(self, path: Path, target: Path) -> None:
+        self._strike_file()
+        self._move(str(path), str(target))
+        self._renamed.append((str(path), str(target)))
+
+    def remove(self, path: Path) -> None:
+        text = str(path)
+        for entries in (self._files, self._databases):
+            for key in [key for key in entries if key == text or key.startswith(f"{text}/")]:
+                del entries[key]
+
+    def sync_folder(self, folder: Path) -> None:
+        self._strike_file()
+        kept = [item for item in self._renamed if item[1].rpartition("/")[0] != str(folder)]
+        self._renamed = kept
+
+    def _move(self, old: str, new: str) -> None:
+        """Rename what is there under `old`; nothing where that was removed, or replaced."""
+        for entries in (self._files, self._databases):
+            for key in [key for key in entries if key == old or key.startswith(f"{old}/")]:
+                entries[new + key[len(old) :]] = entries.pop(key)
+
+    def _strike_file(self) -> None:
+        fault = self.strike()
+        if fault in ("full", "error"):
+            raise OSError(errno.ENOSPC if fault == "full" else errno.EIO, fault)
+        if fault == "crash":
+            raise ProcessKilled
 
     def close(self, file: int) -> None:
         found = self._open.pop(file, None)

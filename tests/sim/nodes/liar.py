@@ -56,6 +56,7 @@ from node.wire import (
     encode_transactions,
 )
 from tests.sim.nodes.checks import waiting_evidence
+from tests.sim.nodes.liar_service import SERVICE_KINDS, twist_service
 from tests.sim.nodes.links import Connection, SimulatedPeers
 from tests.sim.nodes.people import GAS_LIMIT, person
 from vm.primitives.errors import BitenergyError
@@ -150,6 +151,12 @@ class Liar(SimulatedPeers):
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, 10**9))
             yield kind, encode_height(height)
+        elif kind in SERVICE_KINDS and self._random.randrange(3):
+            said = twist_service(
+                self._random, kind, payload, lambda height, key: self._forged(height, 0, key)
+            )
+            if said is not None:
+                yield kind, said
         else:
             yield kind, payload
 

@@ -158,6 +158,7 @@ class SimulatedPeers:
         self._configured: set[bytes] = set()
         self._joining = False
         self._banned_until_s: dict[bytes, float] = {}
+        self._quiet: set[bytes] = set()
         self.life: Life | None = LIFE.get()
 
     # --- PeerService ---------------------------------------------------------------------------
@@ -188,8 +189,11 @@ class SimulatedPeers:
         self.transmit(connection, key, kind, payload)
         return True
 
+    def keep_quiet(self, key: bytes) -> None:
+        self._quiet.add(key)
+
     def is_quiet(self, key: bytes) -> bool:
-        return False  # no light nodes here
+        return key in self._quiet
 
     def broadcast(
         self,
@@ -201,7 +205,11 @@ class SimulatedPeers:
     ) -> int:
         self._kinds.encode(kind, payload)
         passed_over = tuple(exclude)
-        targets = [item for item in self.open.items() if item[0] not in passed_over]
+        targets = [
+            item
+            for item in self.open.items()
+            if item[0] not in passed_over and (also_quiet or item[0] not in self._quiet)
+        ]
         for key, connection in targets:
             self.transmit(connection, key, kind, payload)
         return len(targets)
@@ -270,6 +278,7 @@ class SimulatedPeers:
             self.network.on_bug(error)
 
     def announce_end(self, key: bytes, reason: Disconnect) -> None:
+        self._quiet.discard(key)
         self.run(lambda: self.handler.on_disconnected(key, reason))
 
     def hang_up(self, reason: Disconnect) -> None:

@@ -18,7 +18,12 @@ BLOCK_INTERVAL_MS = 2_000
 MAX_DRIFT_MS = 10_000
 PAYERS = 8
 TRADERS = 8
+OPERATORS = 3
+ROLES = ["operator", "validator", "prosumer", "consumer"]
 GAS_LIMIT = 100_000
+AFFAIR_GAS = 400_000
+MOST_DEARER = 3
+"""How much the price of gas may rise before clients would not pay it."""
 RESEND_S = 6.0
 MOST_OUTSTANDING = 4
 MARKET = "town"
@@ -65,38 +70,26 @@ def node_names(scenario: Scenario) -> list[str]:
     return [
         *(f"V{number}" for number in range(scenario.validators)),
         *(f"F{number}" for number in range(scenario.followers)),
+        *(["J0"] if scenario.joins_at_s else []),
     ]
+
+
+def light_names(scenario: Scenario) -> list[str]:
+    """Return the names of the members that run light nodes."""
+    return [f"L{number}" for number in range(scenario.lights)]
+
+
+def make_genesis(scenario: Scenario) -> tuple[Genesis, bytes]:
+    """Return the genesis of a network, decoded and as bytes."""
+    names = (*node_names(scenario), *light_names(scenario))
+    return _make_genesis(scenario.engine, names, scenario.gas_price_micro, scenario.has_stakes)
 
 
 @functools.lru_cache(64)
-def make_genesis(
-    engine: str, validators: int, followers: int, gas_price_micro: int
+def _make_genesis(
+    engine: str, names: tuple[str, ...], gas_price_micro: int, has_stakes: bool
 ) -> tuple[Genesis, bytes]:
-    """Return the genesis of a network, decoded and as bytes."""
-    entries: list[dict[str, object]] = []
-    names = [f"V{n}" for n in range(validators)] + [f"F{n}" for n in range(followers)]
-    for name in names:
-        entry: dict[str, object] = {
-            "name": name,
-            "roles": ["operator", "validator"] if name[0] == "V" else ["prosumer"],
-            "balance": "10.0",
-            "key": person(name).key.hex(),
-            "node_key": identity(name).node_key.hex(),
-            "node_proof": identity(name).proof.hex(),
-        }
-        if name[0] == "V":
-            entry["vote_key"] = public_key(vote_seed(name)).hex()
-        entries.append(entry)
-    entries += [
-        {
-            "name": name,
-            "roles": ["prosumer", "consumer"],
-            "balance": "1000.0",
-            "energy": "50.0",
-            "key": person(name).key.hex(),
-        }
-        for name in [f"P{n}" for n in range(PAYERS)] + [f"T{n}" for n in range(TRADERS)]
-    ]
+    validators = sum(name[0] == "V" for name in names)
     document = {
         "chain": "simulated",
         "time_ms": START_MS,
@@ -108,16 +101,59 @@ def make_genesis(
             "gas_price_micro": gas_price_micro,
             "max_expiry_blocks": 1_000,
         },
-        "roles": ["operator", "validator", "prosumer", "consumer"],
-        "members": entries,
+        "roles": ROLES,
+        "members": _members(names),
         "modules": {
             "market": {"markets": [{"name": MARKET, "line_policy": "ignore"}]},
-            **(_stakes(validators) if ENGINES[engine].has_stakes else {}),
+            **(_stakes(validators) if has_stakes else {}),
+            "governance": {
+                "voters": {"operator": 1},
+                "quorum": [1, 3],
+                "threshold": [1, 2],
+                "voting_period_ms": 8_000,
+                "notice_blocks": 2,
+            },
             "reward": {"block": f"{ENGINES[engine].reward_micro / 1_000_000:.6f}"},
         },
     }
     data = json.dumps(document).encode()
     return decode_genesis(data), data
+
+
+def _members(names: tuple[str, ...]) -> list[dict[str, object]]:
+    entries: list[dict[str, object]] = []
+    for name in names:
+        entry: dict[str, object] = {
+            "name": name,
+            "roles": ["validator"] if name[0] == "V" else ["prosumer"],
+            "balance": "10.0",
+            "key": person(name).key.hex(),
+            "node_key": identity(name).node_key.hex(),
+            "node_proof": identity(name).proof.hex(),
+        }
+        if name[0] == "V":
+            entry["vote_key"] = public_key(vote_seed(name)).hex()
+        entries.append(entry)
+    entries += [
+        {
+            "name": f"O{n}",
+            "roles": ["operator"],
+            "balance": "1000.0",
+            "key": person(f"O{n}").key.hex(),
+        }
+        for n in range(OPERATORS)
+    ]
+    entries += [
+        {
+            "name": name,
+            "roles": ["prosumer", "consumer"],
+            "balance": "1000.0",
+            "energy": "50.0",
+            "key": person(name).key.hex(),
+        }
+        for name in [f"P{n}" for n in range(PAYERS)] + [f"T{n}" for n in range(TRADERS)]
+    ]
+    return entries
 
 
 def _engine_parameters(engine: str, validators: int) -> dict[str, int]:
@@ -149,14 +185,15 @@ class Clients:
     def __init__(self, genesis: Genesis, seed: int, gas_price_micro: int) -> None:
         self._genesis = genesis
         self._random = Random(f"clients {seed}")
-        self._max_fee = gas_price_micro * GAS_LIMIT
+        self._max_fee_micro = gas_price_micro + MOST_DEARER
         self._nonces: dict[str, int] = {}
         self.made: dict[bytes, Transaction] = {}
         """Everything that a client signed, by id."""
         self.waiting: dict[tuple[str, int], list[Sent]] = {}
         self.final: set[bytes] = set()
         self.names = [f"P{n}" for n in range(PAYERS)] + [f"T{n}" for n in range(TRADERS)]
-        self.accounts = {person(name).account: name for name in self.names}
+        others = (f"{kind}{n}" for kind in "OVF" for n in range(10))
+        self.accounts = {person(name).account: name for name in (*self.names, *others)}
         self.offers = 0
 
     def due(self, now_s: float, fresh: int) -> list[Transaction]:
@@ -188,8 +225,23 @@ class Clients:
         self.waiting[name, nonce] = entries
         return [sent.transaction for sent in entries]
 
+    def order(self, name: str, calls: tuple[Call, ...]) -> Transaction:
+        """Have a member send a transaction from now on until it is final; return it."""
+        nonce = self._nonces.get(name, 0)
+        self._nonces[name] = nonce + 1
+        transaction = self.sign(name, nonce, calls, gas_limit=AFFAIR_GAS)
+        self.made[transaction.id] = transaction
+        self.waiting[name, nonce] = [Sent(transaction, -RESEND_S)]
+        return transaction
+
     def sign(
-        self, name: str, nonce: int, calls: tuple[Call, ...], *, expiry_height: int = 900
+        self,
+        name: str,
+        nonce: int,
+        calls: tuple[Call, ...],
+        *,
+        expiry_height: int = 900,
+        gas_limit: int = GAS_LIMIT,
     ) -> Transaction:
         """Return a member's signed transaction."""
         member = person(name)
@@ -199,8 +251,8 @@ class Clients:
             sender=member.account,
             key=member.key,
             nonce=nonce,
-            gas_limit=GAS_LIMIT,
-            max_fee_micro=self._max_fee,
+            gas_limit=gas_limit,
+            max_fee_micro=self._max_fee_micro * gas_limit,
             expiry_height=expiry_height,
             calls=calls,
         )

@@ -13,6 +13,7 @@ from node.node import Node, NodeKeys
 from node.p2p.hello import Disconnect
 from node.p2p.peers import PeerAddress
 from node.store import StorageFailure
+from node.upgrades import Support
 from tests.sim.nodes.disk import ProcessKilled, SimulatedDisk
 from tests.sim.nodes.liar import Liar
 from tests.sim.nodes.links import SimulatedPeers
@@ -23,6 +24,7 @@ from tests.sim.nodes.work_liar import LyingSealer, WorkLiar
 from vm.primitives.signatures import verify_signature
 
 DATA = Path("/simulated")
+KEEP_BLOCKS = 8
 
 
 class InlineVerifier:
@@ -133,8 +135,14 @@ class Process:
         self.life: Life | None = None
         self.peers: Any = None
         self.sealer: Any = None
-        self.is_retired = False
-        """Its signing file is gone: the validator must not sign any more."""
+        self.support = Support()
+        """What its software can do."""
+        self.vote_name = name if name[0] == "V" else ""
+        """Whose vote key it has; empty for none."""
+        self.has_joined = False
+        """Whether its chain goes on from a snapshot."""
+        self.is_emptied = False
+        """Whether its database was removed: it begins anew."""
         self.starts = self.crashes = 0
 
     @property
@@ -144,7 +152,7 @@ class Process:
 
     def start(self) -> None:
         """Start the node, unless it runs."""
-        if self.life is not None or self.is_retired:
+        if self.life is not None:
             return
         self.starts += 1
         self.life = Life(self.crash)
@@ -211,6 +219,12 @@ class Process:
             if self.life is life:
                 world.on_node_failed(self, error)
 
+    @property
+    def joins(self) -> bool:
+        """Whether it comes to the others' height by a snapshot."""
+        is_new = self.is_emptied or self.name[0] == "J"
+        return is_new and self.world.scenario.snapshot_interval > 0
+
     def _open(self) -> Node:
         world = self.world
         others = [name for name in world.names if name != self.name]
@@ -228,10 +242,15 @@ class Process:
             api_origins=(),
             workers=1,
             verify_synced_signatures=not world.scenario.trusts_certificates,
+            mode="full" if self.index in world.scenario.pruned else "archive",
+            keep_blocks=KEEP_BLOCKS,
+            snapshot_interval=world.scenario.snapshot_interval,
+            join="snapshot" if self.joins else "blocks",
         )
-        seed = vote_seed(self.name) if self.name[0] == "V" else None
+        seed = vote_seed(self.vote_name) if self.vote_name else None
         keys = NodeKeys(identity(self.name), seed)
-        node = Node(config, world.genesis, keys, machine=SimulatedMachine(self))
+        machine = SimulatedMachine(self)
+        node = Node(config, world.genesis, keys, machine=machine, support=self.support)
         self.node = node
         if self.liar is None:
             world.on_open(self, node)

@@ -79,6 +79,23 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Affair:
+    """Something that the members change."""
+
+    kind: str
+    """`price`, `engine`, `rotate`, `admit`, `dismiss` or `stake`."""
+    at_s: float
+    """When it begins, seconds after the network's start."""
+    node: int = -1
+    """Whom it concerns; for `engine` whose software lacks it."""
+    amount: int = 0
+    """How much."""
+
+    def __str__(self) -> str:
+        return f"{self.at_s:.1f}s {self.kind} {self.node} {self.amount}"
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """A network and its faults."""
 
@@ -90,6 +107,22 @@ class Scenario:
     trusts_certificates: bool
     """Whether block sync lets the commit certificate stand for transactions' signatures."""
     faults: tuple[Fault, ...]
+    affairs: tuple[Affair, ...] = ()
+    snapshot_interval: int = 0
+    """Heights between snapshots; who begins anew joins by one then. 0 for none."""
+    pruned: frozenset[int] = frozenset()
+    """Nodes that keep the last blocks only."""
+    joins_at_s: float = 0.0
+    """When one more node joins the network; 0 for none."""
+    tight: bool = False
+    """Whether the engine of proof of work keeps as little as it may."""
+    lights: int = 0
+    """How many light nodes follow."""
+
+    @property
+    def has_stakes(self) -> bool:
+        """Whether something is staked: a chain goes over only to an engine that has stakes then."""
+        return ENGINES[self.engine].has_stakes or any(a.kind == "engine" for a in self.affairs)
 
     @property
     def dishonest(self) -> frozenset[int]:
@@ -140,7 +173,7 @@ def draw(seed: int, engine: str | None = None) -> Scenario:
     for kind in random.sample(sorted(makers), random.randint(max(least, 2), 6)):
         faults += makers[kind]()
     faults.sort(key=lambda fault: fault.at_s)
-    return Scenario(
+    drawn = Scenario(
         seed,
         engine,
         validators,
@@ -149,6 +182,61 @@ def draw(seed: int, engine: str | None = None) -> Scenario:
         trusts_certificates=random.random() < 0.3,
         faults=tuple(faults),
     )
+    return _with_life(drawn, faulty)
+
+
+def _with_life(drawn: Scenario, faulty: list[int]) -> Scenario:
+    """Draw what else happens in a network, beside its faults."""
+    random = Random(f"life {drawn.seed}")
+    case = ENGINES[drawn.engine]
+    rotten = {fault.node for fault in drawn.faults if fault.kind in ("rot", "setback")}
+    sound = [n for n in range(drawn.validators + drawn.followers) if n not in {*faulty, *rotten}]
+    affairs = _draw_affairs(random, drawn, faulty, [n for n in sound if n < drawn.validators])
+    pruned = random.sample(sound, 1) if random.randrange(3) == 0 else []
+    if not case.has_certificates:
+        tight = random.randrange(3) == 0
+        return replace(drawn, affairs=affairs, pruned=frozenset(pruned), tight=tight)
+    joins = random.randrange(4) == 0
+    joins_at_s = random.uniform(20.0, CHAOS_S) if joins else 0.0
+    faults = drawn.faults
+    if joins and random.randrange(2):
+        node, at_s = drawn.validators + drawn.followers, joins_at_s + random.uniform(0.2, 4.0)
+        faults = (*faults, Fault("crash", min(at_s, CHAOS_S - 1), 0.5, node))
+    return replace(
+        drawn,
+        faults=faults,
+        affairs=affairs,
+        snapshot_interval=random.choice((3, 5, 8)) if joins or random.randrange(3) == 0 else 0,
+        pruned=frozenset(pruned),
+        joins_at_s=joins_at_s,
+        lights=int(random.randrange(4) == 0),
+    )
+
+
+def _draw_affairs(
+    random: Random, drawn: Scenario, faulty: list[int], sound: list[int]
+) -> tuple[Affair, ...]:
+    case = ENGINES[drawn.engine]
+    affairs: list[Affair] = []
+    style = random.randrange(6)
+    if style == 0:
+        affairs.append(Affair("price", random.uniform(1, 8), amount=random.choice((1, 2, 3))))
+    elif style == 1 and case.has_certificates:
+        older = random.choice((-1, *range(drawn.validators, drawn.validators + drawn.followers)))
+        if older < 0 and not faulty and sound:
+            older = random.choice(sound)
+        affairs.append(Affair("engine", random.uniform(1, 8), older))
+    when_s = random.uniform(4, 25)
+    kind = random.randrange(8)
+    if kind == 0 and sound and case.has_certificates:
+        affairs.append(Affair("rotate", when_s, random.choice(sound)))
+    elif kind == 1 and drawn.followers and not case.has_stakes:
+        affairs.append(Affair("admit", when_s, drawn.validators))
+    elif kind == 2 and sound and 3 * len(faulty) < drawn.validators - 1 and not case.has_stakes:
+        affairs.append(Affair("dismiss", when_s, random.choice(sound)))
+    elif kind < 6 and case.has_stakes:
+        affairs.append(Affair("stake", when_s))
+    return tuple(affairs)
 
 
 def _when(random: Random) -> float:

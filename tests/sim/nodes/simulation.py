@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from consensus import pow as work_engine
 from consensus.interface import ReportEvidence
 from node.ledger import certificate as certificate_module
 from node.p2p.hello import Disconnect
+from node.upgrades import UpgradeNeeded
+from tests.sim.nodes.affairs import Affairs
 from tests.sim.nodes.checks import Checks
 from tests.sim.nodes.faults import Faults
+from tests.sim.nodes.garden import Garden
+from tests.sim.nodes.lights import LightProcess
 from tests.sim.nodes.links import Network, SimulatedPeers
 from tests.sim.nodes.loop import SimulatedLoop
 from tests.sim.nodes.people import (
@@ -21,11 +26,12 @@ from tests.sim.nodes.people import (
     START_MS,
     Clients,
     identity,
+    light_names,
     make_genesis,
     node_names,
 )
 from tests.sim.nodes.process import Process
-from tests.sim.nodes.replay import replay
+from tests.sim.nodes.replay import Replayed, replay
 from tests.sim.nodes.scenario import CHAOS_S, Scenario, draw
 from tests.sim.world import Violation
 
@@ -37,6 +43,8 @@ TRAFFIC_S = 0.5
 MOST_S = CHAOS_S + 600.0
 STARTED_MS = 1_000
 LOOK_AT_QUEUES = 64
+TIGHT = {"TREE_MARGIN": -28, "MAX_REFUSED": 4, "FETCHED_HEIGHTS": -10}
+"""Bounds of proof of work that a few liars can fill."""
 
 
 @dataclass(slots=True)
@@ -64,13 +72,13 @@ class Simulation:
         self.loop = SimulatedLoop()
         self.network = Network(self.loop, Random(f"links {scenario.seed}"))
         self.network.log = log
-        self.network.on_bug = self._on_bug
+        self.network.on_bug = self.on_bug
         self.network.on_delivered = self._on_delivered
-        self.genesis, self.document = make_genesis(
-            scenario.engine, scenario.validators, scenario.followers, scenario.gas_price_micro
-        )
+        self.genesis, self.document = make_genesis(scenario)
         self.names = node_names(scenario)
-        self.network.names = {identity(name).node_key: name for name in self.names}
+        self.network.names = {
+            identity(name).node_key: name for name in (*self.names, *light_names(scenario))
+        }
         self.clients = Clients(self.genesis, scenario.seed, scenario.gas_price_micro)
         self.checks = Checks(scenario, self.names, self.clients, self.genesis)
         self.checked_signatures: dict[bytes, bool] = {}
@@ -87,8 +95,10 @@ class Simulation:
             )
             for index, name in enumerate(self.names)
         ]
+        self.lights = [LightProcess(self, name) for name in light_names(scenario)]
         self.failure: BaseException | None = None
         self.faults = Faults(self)
+        self.affairs = self.checks.affairs = Affairs(self)
         self._is_over = False
         self._deliveries = 0
 
@@ -100,6 +110,7 @@ class Simulation:
 
     def on_open(self, process: Process, node: Any) -> None:
         """A node has opened its chain."""
+        node.engine_view()  # people look at any time
         self.checks.on_open(process.name, node.chain, process.disk.entries())
         signer = node._signer
         if signer is not None:
@@ -115,7 +126,8 @@ class Simulation:
         async def watched(output: Any) -> None:
             if isinstance(output, ReportEvidence):
                 first = output.evidence.first
-                account = node.chain.validators[first.validator_index].account
+                validators = node.chain.store.validators_at(first.height)
+                account = validators[first.validator_index].account
                 self.checks.check_report(process.name, account, output.evidence)
             await execute(output)
 
@@ -123,6 +135,9 @@ class Simulation:
 
     def on_final(self, process: Process, node: Any, final: Any) -> None:
         """A node acknowledges a block."""
+        if not process.has_joined and node.store.base > 1 and process.joins:
+            process.has_joined = True
+            self.network.note("joined", process.name, node.store.base - 1)
         header = final.block.header
         self.network.note("final", process.name, header.height, final.block.block_id.hex()[:16])
         try:
@@ -160,6 +175,7 @@ class Simulation:
         process.disk.disarm()
         if not was_open or process.disk.is_rotten():
             process.disk.remove_databases()
+            process.is_emptied = True
             self.checks.forget(process.name)
             self.network.note("anew", process.name)
         self.on_down(process)
@@ -168,6 +184,11 @@ class Simulation:
         """A node stopped for a fault of its own."""
         if isinstance(error, Violation):
             self._fail(error)
+        elif isinstance(error, UpgradeNeeded):
+            try:
+                self.affairs.on_upgrade_needed(process)
+            except Violation as violation:
+                self._fail(violation)
         elif process.liar is None:
             violation = Violation(f"node: {process.name} failed: {type(error).__name__}: {error}")
             violation.__cause__ = error
@@ -175,7 +196,8 @@ class Simulation:
         else:
             process.crash()
 
-    def _on_bug(self, error: BaseException) -> None:
+    def on_bug(self, error: BaseException) -> None:
+        """Something failed that nobody waits for."""
         if not isinstance(error, Violation):
             violation = Violation(f"node: a handler failed: {type(error).__name__}: {error}")
             violation.__cause__ = error
@@ -185,7 +207,7 @@ class Simulation:
     def _on_loop_error(self, loop: Any, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, BaseException) and "never retrieved" not in context["message"]:
-            self._on_bug(error)
+            self.on_bug(error)
 
     def _fail(self, failure: BaseException) -> None:
         if self.failure is None:
@@ -213,6 +235,10 @@ class Simulation:
         logging.getLogger("bitenergy").setLevel(logging.CRITICAL + 1)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         remembered = _remember_checks()
+        garden = Garden()
+        if self.scenario.tight:
+            for name, value in TIGHT.items():
+                garden.put(work_engine, name, value)
         was_enabled = gc.isenabled()
         gc.disable()
         loop = self.loop
@@ -230,6 +256,7 @@ class Simulation:
         finally:
             self._tear_down()
             certificate_module.verify_signature = remembered
+            garden.clear()
             asyncio.set_event_loop(None)
             if was_enabled:
                 gc.enable()
@@ -237,8 +264,12 @@ class Simulation:
     async def _play(self) -> float:
         loop = self.loop
         for process in self.processes:
-            loop.call_later(0.3 * self.random.random(), process.start)
+            begin_s = self.scenario.joins_at_s if process.name[0] == "J" else 0.0
+            loop.call_later(begin_s + 0.3 * self.random.random(), process.start)
+        for light in self.lights:
+            loop.call_later(1.0 + self.random.random(), light.start)
         self.faults.plan(self.scenario.faults)
+        self.affairs.plan()
         loop.call_later(TRAFFIC_S, self._send_traffic)
         await asyncio.sleep(CHAOS_S)
         self.faults.heal()
@@ -252,6 +283,11 @@ class Simulation:
             lambda: self._least() >= goal and len(self.clients.final) >= TRANSACTIONS,
             MOST_S,
             "progress: heights and transactions",
+        )
+        await self._until(
+            lambda: all(light.height > before and light.proved for light in self.lights),
+            CATCH_UP_S,
+            "progress: light nodes",
         )
         return healing_s
 
@@ -303,13 +339,16 @@ class Simulation:
         await node.submit([transaction.raw for transaction in batch])
 
     def _replay(self) -> None:
-        """Execute the chain of the best node anew from genesis; compare roots and disks."""
-        sound = [process for process in self._honest() if not process.disk.is_rotten()]
-        best = max(sound, key=lambda process: self.checks.heights.get(process.name, 0))
-        if best.node is None:
-            raise Violation("replay: the best node is down")
-        entries = best.disk.entries()
-        fresh = replay(self.genesis, best.node.store, entries, self.checks, best.name)
+        """Execute the best whole chain anew from genesis; compare all nodes with it."""
+        sound = [
+            Replayed(p.name, p.node.store, p.disk.entries(), p.has_joined)
+            for p in self._honest()
+            if p.node is not None and not p.disk.is_rotten()
+        ]
+        sound.sort(key=lambda node: (node.store.base > 1, -node.store.height))
+        if not sound or sound[0].store.base > 1:
+            raise Violation("replay: no node holds every block")
+        fresh = replay(self.genesis, sound, self.checks)
         for key in self.clients.final:
             if fresh.find_transaction(key) is None:
                 raise Violation("acknowledged: a final transaction is in no final block")
@@ -318,6 +357,8 @@ class Simulation:
         self._is_over = True
         for process in self.processes:
             process._end(_OVER)
+        for light in self.lights:
+            light.stop()
         loop = self.loop
         left = asyncio.all_tasks(loop)
         for task in left:

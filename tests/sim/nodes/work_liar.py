@@ -32,6 +32,7 @@ from node.wire import (
     encode_transactions,
 )
 from tests.sim.nodes.liar import FAR_AHEAD, Liar, compact
+from tests.sim.nodes.liar_service import SERVICE_KINDS, twist_service
 from tests.sim.nodes.people import MAX_DRIFT_MS
 from tests.sim.nodes.work import Found, SimulatedSealer, sealed
 
@@ -70,7 +71,9 @@ class WorkLiar(Liar):
         elif plan == "old tip":
             self._mine_on_old_tip()
         elif plan == "invalid":
-            self._show(self._build_invalid())
+            shown = self._show(self._build_invalid())
+            if shown is not None and self._random.randrange(2):
+                self._show(_child(shown))
         elif plan == "ahead":
             self._show(self._build(MAX_DRIFT_MS + self._random.randrange(8_000)))
         else:
@@ -102,19 +105,20 @@ class WorkLiar(Liar):
             chain._tip = tip
         self._show(block)
 
-    def _show(self, block: Candidate | None) -> None:
+    def _show(self, block: Candidate | None) -> Candidate | None:
         """Seal a block that somebody else may stumble over, and give it to all."""
         if block is None:
-            return
+            return None
         parent = self._node._gate._find(block.header.parent)
         needed = None if parent is None else self._node._gate._needed(parent)
         if needed is None:
-            return
+            return None
         header = sealed(block.header, needed)
         changed = replace(block, header=header, block_id=header.block_id())
         self._offer(changed)
         for key, connection in list(self.open.items()):
             super().transmit(connection, key, BLOCK, compact(changed))
+        return changed
 
     # --- what the node says ----------------------------------------------------------------------
 
@@ -133,6 +137,12 @@ class WorkLiar(Liar):
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, FAR_AHEAD))
             yield kind, encode_height(height)
+        elif kind in SERVICE_KINDS and self._random.randrange(3):
+            said = twist_service(
+                self._random, kind, payload, lambda height, key: self._forged(height, 0, key)
+            )
+            if said is not None:
+                yield kind, said
         else:
             yield kind, payload
 
@@ -215,7 +225,7 @@ class WorkLiar(Liar):
         elif style == 2:
             header = with_seal(header, random.randbytes(random.randrange(24)))
         elif style == 3:
-            ahead = replace(header, height=header.height + 1_000, parent=random.randbytes(32))
+            ahead = replace(header, height=header.height + 60, parent=random.randbytes(32))
             header = self._cheap(replace(block, header=ahead)).header
         elif style == 4:
             orphan = replace(header, height=self._node.chain.height + 1, parent=b"\5" * 32)
@@ -223,3 +233,12 @@ class WorkLiar(Liar):
         else:
             header = sealed(replace(header, height=header.height + 1), 16)
         return BLOCK, compact(replace(block, header=header, block_id=header.block_id()))
+
+
+def _child(block: Candidate) -> Candidate:
+    """Return a block of the same transactions on another one."""
+    header = block.header
+    child = replace(
+        header, parent=block.block_id, height=header.height + 1, time_ms=header.time_ms + 1_500
+    )
+    return replace(block, header=child)

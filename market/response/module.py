@@ -1,0 +1,245 @@
+"""The module of demand response: rounds of two settlements, and events with baseline and reward."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from market.auction.orders import BUY, SELL
+from market.response.events import DIRECTION_NAMES, reserve_micro
+from market.response.flexibility import (
+    enrol,
+    record_event,
+    record_past,
+    save_event,
+    settle_event,
+)
+from market.response.records import (
+    ENROLMENT_SPACE,
+    MARK,
+    MEMBER_SPACE,
+    ORDERS,
+    TERMS_KEY,
+    ResponseEvent,
+    Round,
+    encode_leaf,
+    load_terms,
+)
+from market.response.rounds import give_up, place_order, retract_order, save_round, settle_round
+from market.response.section import read_section
+from vm.arguments import ACCOUNT, AMOUNT, UINT63, Argument, ArgumentKind
+from vm.context import CallContext
+from vm.module import Module, Section, method
+from vm.overlay import INDEX_SPACE
+from vm.primitives.codec import Encodable, Value, encode_trusted, unpack_trusted
+from vm.primitives.errors import CallError, InvariantViolation
+from vm.primitives.integers import MAX_AMOUNT
+from vm.system.accounts import load_account, save_account
+from vm.system.members import NAME_SPACE
+
+CALLER_ROLES: Final = ("operator", "dso", "aggregator")
+BUYER_ROLES: Final = ("consumer", "prosumer", "aggregator", "supplier")
+SELLER_ROLES: Final = ("prosumer", "supplier", "aggregator")
+MAX_INTERVALS: Final = 12
+"""Intervals of a profile."""
+MAX_ENERGY_MILLI_WH: Final = MAX_AMOUNT // MAX_INTERVALS
+"""Energy of an interval: a profile's sum stays within 63 bits."""
+MAX_PAST: Final = 24
+MAX_AHEAD_MS: Final = 400 * 24 * 3_600_000
+
+_ROUND: Final = 0
+_EVENT: Final = 1
+
+
+def _is_energies(value: Value, most: int = MAX_INTERVALS) -> bool:
+    return (
+        type(value) is tuple
+        and 1 <= len(value) <= most
+        and all(type(each) is int and 0 <= each <= MAX_ENERGY_MILLI_WH for each in value)
+    )
+
+
+ENERGIES = ArgumentKind(f"1 to {MAX_INTERVALS} energies in milliwatt-hours", _is_energies)
+PAST = ArgumentKind(
+    "past energies of each interval",
+    lambda value: (
+        type(value) is tuple
+        and 1 <= len(value) <= MAX_INTERVALS
+        and all(_is_energies(each, MAX_PAST) for each in value)
+    ),
+)
+DIRECTION = ArgumentKind(" or ".join(DIRECTION_NAMES), lambda value: value in DIRECTION_NAMES)
+
+
+class ResponseModule(Module):
+    """Demand response; nothing where genesis has no section for it."""
+
+    name = "response"
+
+    def init_genesis(self, ctx: CallContext, section: Section) -> None:
+        """Write the terms; members are there already. Raises InvalidGenesis."""
+        if section:
+            terms = read_section(section, lambda name: ctx.get(NAME_SPACE + name.encode()))
+            ctx.put(TERMS_KEY, encode_leaf(terms))
+
+    @method(
+        Argument("orders_until_ms", UINT63),
+        Argument("responses_until_ms", UINT63),
+        roles=("operator", "dso"),
+    )
+    def open(self, ctx: CallContext, orders_until_ms: int, responses_until_ms: int) -> Encodable:
+        """Open a round of two settlements; returns its number."""
+        load_terms(ctx)
+        _validate_times(ctx, orders_until_ms, responses_until_ms)
+        number = ctx.next_number("response")
+        save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0))
+        for due_ms in (orders_until_ms, responses_until_ms):
+            ctx.schedule(due_ms, encode_trusted((_ROUND, number)))
+        ctx.emit("open", number, orders_until_ms, responses_until_ms)
+        return number
+
+    @method(
+        Argument("round", UINT63),
+        Argument("energy_milli_wh", AMOUNT),
+        Argument("max_price_micro_per_kwh", UINT63),
+        roles=BUYER_ROLES,
+    )
+    def want(
+        self, ctx: CallContext, number: int, energy_milli_wh: int, max_price_micro_per_kwh: int
+    ) -> Encodable:
+        """Bid for energy in a round; money at the upstream price is set aside."""
+        place_order(ctx, load_terms(ctx), number, BUY, energy_milli_wh, max_price_micro_per_kwh)
+        return None
+
+    @method(
+        Argument("round", UINT63),
+        Argument("energy_milli_wh", AMOUNT),
+        Argument("min_price_micro_per_kwh", UINT63),
+        roles=SELLER_ROLES,
+    )
+    def supply(
+        self, ctx: CallContext, number: int, energy_milli_wh: int, min_price_micro_per_kwh: int
+    ) -> Encodable:
+        """Offer energy in a round; it is set aside."""
+        place_order(ctx, load_terms(ctx), number, SELL, energy_milli_wh, min_price_micro_per_kwh)
+        return None
+
+    @method(Argument("round", UINT63))
+    def retract(self, ctx: CallContext, number: int) -> Encodable:
+        """Take the caller's order back before the first settlement."""
+        retract_order(ctx, number)
+        return None
+
+    @method(
+        Argument("round", UINT63),
+        Argument("energy_milli_wh", UINT63),
+        Argument("min_price_micro_per_kwh", UINT63),
+    )
+    def reduce(
+        self, ctx: CallContext, number: int, energy_milli_wh: int, min_price_micro_per_kwh: int
+    ) -> Encodable:
+        """Give up energy bought in the first settlement, in place of an earlier answer; 0: none."""
+        give_up(ctx, number, energy_milli_wh, min_price_micro_per_kwh)
+        return None
+
+    @method(
+        Argument("direction", DIRECTION),
+        Argument("profile_milli_wh", ENERGIES),
+        Argument("price_micro_per_kwh", UINT63),
+        Argument("penalty_price_micro_per_kwh", UINT63),
+        Argument("enrol_until_ms", UINT63),
+        Argument("start_ms", UINT63),
+        Argument("end_ms", UINT63),
+        Argument("readings_until_ms", UINT63),
+        roles=CALLER_ROLES,
+    )
+    def call(
+        self,
+        ctx: CallContext,
+        direction: str,
+        profile_milli_wh: tuple[int, ...],
+        price_micro_per_kwh: int,
+        penalty_price_micro_per_kwh: int,
+        enrol_until_ms: int,
+        start_ms: int,
+        end_ms: int,
+        readings_until_ms: int,
+    ) -> Encodable:
+        """Call for a profile; the rewards are set aside. Returns the event's number."""
+        load_terms(ctx)
+        times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
+        _validate_times(ctx, *times)
+        reserve = reserve_micro(profile_milli_wh, price_micro_per_kwh)
+        leaf = load_account(ctx, ctx.caller)
+        leaf.reserve_money(reserve)
+        save_account(ctx, ctx.caller, leaf)
+        number = ctx.next_number("response_event")
+        event = ResponseEvent(
+            ctx.caller,
+            DIRECTION_NAMES.index(direction),
+            price_micro_per_kwh,
+            penalty_price_micro_per_kwh,
+            *times,
+            profile=profile_milli_wh,
+            reserve_micro=reserve,
+            members=0,
+        )
+        save_event(ctx, number, event)
+        ctx.schedule(readings_until_ms, encode_trusted((_EVENT, number)))
+        ctx.emit("call", number, ctx.caller, direction, sum(profile_milli_wh), price_micro_per_kwh)
+        return number
+
+    @method(Argument("event", UINT63), Argument("promised_milli_wh", ENERGIES), roles=BUYER_ROLES)
+    def enrol(self, ctx: CallContext, number: int, promised_milli_wh: tuple[int, ...]) -> Encodable:
+        """Promise some of an event's profile against a deposit; returns the deposit."""
+        return enrol(ctx, number, promised_milli_wh)
+
+    @method(
+        Argument("event", UINT63),
+        Argument("member", ACCOUNT),
+        Argument("past_milli_wh", PAST),
+        roles=("meter",),
+    )
+    def record_past(
+        self, ctx: CallContext, number: int, member: bytes, past: tuple[tuple[int, ...], ...]
+    ) -> Encodable:
+        """Record a member's readings of comparable past intervals, before the event."""
+        record_past(ctx, load_terms(ctx), number, member, past)
+        return None
+
+    @method(
+        Argument("event", UINT63),
+        Argument("member", ACCOUNT),
+        Argument("measured_milli_wh", ENERGIES),
+        roles=("meter",),
+    )
+    def record(
+        self, ctx: CallContext, number: int, member: bytes, measured_milli_wh: tuple[int, ...]
+    ) -> Encodable:
+        """Record a member's readings of the event's intervals, after it."""
+        record_event(ctx, number, member, measured_milli_wh)
+        return None
+
+    def on_due(self, ctx: CallContext, payload: bytes) -> None:
+        """Make a settlement that is due."""
+        match unpack_trusted(payload):
+            case (0, int(number)):
+                settle_round(ctx, load_terms(ctx), number)
+            case (1, int(number)):
+                settle_event(ctx, load_terms(ctx), number)
+            case _:
+                raise InvariantViolation(f"response scheduled something else: {payload.hex()[:80]}")
+
+    def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
+        """Write the entry of a member again from its leaf."""
+        if key[:2] in (MEMBER_SPACE, ENROLMENT_SPACE):
+            ctx.put(INDEX_SPACE + key, MARK)
+
+
+def _validate_times(ctx: CallContext, *times_ms: int) -> None:
+    ordered = [ctx.time_ms, *times_ms]
+    if ordered != sorted(dict.fromkeys(ordered)) or times_ms[-1] > ctx.time_ms + MAX_AHEAD_MS:
+        raise CallError(
+            "wrong_times",
+            "the times follow one another, the first from now on, the last within 400 days",
+            actual=", ".join(map(str, ordered)),
+        )

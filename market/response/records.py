@@ -1,0 +1,236 @@
+"""The leaves of demand response: terms, rounds and their members, events and enrolments.
+
+Keys, numbers big-endian:
+
+    Wt                  the terms               Wr round(8)           a round of two settlements
+    Wm round account    a member in it          iWm round account     the member is there
+    We event(8)         an event                Wn event account      an enrolment
+                                                iWn event account     the enrolment is there
+
+Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Final, TypeVar
+
+from vm.context import CallContext
+from vm.overlay import INDEX_SPACE, StateReader
+from vm.primitives.codec import encode_trusted, unpack_trusted
+from vm.primitives.errors import CallError, InvariantViolation
+
+TERMS_KEY: Final = b"Wt"
+ROUND_SPACE: Final = b"Wr"
+MEMBER_SPACE: Final = b"Wm"
+EVENT_SPACE: Final = b"We"
+ENROLMENT_SPACE: Final = b"Wn"
+MARK: Final = b"\x01"
+
+TERMS_TYPE: Final = 80
+ROUND_TYPE: Final = 81
+MEMBER_TYPE: Final = 82
+EVENT_TYPE: Final = 83
+ENROLMENT_TYPE: Final = 84
+VERSION: Final = 1
+
+ORDERS: Final = 0
+RESPONSES: Final = 1
+STAGE_NAMES: Final = ("orders", "responses")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTerms:
+    """What genesis says about demand response."""
+
+    alpha_percent: int
+    """α of the response price, in percent; at least 100."""
+    upstream_price_micro_per_kwh: int
+    """Retail price of the upstream supplier: no response price is above it."""
+    past_intervals: int
+    """Comparable past intervals of a baseline."""
+    highest: int
+    """How many of them, the greatest, count; 0 for all."""
+    tolerance_percent: int
+    """Part of a promise that may be missing without penalty."""
+    account: bytes
+    """Account that takes the fractions of the settlements."""
+
+
+@dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
+class Round:
+    """A working copy of a round: two settlements of one interval."""
+
+    orders_until_ms: int
+    """When the first settlement is made."""
+    responses_until_ms: int
+    """When the second settlement is made."""
+    stage: int
+    """ORDERS or RESPONSES."""
+    members: int
+    """Members with an order."""
+    response_price_half_micro: int
+    """Response price, once the first settlement is made."""
+
+
+@dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
+class Member:
+    """A working copy of a member in a round: its order, and what it gives up."""
+
+    side: int
+    """BUY or SELL."""
+    energy_milli_wh: int
+    """Energy of its order that has not traded."""
+    price_micro_per_kwh: int
+    """Limit of its order."""
+    number: int
+    """Its place in time."""
+    reserve_micro: int
+    """Money set aside for what has not traded of a bid."""
+    bought_milli_wh: int
+    """Energy that it bought in the first settlement."""
+    given_up_milli_wh: int
+    """Energy that it gives up, set aside in its account."""
+    given_up_price_micro_per_kwh: int
+    """Lowest price for that."""
+
+
+@dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
+class ResponseEvent:
+    """A working copy of an event."""
+
+    caller: bytes
+    """Account that pays the rewards and takes the penalties."""
+    direction: int
+    """DOWN or UP."""
+    price_micro_per_kwh: int
+    """Reward for what is delivered."""
+    penalty_price_micro_per_kwh: int
+    """Penalty for what is missing beyond the tolerance."""
+    enrol_until_ms: int
+    """When enrolment ends."""
+    start_ms: int
+    """When the first interval begins."""
+    end_ms: int
+    """When the last interval ends."""
+    readings_until_ms: int
+    """When readings end and the event is settled."""
+    profile: tuple[int, ...]
+    """Energy called for in each interval that nobody has promised."""
+    reserve_micro: int
+    """Money of the caller set aside for rewards."""
+    members: int
+    """Members enrolled."""
+
+
+@dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
+class Enrolment:
+    """A working copy of a member's enrolment in an event."""
+
+    promised: tuple[int, ...]
+    """Energy promised in each interval, milliwatt-hours."""
+    deposit_micro: int
+    """Money set aside for a penalty."""
+    baseline: tuple[int, ...]
+    """Baseline of each interval; empty before the past readings."""
+    measured: tuple[int, ...]
+    """Reading of each interval; empty before the readings."""
+
+
+Leaf = ResponseTerms | Round | Member | ResponseEvent | Enrolment
+_Leaf = TypeVar("_Leaf", ResponseTerms, Round, Member, ResponseEvent, Enrolment)
+_TYPES: Final[dict[type, int]] = {
+    ResponseTerms: TERMS_TYPE,
+    Round: ROUND_TYPE,
+    Member: MEMBER_TYPE,
+    ResponseEvent: EVENT_TYPE,
+    Enrolment: ENROLMENT_TYPE,
+}
+
+
+def encode_leaf(leaf: Leaf) -> bytes:
+    """Return the canonical bytes of a leaf."""
+    values = [getattr(leaf, field.name) for field in fields(leaf)]
+    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+
+
+def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
+    """Return the leaf of its bytes."""
+    value = unpack_trusted(data)
+    count = len(fields(kind)) + 2
+    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+        raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
+    make: Callable[..., _Leaf] = kind
+    return make(*value[2:])
+
+
+def load_terms(ctx: CallContext) -> ResponseTerms:
+    """Return the terms; raises CallError `no_response`."""
+    data = ctx.get(TERMS_KEY)
+    if data is None:
+        raise CallError(
+            "no_response",
+            "this network has no demand response",
+            hint="Genesis brings it in with a section 'response'.",
+        )
+    return decode_leaf(ResponseTerms, data)
+
+
+def load_leaf(ctx: CallContext, kind: type[_Leaf], key: bytes, code: str, words: str) -> _Leaf:
+    """Return a leaf that a call names; raises CallError `code` if there is none."""
+    data = ctx.get(key)
+    if data is None:
+        raise CallError(code, words)
+    return decode_leaf(kind, data)
+
+
+def load_round(ctx: CallContext, number: int) -> Round:
+    """Return a round; raises CallError `unknown_round`."""
+    words = "no such round was opened, or it has ended"
+    return load_leaf(ctx, Round, number_key(ROUND_SPACE, number), "unknown_round", words)
+
+
+def load_event(ctx: CallContext, number: int) -> ResponseEvent:
+    """Return an event; raises CallError `unknown_event`."""
+    words = "no such event was called, or it is settled"
+    return load_leaf(ctx, ResponseEvent, number_key(EVENT_SPACE, number), "unknown_event", words)
+
+
+def load_each(ctx: CallContext, kind: type[_Leaf], space: bytes, number: int) -> dict[bytes, _Leaf]:
+    """Return the leaves of a round or an event by account, in the order of the accounts' ids."""
+    prefix = INDEX_SPACE + space + number.to_bytes(8, "big")
+    accounts = [key[len(prefix) :] for key, _ in ctx.scan(prefix, prefix + b"\xff" * 21)]
+    return {
+        account: load_leaf(ctx, kind, own_key(space, number, account), "lost", "a leaf is gone")
+        for account in accounts
+    }
+
+
+def save_own(ctx: CallContext, space: bytes, number: int, account: bytes, leaf: Leaf) -> None:
+    """Write a member's leaf in a round or an event, with its index entry."""
+    key = own_key(space, number, account)
+    ctx.put(key, encode_leaf(leaf))
+    ctx.put(INDEX_SPACE + key, MARK)
+
+
+def delete_own(ctx: CallContext, space: bytes, number: int, account: bytes) -> None:
+    """Delete a member's leaf in a round or an event, with its index entry."""
+    key = own_key(space, number, account)
+    ctx.delete(key)
+    ctx.delete(INDEX_SPACE + key)
+
+
+def exists(state: StateReader, space: bytes, number: int) -> bool:
+    """Tell whether a round or an event is there, without gas."""
+    return state.get(number_key(space, number)) is not None
+
+
+def number_key(space: bytes, number: int) -> bytes:
+    """Return the key of a round or an event."""
+    return space + number.to_bytes(8, "big")
+
+
+def own_key(space: bytes, number: int, account: bytes) -> bytes:
+    """Return the key of a member's leaf in a round or an event."""
+    return number_key(space, number) + account

@@ -1,0 +1,61 @@
+"""The demonstrations of the market day: published figures on four validators."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from tests.e2e.support import ROOT, Commands
+from tests.e2e.test_demo import assert_agree
+
+pytestmark = [pytest.mark.network]
+
+
+def test_the_published_charging_quotas_come_out_on_every_validator(commands: Commands) -> None:
+    case = json.loads((ROOT / "genesis" / "cases" / "ev_quota.json").read_text())
+    answer = commands.ask("ev", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    stations = answer["stations"]
+    assert isinstance(stations, list)
+    assert [row["station"] for row in stations] == sorted(case["demand_kw"])
+    for row in stations:
+        name = row["station"]
+        balanced = case["balanced_auction_payment_token"]["uniform_midpoint"][name]
+        assert Decimal(row["first_quota_kw"]) == Decimal(case["initial_quota_kw"][name])
+        assert Decimal(row["service_fee"]) == Decimal(case["service_fee_token"][name])
+        assert Decimal(row["payment"]) == Decimal(balanced)
+        assert Decimal(row["printed_payment"]) == Decimal(
+            case["printed_auction_payment_token"][name]
+        )
+    assert answer["unbalanced_in_print"] == ["B", "C"]
+    assert_agree(answer["validators"])
+
+
+def test_demand_response_is_settled_twice_and_rewarded(commands: Commands) -> None:
+    answer = commands.ask("response", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    # Eight of twelve kWh are local at 31; 1.1 times that is the response price.
+    assert (answer["price"], answer["response_price"]) == ("31.00", "34.10")
+    assert answer["second"] == [
+        ["H1", "sells", 2_000_000, 68_200_000],
+        ["H2", "sells", 1_000_000, 34_100_000],
+        ["H3", "buys", 1_500_000, 51_150_000],
+        ["H4", "buys", 1_500_000, 51_150_000],
+    ]
+    assert answer["event_rewards_and_penalties"] == {
+        "H1": ["40.00", "0.00"],
+        "H2": ["5.00", "26.00"],
+    }
+    assert_agree(answer["validators"])
+
+
+def test_a_sealed_auction_is_held_and_a_commitment_forfeited(commands: Commands) -> None:
+    answer = commands.ask("auction", "demo", "--exit")
+    assert answer["ok"] is True and answer["money_conserved"] is True
+    # Ten kWh are wanted at 20 or more, twelve offered: B3 and S3 set the prices and do not trade.
+    assert (answer["buyer_price"], answer["seller_price"]) == ("22.00", "20.00")
+    assert answer["forfeits"] == ["B4"]
+    assert answer["surplus"] == "16.00"
+    assert_agree(answer["validators"])

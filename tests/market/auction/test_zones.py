@@ -1,0 +1,156 @@
+"""The auction by zones: optimal under line limits, and held against a power flow."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from market.auction.orders import BUY, SELL, Order
+from market.auction.uniform import clear_uniform
+from market.auction.zones import ZonalClearing, clear_zones
+from market.network import Bus, Line, Network, line_capacity_milli_wh, validate_network
+from tests.market.auction.books import KWH, TOKEN, bid, offer, owner
+from vm.primitives.errors import CallError
+
+TWO = Network("a", (Bus("a"), Bus("b")), (Line("l", "a", "b", 2_000, 1, ""),))
+
+
+def random_case(rng: random.Random) -> tuple[Network, list[Order], dict[int, str]]:
+    """Draw a tree, ratings that often bind, and a book with ties."""
+    count = rng.randint(1, 9)
+    names = [f"n{n}" for n in range(count)]
+    lines = []
+    for n in range(1, count):
+        ends = [names[n], names[rng.randrange(n)]]
+        rng.shuffle(ends)
+        rating = rng.choice((None, 0, rng.randint(1, 20), rng.randint(1, 20_000)))
+        lines.append(Line(f"l{n}", *ends, rating, rng.randint(1, 10**6), ""))
+    network = Network(rng.choice(names), tuple(Bus(name) for name in names), tuple(lines))
+    validate_network(network, radial=True)
+    wide = rng.random() < 0.5
+    orders = [
+        Order(
+            n,
+            owner(n),
+            rng.randrange(2),
+            rng.randint(1, 10**7) if wide else KWH * rng.randint(1, 5),
+            rng.randint(0, 10**8) if wide else TOKEN * rng.randint(1, 6),
+            n,
+        )
+        for n in range(rng.randint(0, 25))
+    ]
+    return network, orders, {order.number: rng.choice(names) for order in orders}
+
+
+def injections(
+    network: Network, orders: list[Order], at: dict[int, str], found: ZonalClearing
+) -> list[int]:
+    """Return what each bus feeds in, milliwatt-hours."""
+    total = dict.fromkeys((bus.name for bus in network.buses), 0)
+    for order, award in zip(orders, found.awards, strict=True):
+        total[at[order.number]] += award.energy_milli_wh * (1 if order.side == SELL else -1)
+    return list(total.values())
+
+
+def power_flow(network: Network, injected: list[int]) -> list[float]:
+    """Return the lines' flows by a DC power flow: angles from the susceptance matrix."""
+    known = {bus.name: n for n, bus in enumerate(network.buses)}
+    size = len(network.buses)
+    matrix = np.zeros((size, size))
+    for line in network.lines:
+        i, j, y = known[line.from_bus], known[line.to_bus], 1 / line.reactance_nano_ohm
+        matrix[i, i] += y
+        matrix[j, j] += y
+        matrix[i, j] -= y
+        matrix[j, i] -= y
+    slack = known[network.slack]
+    keep = [n for n in range(size) if n != slack]
+    angles = np.zeros(size)
+    if keep:
+        right = np.array(injected, dtype=float)[keep]
+        angles[keep] = np.linalg.solve(matrix[np.ix_(keep, keep)], right)
+    return [
+        (angles[known[line.from_bus]] - angles[known[line.to_bus]]) / line.reactance_nano_ohm
+        for line in network.lines
+    ]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_flows_are_those_of_a_power_flow_and_within_ratings(seed: int) -> None:
+    network, orders, at = random_case(random.Random(seed))
+    found = clear_zones(orders, at, network, interval_minutes=60)
+    injected = injections(network, orders, at, found)
+    assert sum(injected) == 0
+    expected = power_flow(network, injected)
+    for line, flow, other in zip(network.lines, found.flows_milli_wh, expected, strict=True):
+        assert abs(flow - other) <= max(1.0, 1e-6 * max(map(abs, injected)))
+        if line.rating_w is not None:
+            assert abs(flow) <= line_capacity_milli_wh(line.rating_w, 60)
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_prices_and_flows_satisfy_the_conditions_of_the_greatest_welfare(seed: int) -> None:
+    network, orders, at = random_case(random.Random(1_000 + seed))
+    found = clear_zones(orders, at, network, interval_minutes=60)
+    known = {bus.name: n for n, bus in enumerate(network.buses)}
+    prices = found.prices_half_micro_per_kwh
+    for order, award in zip(orders, found.awards, strict=True):
+        price = prices[known[at[order.number]]]
+        assert 0 <= award.energy_milli_wh <= order.energy_milli_wh
+        if price is None:
+            assert not award.energy_milli_wh
+            continue
+        gain = (2 * order.price_micro_per_kwh - price) * (1 if order.side == BUY else -1)
+        assert not (gain > 0 and award.residual_milli_wh), "who would gain waits"
+        assert not (gain < 0 and award.energy_milli_wh), "who loses trades"
+    for line, flow in zip(network.lines, found.flows_milli_wh, strict=True):
+        first, second = prices[known[line.from_bus]], prices[known[line.to_bus]]
+        if first is None or second is None or first == second:
+            continue
+        assert line.rating_w is not None
+        full = line_capacity_milli_wh(line.rating_w, 60)
+        assert flow == (full if first < second else -full), "energy flows to the dearer bus"
+    assert found.surplus_micro >= 0
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_without_limits_it_is_the_uniform_price_auction(seed: int) -> None:
+    network, orders, at = random_case(random.Random(5_000 + seed))
+    lines = tuple(replace(line, rating_w=None) for line in network.lines)
+    found = clear_zones(
+        orders, at, Network(network.slack, network.buses, lines), interval_minutes=60
+    )
+    plain = clear_uniform(orders)
+    assert found.welfare_pico == plain.welfare_pico
+    # Trades among equal prices bring nothing; by zones not all of them are made.
+    assert found.volume_milli_wh <= plain.volume_milli_wh
+    if plain.welfare_pico:
+        price = plain.buyer_price_half_micro_per_kwh
+        assert set(found.prices_half_micro_per_kwh) == {price}
+
+
+def test_a_full_line_parts_the_feeder_into_two_prices_and_leaves_its_rent() -> None:
+    book = [offer(1, 5, 10), bid(2, 1, 30), bid(3, 4, 40), offer(4, 3, 25)]
+    at = {1: "a", 2: "a", 3: "b", 4: "b"}
+    free = clear_zones(book, at, TWO, interval_minutes=60)
+    # Two kWh pass to b, where the other two cost 25; a's supply is in part left over.
+    assert free.flows_milli_wh == (2 * KWH,)
+    assert free.prices_half_micro_per_kwh == (2 * 10 * TOKEN, 2 * 25 * TOKEN)
+    assert free.surplus_micro == 2 * (25 - 10) * TOKEN
+    half = clear_zones(book, at, TWO, interval_minutes=30)
+    assert half.flows_milli_wh == (KWH,)
+
+
+def test_an_order_away_from_the_network_is_refused() -> None:
+    with pytest.raises(CallError) as caught:
+        clear_zones([bid(1, 1, 1)], {1: "elsewhere"}, TWO, interval_minutes=60)
+    assert caught.value.code == "not_connected"
+
+
+def test_an_empty_book() -> None:
+    found = clear_zones([], {}, TWO, interval_minutes=60)
+    assert found.prices_half_micro_per_kwh == (None, None)
+    assert found.flows_milli_wh == (0,)

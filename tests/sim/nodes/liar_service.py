@@ -1,0 +1,191 @@
+"""What a liar tells those who believe nothing: snapshots, parts of them, headers and proofs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from node.ledger.block import decode_header
+from node.ledger.proofs import Finality, decode_account_proof, decode_transaction_proof
+from node.light_wire import (
+    ANSWER,
+    HEADERS,
+    Reply,
+    decode_headers,
+    decode_reply,
+    encode_headers,
+    encode_reply,
+)
+from node.snapshot.format import decode_manifest
+from node.snapshot.wire import (
+    CHANGES,
+    CHUNK,
+    HEADER,
+    SNAPSHOTS,
+    decode_changes,
+    decode_offers,
+    decode_part,
+    encode_changes,
+    encode_offers,
+    encode_part,
+)
+from vm.primitives.codec import encode_trusted
+
+SERVICE_KINDS = (SNAPSHOTS, CHUNK, CHANGES, HEADER, HEADERS, ANSWER)
+Forge = Callable[[int, bytes], bytes]
+"""Makes a certificate of a height and block that one signer alone signed."""
+
+
+def twist_service(random: Random, kind: int, payload: bytes, forge: Forge) -> bytes | None:
+    """Return something else than an honest node answers; None for no answer at all."""
+    if random.randrange(8) == 0:
+        return None
+    if random.randrange(8) == 0:
+        return random.randbytes(random.randrange(80))
+    return _TWISTS[kind](random, payload, forge)
+
+
+def _flip(random: Random, data: bytes) -> bytes:
+    """Change one byte."""
+    if not data:
+        return b"\0"
+    place = random.randrange(len(data))
+    return data[:place] + bytes([data[place] ^ (1 << random.randrange(8))]) + data[place + 1 :]
+
+
+def _snapshots(random: Random, payload: bytes, forge: Forge) -> bytes:
+    """Manifests of a state that is not, of another block, or with somebody else's certificate."""
+    manifests = [decode_manifest(data) for data in decode_offers(payload)]
+    if not manifests:
+        return payload
+    found, other = manifests[0], manifests[-1]
+    style = random.randrange(7)
+    header = found.header
+    if style == 0:
+        found = replace(found, header=replace(header, state_root=random.randbytes(32)))
+    elif style == 1:
+        header = replace(header, height=header.height + 1_000, state_root=random.randbytes(32))
+        forged = forge(header.height, header.block_id())
+        found = replace(found, header=header, certificate=forged)
+    elif style == 2:
+        found = replace(found, certificate=other.certificate if other is not found else b"")
+    elif style == 3:
+        found = replace(found, depth=found.depth + 1)
+    elif style == 4:
+        found = replace(found, header=replace(header, validators=random.randbytes(32)))
+    elif style == 5:
+        found = replace(found, header=replace(header, genesis=random.randbytes(32)))
+    else:
+        found = replace(found, certificate=b"")
+    return encode_offers([found.encode()])
+
+
+def _chunk(random: Random, payload: bytes, forge: Forge) -> bytes:
+    """Wrong bytes, no bytes, or those of another part."""
+    height, path, data = decode_part(payload)
+    style = random.randrange(5)
+    if style == 0:
+        return encode_part(height, path, b"")
+    if style == 1:
+        return encode_part(height, path, random.randbytes(200))
+    if style == 2:
+        return encode_part(height + 1, path, data)
+    if style == 3:
+        return encode_part(height, path, data[:-1])
+    return encode_part(height, path, _flip(random, data))
+
+
+def _changes(random: Random, payload: bytes, forge: Forge) -> bytes:
+    """Changes of the validators that never were, or none."""
+    changes = list(decode_changes(payload))
+    if not changes or random.randrange(3) == 0:
+        return encode_changes([])
+    last = changes[-1]
+    style = random.randrange(4)
+    if style == 0:
+        changes[-1] = replace(last, validators=_flip(random, last.validators))
+    elif style == 1:
+        changes[-1] = replace(last, certificate=_flip(random, last.certificate))
+    elif style == 2:
+        header = replace(decode_header(last.header), next_validators=random.randbytes(32))
+        forged = forge(header.height, header.block_id())
+        changes[-1] = replace(last, header=header.encode(), certificate=forged)
+    else:
+        changes.append(last)
+    return encode_changes(changes)
+
+
+def _header(random: Random, payload: bytes, forge: Forge) -> bytes:
+    return _flip(random, payload)
+
+
+def _headers(random: Random, payload: bytes, forge: Forge) -> bytes:
+    """Headers that do not follow, or that nobody but the liar signed."""
+    entries = list(decode_headers(payload))
+    if not entries:
+        return payload
+    place = random.randrange(len(entries))
+    entry = entries[place]
+    header = decode_header(entry.header)
+    style = random.randrange(7)
+    if style == 0:
+        del entries[place]
+    elif style == 1:
+        entries[place] = replace(entry, certificate=b"", validators=b"")
+    elif style == 2:
+        entries[-1] = replace(entries[-1], certificate=b"")
+    elif style == 3:
+        header = replace(header, next_validators=random.randbytes(32))
+        entries[place] = Finality(header.encode(), entry.certificate, entry.validators)
+    elif style == 4:
+        header = replace(header, state_root=random.randbytes(32))
+        forged = forge(header.height, header.block_id())
+        validators = entries[-1].validators
+        entries[place:] = [Finality(header.encode(), forged, validators)]
+    elif style == 5:
+        header = replace(header, genesis=random.randbytes(32))
+        entries[place] = Finality(header.encode(), entry.certificate, entry.validators)
+    else:
+        entries = entries[: place or 1]
+    return encode_headers(entries)
+
+
+def _answer(random: Random, payload: bytes, forge: Forge) -> bytes:
+    """A proof of something else, of what is not so, or none."""
+    reply = decode_reply(payload)
+    if reply.code or not reply.data:
+        style = random.randrange(3)
+        return encode_reply(Reply(reply.number + (style == 1), "", "", random.randbytes(90)))
+    return encode_reply(replace(reply, data=_twist_proof(random, reply.data)))
+
+
+def _twist_proof(random: Random, data: bytes) -> bytes:
+    style = random.randrange(6)
+    if style == 0:
+        return b""
+    if style == 1:
+        return _flip(random, data)
+    try:
+        proof = decode_account_proof(data)
+    except Exception:
+        found = decode_transaction_proof(data)
+        if style < 4:
+            return replace(found, receipt=_flip(random, found.receipt)).encode()
+        return replace(found, transaction=_flip(random, found.transaction)).encode()
+    if style == 2:
+        return replace(proof, value=None).encode()
+    if style == 3:
+        return replace(proof, value=encode_trusted([1, 2, 3])).encode()
+    if style == 4:
+        return replace(proof, key=proof.key[:-1] + b"\7").encode()
+    header = replace(decode_header(proof.finality.header), state_root=random.randbytes(32))
+    return replace(proof, finality=replace(proof.finality, header=header.encode())).encode()
+
+
+_TWISTS: dict[int, Callable[[Random, bytes, Forge], bytes]] = {
+    SNAPSHOTS: _snapshots,
+    CHUNK: _chunk,
+    CHANGES: _changes,
+    HEADER: _header,
+    HEADERS: _headers,
+    ANSWER: _answer,
+}
