@@ -141,10 +141,10 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
         print_json(_as_json(rounds, traffic, strays, ok=ok, elapsed_s=elapsed_s))
     else:
         _print_end(rounds, traffic, strays, ok=ok, elapsed_s=elapsed_s)
-        if not leave:
-            note(f"The network stays up: {network.nodes[0].api_url}/api/v1/dispatch/rounds")
-            note(f"Stop the validators with: bitenergy testnet down --dir {network.folder}")
-            note(f"Stop the boards with: bitenergy board stop {folder / BOARDS_FOLDER}")
+    if not leave:
+        note(f"The network stays up: {network.nodes[0].api_url}/api/v1/dispatch/rounds")
+        note(f"Stop the boards with: bitenergy board stop {folder / BOARDS_FOLDER}")
+        note(f"Stop the validators with: bitenergy testnet down --dir {network.folder}")
     return EXIT_OK if ok else EXIT_FAILED
 
 
