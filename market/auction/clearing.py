@@ -67,13 +67,8 @@ class Clearing:
     """Bids' prices less offers' prices over the traded energy, in 1e-12 tokens, exact."""
 
 
-class Fill(NamedTuple):
-    """Energy that an order is to trade."""
-
-    order: Order
-    """The order."""
-    energy_milli_wh: int
-    """Energy, at most the order's."""
+Fill = tuple[Order, int]
+"""An order and the energy that it is to trade, at most its own, in milliwatt-hours."""
 
 
 def pair_fills(

@@ -70,8 +70,9 @@ def fill_side(
     first = last
     while first and ranked[first - 1].price_micro_per_kwh == marginal:
         first -= 1
-    fills = [Fill(order, order.energy_milli_wh) for order in ranked[:first]]
-    left = volume_milli_wh - sum([fill.energy_milli_wh for fill in fills])
+    energies = [order.energy_milli_wh for order in ranked[:first]]
+    left = volume_milli_wh - sum(energies)
+    fills = list(zip(ranked, energies, strict=False))
     level: list[Order] = []
     for place in range(first, len(ranked)):
         if ranked[place].price_micro_per_kwh != marginal:
@@ -82,7 +83,7 @@ def fill_side(
         if rationing == PRO_RATA
         else share_in_order([order.energy_milli_wh for order in level], left)
     )
-    fills += [Fill(order, share) for order, share in zip(level, shares, strict=True) if share]
+    fills += zip(level, shares, strict=True)
     return fills
 
 

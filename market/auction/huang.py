@@ -29,7 +29,7 @@ from collections.abc import Sequence
 
 from market.auction.clearing import Clearing, Fill, conclude, pair_fills
 from market.auction.crossing import find_crossing
-from market.auction.orders import Order, merit_order
+from market.auction.orders import Order, merit_order, order_by_price
 from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import CallError
 from vm.primitives.hashing import TAG_AUCTION_RANK, tagged_hash
@@ -41,7 +41,9 @@ def clear_huang(orders: Sequence[Order], seed: bytes) -> Clearing:
     The priorities of the orders decide only which of an owner's own orders is filled first.
     """
     several = _owners_of_several(orders)
-    bids, offers, prices = clear_ranked(_traders(orders, several, seed))
+    traders = _traders(orders, several) if several else orders
+    ranks = {order.number: rank_of(seed, order.owner) for order in traders}
+    bids, offers, prices = clear_ranked(sorted(traders, key=lambda order: ranks[order.number]))
     trades = pair_fills(_spread(bids, several), _spread(offers, several), *prices)
     if not trades:
         return conclude(orders, ())
@@ -51,9 +53,9 @@ def clear_huang(orders: Sequence[Order], seed: bytes) -> Clearing:
 def clear_ranked(traders: Sequence[Order]) -> tuple[list[Fill], list[Fill], tuple[int, int]]:
     """Return what buyers and sellers trade, and the two prices in half micro-tokens per kWh.
 
-    One order per trader; priorities are the ranks of rule 2.
+    One order per trader, listed by the ranks of rule 2.
     """
-    bids, offers = merit_order(traders)
+    bids, offers = order_by_price(traders)
     crossing = find_crossing(bids, offers)
     if crossing is None:
         return [], [], (0, 0)
@@ -65,25 +67,27 @@ def clear_ranked(traders: Sequence[Order]) -> tuple[list[Fill], list[Fill], tupl
     wanted = [order.energy_milli_wh for order in buyers]
     offered = [order.energy_milli_wh for order in sellers]
     excess = sum(wanted) - sum(offered)
-    if excess > 0:
-        wanted = bear_excess(buyers, excess)
-    elif excess < 0:
-        offered = bear_excess(sellers, -excess)
+    if excess:
+        ranks = {order.number: rank for rank, order in enumerate(traders)}
+        if excess > 0:
+            wanted = bear_excess(wanted, excess, [ranks[order.number] for order in buyers])
+        else:
+            offered = bear_excess(offered, -excess, [ranks[order.number] for order in sellers])
     return (
-        [Fill(order, energy) for order, energy in zip(buyers, wanted, strict=True) if energy],
-        [Fill(order, energy) for order, energy in zip(sellers, offered, strict=True) if energy],
+        list(zip(buyers, wanted, strict=True)),
+        list(zip(sellers, offered, strict=True)),
         prices,
     )
 
 
-def bear_excess(orders: Sequence[Order], excess_milli_wh: int) -> list[int]:
-    """Return the energy of each order less its equal part of the excess (rule 5).
+def bear_excess(stated: Sequence[int], excess: int, ranks: Sequence[int]) -> list[int]:
+    """Return each stated energy less its equal part of the excess (rule 5), milliwatt-hours.
 
     The excess is at most the sum of all energy.
     """
-    energies = [order.energy_milli_wh for order in orders]
-    places = sorted(range(len(orders)), key=lambda place: energies[place])
-    left, bearers = excess_milli_wh, len(places)
+    energies = list(stated)
+    places = sorted(range(len(energies)), key=energies.__getitem__)
+    left, bearers = excess, len(places)
     for place in places:
         if energies[place] * bearers > left:
             break
@@ -93,7 +97,7 @@ def bear_excess(orders: Sequence[Order], excess_milli_wh: int) -> list[int]:
     if not left:
         return energies
     bearing = places[len(places) - bearers :]
-    bearing.sort(key=lambda place: orders[place].priority, reverse=True)
+    bearing.sort(key=ranks.__getitem__, reverse=True)
     part, units = divmod(left, bearers)
     for rank, place in enumerate(bearing):
         energies[place] -= part + (rank < units)
@@ -128,20 +132,18 @@ def _owners_of_several(orders: Sequence[Order]) -> dict[bytes, list[Order]]:
     }
 
 
-def _traders(
-    orders: Sequence[Order], several: dict[bytes, list[Order]], seed: bytes
-) -> list[Order]:
-    """Return one order for each owner (rule 1) with its rank (rule 2)."""
+def _traders(orders: Sequence[Order], several: dict[bytes, list[Order]]) -> list[Order]:
+    """Return one order for each owner (rule 1)."""
     traders: list[Order] = []
-    for number, owner, side, energy, price, _ in orders:
-        steps = several.get(owner) if several else None
-        if steps is not None:
-            if number != steps[0].number:
-                continue
+    for order in orders:
+        steps = several.get(order.owner)
+        if steps is None:
+            traders.append(order)
+        elif order.number == steps[0].number:
             energy = sum([step.energy_milli_wh for step in steps])
             # The last step is the lowest bid, or the highest offer.
             price = steps[-1].price_micro_per_kwh
-        traders.append(Order(number, owner, side, energy, price, rank_of(seed, owner)))
+            traders.append(order._replace(energy_milli_wh=energy, price_micro_per_kwh=price))
     return traders
 
 
@@ -154,6 +156,6 @@ def _spread(fills: Sequence[Fill], several: dict[bytes, list[Order]]) -> Sequenc
         for order in several.get(trader.owner, (trader,)):
             taken = min(left, order.energy_milli_wh)
             if taken:
-                spread.append(Fill(order, taken))
+                spread.append((order, taken))
                 left -= taken
     return spread

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from market.auction.feeder import count_buses, validate_connected
 from market.auction.orders import SIDE_NAMES, Step
 from market.auction.records import (
     AUCTION_SPACE,
@@ -70,8 +71,13 @@ class AuctionModule(Module):
     name = "auction"
 
     def init_genesis(self, ctx: CallContext, section: Section) -> None:
-        """Write the auctions; members are there already. Raises InvalidGenesis."""
-        for config in read_section(section, lambda name: ctx.get(NAME_SPACE + name.encode())):
+        """Write the auctions; members and markets are there already. Raises InvalidGenesis."""
+        configs = read_section(
+            section,
+            lambda name: ctx.get(NAME_SPACE + name.encode()),
+            lambda market: count_buses(ctx, market),
+        )
+        for config in configs:
             ctx.put(AUCTION_SPACE + config.name.encode(), encode_leaf(config))
 
     @method(
@@ -94,6 +100,7 @@ class AuctionModule(Module):
         if config.sealed:
             raise CallError("sealed", "this auction takes commitments", hint="Commit, then open.")
         validate_gate(ctx, config, interval)
+        validate_connected(ctx, config)
         chosen, which = tuple([Step(*step) for step in steps]), SIDE_NAMES.index(side)
         validate_order(config, which, chosen)
         money, energy = needs_of(which, chosen)
@@ -128,6 +135,7 @@ class AuctionModule(Module):
         if not config.sealed:
             raise CallError("not_sealed", "this auction takes open orders", hint="Place it.")
         validate_gate(ctx, config, interval)
+        validate_connected(ctx, config)
         order = AuctionOrder(
             ctx.caller, commitment, config.deposit_micro, cover_micro, cover_milli_wh, 0, ()
         )

@@ -104,9 +104,15 @@ def validate_book(orders: Iterable[Order]) -> None:
 
 def merit_order(orders: Iterable[Order]) -> tuple[list[Order], list[Order]]:
     """Return bids, dearest first, and offers, cheapest first; equal prices by priority."""
-    ranked = sorted(orders, key=_BY_PRIORITY)
-    bids = [order for order in ranked if order.side == BUY]
-    offers = [order for order in ranked if order.side == SELL]
+    return order_by_price(sorted(orders, key=_BY_PRIORITY))
+
+
+def order_by_price(ranked: Iterable[Order]) -> tuple[list[Order], list[Order]]:
+    """Return bids, dearest first, and offers, cheapest first; equal prices as they come."""
+    bids: list[Order] = []
+    offers: list[Order] = []
+    for order in ranked:
+        (bids if order.side == BUY else offers).append(order)
     # Sorting keeps the order of equals, also when it is reversed.
     bids.sort(key=_BY_PRICE, reverse=True)
     offers.sort(key=_BY_PRICE)

@@ -73,6 +73,8 @@ class AuctionConfig:
     """Greatest energy of an order, its steps together."""
     account: bytes
     """Account that takes the surplus and forfeited deposits."""
+    market: str
+    """Market whose feeder limits the trades; empty for none."""
 
     @property
     def interval_ms(self) -> int:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from market.auction.clearing import Award, Clearing, reserved_micro
+from market.auction.feeder import find_bus, load_feeder
 from market.auction.huang import clear_huang
 from market.auction.orders import BUY, SELL, Order, Step, validate_steps
 from market.auction.pay_as_bid import clear_pay_as_bid
@@ -26,6 +28,7 @@ from market.auction.records import (
     save_order,
 )
 from market.auction.uniform import clear_midpoint, clear_uniform
+from market.auction.zones import ZonalClearing, clear_zones
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.codec import encode_trusted
@@ -40,6 +43,8 @@ from vm.system.accounts import load_account, save_account
 
 MAX_ORDERS: Final = 1_000
 """Orders of a book: it is cleared and settled in one step, which tells of each of them."""
+MAX_ORDERS_OF_ZONES: Final = 800
+"""The same where the clearing tells of buses and lines too."""
 MAX_ORDERS_PER_MEMBER: Final = 4
 MAX_STEPS_OF_ORDER: Final = 20
 """Steps of an order on the chain: its leaf fits a proof."""
@@ -120,8 +125,9 @@ def enter(ctx: CallContext, config: AuctionConfig, interval: int, order: Auction
     prefix = config.prefix(interval)
     book = _load_book(ctx, config, interval)
     member = load_member(ctx, prefix, order.account)
-    if book.orders >= MAX_ORDERS:
-        raise CallError("book_full", "the book is full", expected=f"at most {MAX_ORDERS} orders")
+    most = MAX_ORDERS_OF_ZONES if config.market else MAX_ORDERS
+    if book.orders >= most:
+        raise CallError("book_full", "the book is full", expected=f"at most {most} orders")
     if member.orders >= MAX_ORDERS_PER_MEMBER:
         raise CallError(
             "too_many_orders",
@@ -204,11 +210,61 @@ def clear_book(ctx: CallContext, config: AuctionConfig, interval: int) -> None:
     orders = load_orders(ctx, prefix)
     book = _load_book(ctx, config, interval)
     accounts = WorkingAccounts(ctx)
+    seed = _take_out(ctx, config, interval, orders, accounts, book.seed)
+    steps = [
+        Order(number * MAX_STEPS_OF_ORDER + place, order.account, order.side, *step, priority)
+        for priority, (number, order, place, step) in enumerate(
+            (number, order, place, step)
+            for number, order in orders.items()
+            for place, step in enumerate(order.steps)
+        )
+    ]
+    clearing: Clearing | ZonalClearing = (
+        _clear_zones(ctx, config, interval, steps) if config.market else _clear(config, steps, seed)
+    )
+    awards: dict[int, list[Award]] = {}
+    for award in clearing.awards:
+        awards.setdefault(award.number // MAX_STEPS_OF_ORDER, []).append(award)
+    for number, order in orders.items():
+        if not order.commitment:
+            _settle(ctx, config, interval, number, order, awards[number], accounts)
+    if clearing.surplus_micro:
+        accounts.account(config.account).earn(clearing.surplus_micro)
+        ctx.emit("surplus", config.name, interval, config.account, clearing.surplus_micro)
+    for account in dict.fromkeys([order.account for order in orders.values()]):
+        ctx.delete(MEMBER_SPACE + prefix + account)
+    accounts.save()
+    ctx.delete(BOOK_SPACE + prefix)
+    prices: tuple[int | None, int | None] = (None, None)
+    if isinstance(clearing, Clearing):
+        prices = (
+            clearing.buyer_price_half_micro_per_kwh,
+            clearing.seller_price_half_micro_per_kwh,
+        )
+    ctx.emit(
+        "clear",
+        config.name,
+        interval,
+        clearing.volume_milli_wh,
+        *prices,
+        clearing.surplus_micro,
+        seed,
+    )
+
+
+def _take_out(
+    ctx: CallContext,
+    config: AuctionConfig,
+    interval: int,
+    orders: Mapping[int, AuctionOrder],
+    accounts: WorkingAccounts,
+    seed: bytes,
+) -> bytes:
+    """Delete all orders and forfeit what was not opened; return the seed after the forfeits."""
     market = accounts.account(config.account)
-    seed = book.seed
     for number, order in orders.items():
         ctx.charge(GAS_OF_ORDER + GAS_OF_STEP * len(order.steps))
-        delete_order(ctx, prefix, number)
+        delete_order(ctx, config.prefix(interval), number)
         if order.commitment:
             seed = _next_seed(seed, number, order.commitment)
             leaf = accounts.account(order.account)
@@ -225,39 +281,7 @@ def clear_book(ctx: CallContext, config: AuctionConfig, interval: int) -> None:
                 config.account,
                 order.deposit_micro,
             )
-    steps = [
-        Order(number * MAX_STEPS_OF_ORDER + place, order.account, order.side, *step, priority)
-        for priority, (number, order, place, step) in enumerate(
-            (number, order, place, step)
-            for number, order in orders.items()
-            for place, step in enumerate(order.steps)
-        )
-    ]
-    clearing = _clear(config, steps, seed)
-    awards: dict[int, list[Award]] = {}
-    for award in clearing.awards:
-        awards.setdefault(award.number // MAX_STEPS_OF_ORDER, []).append(award)
-    for number, order in orders.items():
-        if not order.commitment:
-            _settle(ctx, config, interval, number, order, awards[number], accounts)
-    if clearing.surplus_micro:
-        market.earn(clearing.surplus_micro)
-        ctx.emit("surplus", config.name, interval, config.account, clearing.surplus_micro)
-    for account in dict.fromkeys([order.account for order in orders.values()]):
-        ctx.delete(MEMBER_SPACE + prefix + account)
-    accounts.save()
-    ctx.delete(BOOK_SPACE + prefix)
-    ctx.emit(
-        "clear",
-        config.name,
-        interval,
-        clearing.volume_milli_wh,
-        clearing.buyer_price_half_micro_per_kwh,
-        clearing.seller_price_half_micro_per_kwh,
-        clearing.surplus_micro,
-        len(clearing.trades),
-        seed,
-    )
+    return seed
 
 
 def load_member(ctx: CallContext, prefix: bytes, account: bytes) -> AuctionMember:
@@ -282,6 +306,38 @@ def _clear(config: AuctionConfig, steps: Sequence[Order], seed: bytes) -> Cleari
     if config.mechanism == MIDPOINT:
         return clear_midpoint(steps, rationing=config.rationing)
     return clear_uniform(steps, rationing=config.rationing)
+
+
+def _clear_zones(
+    ctx: CallContext, config: AuctionConfig, interval: int, steps: Sequence[Order]
+) -> ZonalClearing:
+    """Clear over the feeder and tell the price of each bus and the flow of each line.
+
+    The orders of who is at no bus of it any more trade nothing.
+    """
+    network = load_feeder(ctx, config)
+    places = {
+        owner: find_bus(ctx, config, owner) for owner in dict.fromkeys([o.owner for o in steps])
+    }
+    connected = [order for order in steps if places[order.owner]]
+    found = clear_zones(
+        connected,
+        {order.number: places[order.owner] for order in connected},
+        network,
+        interval_minutes=config.interval_minutes,
+    )
+    for bus, price in zip(network.buses, found.prices_half_micro_per_kwh, strict=True):
+        if price is not None:
+            ctx.emit("price", config.name, interval, bus.name, price)
+    for line, flow in zip(network.lines, found.flows_milli_wh, strict=True):
+        if flow:
+            ctx.emit("flow", config.name, interval, line.name, flow)
+    away = [
+        Award(order.number, 0, order.energy_milli_wh, 0)
+        for order in steps
+        if not places[order.owner]
+    ]
+    return replace(found, awards=(*found.awards, *away))
 
 
 def _settle(

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from market.auction.crossing import RATIONING_NAMES
-from market.auction.records import HUANG, MECHANISM_NAMES, PAY_AS_BID, AuctionConfig
+from market.auction.feeder import MAX_BUSES
+from market.auction.records import HUANG, MECHANISM_NAMES, PAY_AS_BID, UNIFORM, AuctionConfig
 from vm.primitives.address import check_name
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import BitenergyError, InvalidGenesis
@@ -31,13 +32,18 @@ _FIELDS: Final = (
     "max_price",
     "max_energy_kwh",
     "account",
+    "market",
 )
 
 AccountOf = Callable[[str], bytes | None]
 """Returns the account of the member with a name, or None."""
+BusesOf = Callable[[str], int]
+"""Returns the number of buses of a market's network; 0 if there is none."""
 
 
-def read_section(section: Mapping[str, object], account_of: AccountOf) -> list[AuctionConfig]:
+def read_section(
+    section: Mapping[str, object], account_of: AccountOf, buses_of: BusesOf
+) -> list[AuctionConfig]:
     """Return the auctions of a genesis section; raises InvalidGenesis."""
     auctions = section.get("auctions", [])
     if list(section) not in ([], ["auctions"]) or not isinstance(auctions, list):
@@ -45,6 +51,8 @@ def read_section(section: Mapping[str, object], account_of: AccountOf) -> list[A
     if len(auctions) > MAX_AUCTIONS:
         raise InvalidGenesis("too many auctions", expected=MAX_AUCTIONS, actual=len(auctions))
     found = [_read(entry, number, account_of) for number, entry in enumerate(auctions)]
+    for config in found:
+        _validate(config, buses_of(config.market) if config.market else 0)
     if len(dict.fromkeys([config.name for config in found])) != len(found):
         raise InvalidGenesis("two auctions have the same name")
     return found
@@ -70,7 +78,10 @@ def _read(entry: object, number: int, account_of: AccountOf) -> AuctionConfig:
     minutes = entry.get("interval_minutes", 15)
     if type(minutes) is not int or minutes not in INTERVAL_MINUTES:
         raise InvalidGenesis(f"{where}: 'interval_minutes'", expected=INTERVAL_MINUTES)
-    config = AuctionConfig(
+    market = entry.get("market", "")
+    if not isinstance(market, str) or (market and not check_name(market)):
+        raise InvalidGenesis(f"{where}: 'market' is a name", actual=market)
+    return AuctionConfig(
         number,
         name,
         _choice(entry, "mechanism", MECHANISM_NAMES, where),
@@ -85,12 +96,20 @@ def _read(entry: object, number: int, account_of: AccountOf) -> AuctionConfig:
         _decimal(entry, "max_price", "1000000", where),
         _decimal(entry, "max_energy_kwh", "1000000", where),
         account,
+        market,
     )
-    _validate(config, where)
-    return config
 
 
-def _validate(config: AuctionConfig, where: str) -> None:
+def _validate(config: AuctionConfig, buses: int) -> None:
+    where = f"auction {config.name!r}"
+    if config.market and not 1 <= buses <= MAX_BUSES:
+        raise InvalidGenesis(
+            f"{where}: 'market' is one with a network",
+            expected=f"1 to {MAX_BUSES} buses",
+            actual=buses,
+        )
+    if config.market and config.mechanism != UNIFORM:
+        raise InvalidGenesis(f"{where}: what clears by zones is 'uniform'")
     if config.mechanism == HUANG and not config.sealed:
         raise InvalidGenesis(
             f"{where}: 'huang' ranks equal prices by a hash that who places last could choose",

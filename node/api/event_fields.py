@@ -181,6 +181,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("auction", "bought"): (*_ORDER, "energy_milli_wh", "amount_micro", "residual_milli_wh"),
     ("auction", "sold"): (*_ORDER, "energy_milli_wh", "amount_micro", "residual_milli_wh"),
     ("auction", "surplus"): ("auction", "interval", "to", "amount_micro"),
+    ("auction", "price"): ("auction", "interval", "bus", "price_half_micro_per_kwh"),
+    ("auction", "flow"): ("auction", "interval", "line", "energy_milli_wh"),
     ("auction", "clear"): (
         "auction",
         "interval",
@@ -188,7 +190,6 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "buyer_price_half_micro_per_kwh",
         "seller_price_half_micro_per_kwh",
         "surplus_micro",
-        "trades",
         "seed",
     ),
     ("market", "set_policy"): (

@@ -205,7 +205,10 @@ class LightNode:
         entries = await self.full_nodes.get_headers(peer, first)
         if not entries:
             # Perhaps it keeps only the last ones: it is asked again, but after the others.
-            raise Withheld(f"the peer has no headers from height {first} on")
+            raise Withheld(
+                f"the peer has no headers from height {first} on; if it has deleted them, an "
+                "archive node has them, or `trust` in node.toml lets this node begin later"
+            )
         return entries
 
     async def _follow_branch(self, peer: bytes, headers: WorkHeaders) -> None:

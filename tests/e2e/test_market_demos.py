@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.e2e.support import ROOT, Commands
 from tests.e2e.test_demo import assert_agree
 
-pytestmark = [pytest.mark.network]
+DEMOS = ("ev", "response", "auction")
 
 
-def test_the_published_charging_quotas_come_out_on_every_validator(commands: Commands) -> None:
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Return what each demonstration says; they run beside one another, as they mostly wait."""
+
+    def run(name: str) -> dict[str, Any]:
+        folder: Path = tmp_path_factory.mktemp(name)
+        return Commands(folder).run(name, "demo", "--exit", "--json", timeout_s=150).json
+
+    with ThreadPoolExecutor(len(DEMOS)) as pool:
+        return dict(zip(DEMOS, pool.map(run, DEMOS), strict=True))
+
+
+def test_the_published_charging_quotas_come_out_on_every_validator(
+    answers: dict[str, dict[str, Any]],
+) -> None:
     case = json.loads((ROOT / "genesis" / "cases" / "ev_quota.json").read_text())
-    answer = commands.ask("ev", "demo", "--exit")
+    answer = answers["ev"]
     assert answer["ok"] is True and answer["money_conserved"] is True
     stations = answer["stations"]
     assert isinstance(stations, list)
@@ -33,8 +50,10 @@ def test_the_published_charging_quotas_come_out_on_every_validator(commands: Com
     assert_agree(answer["validators"])
 
 
-def test_demand_response_is_settled_twice_and_rewarded(commands: Commands) -> None:
-    answer = commands.ask("response", "demo", "--exit")
+def test_demand_response_is_settled_twice_and_rewarded(
+    answers: dict[str, dict[str, Any]],
+) -> None:
+    answer = answers["response"]
     assert answer["ok"] is True and answer["money_conserved"] is True
     # Eight of twelve kWh are local at 31; 1.1 times that is the response price.
     assert (answer["price"], answer["response_price"]) == ("31.00", "34.10")
@@ -51,8 +70,10 @@ def test_demand_response_is_settled_twice_and_rewarded(commands: Commands) -> No
     assert_agree(answer["validators"])
 
 
-def test_a_sealed_auction_is_held_and_a_commitment_forfeited(commands: Commands) -> None:
-    answer = commands.ask("auction", "demo", "--exit")
+def test_a_sealed_auction_is_held_and_a_commitment_forfeited(
+    answers: dict[str, dict[str, Any]],
+) -> None:
+    answer = answers["auction"]
     assert answer["ok"] is True and answer["money_conserved"] is True
     # Ten kWh are wanted at 20 or more, twelve offered: B3 and S3 set the prices and do not trade.
     assert (answer["buyer_price"], answer["seller_price"]) == ("22.00", "20.00")

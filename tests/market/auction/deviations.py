@@ -32,8 +32,8 @@ def clear_merged_round(book: Sequence[Order], seed: bytes) -> Clearing:
     """The same planted fault on a whole book."""
     bids, offers, prices = clear_merged(book)
     total = min(sum(energy for _, energy in bids), sum(energy for _, energy in offers))
-    cut = [Fill(o, e) for fills in (bids, offers) for o, e in _cut(fills, total)]
-    first = len([fill for fill in cut if fill.order.side == BUY])
+    cut = [fill for fills in (bids, offers) for fill in _cut(fills, total)]
+    first = len([order for order, _ in cut if order.side == BUY])
     return conclude(book, pair_fills(cut[:first], cut[first:], *prices))
 
 
@@ -42,7 +42,7 @@ def _cut(fills: Sequence[Fill], total: int) -> Iterator[Fill]:
         taken = min(energy, total)
         total -= taken
         if taken:
-            yield Fill(order, taken)
+            yield order, taken
 
 
 def clear_merged(
@@ -66,7 +66,7 @@ def clear_merged(
         for step, energy in fills:
             for trader in steps[step.side, step.price_micro_per_kwh]:
                 part = energy * trader.energy_milli_wh // step.energy_milli_wh
-                spread[-1].append(Fill(trader, part))
+                spread[-1].append((trader, part))
     return spread[0], spread[1], prices
 
 

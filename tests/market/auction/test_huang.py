@@ -49,9 +49,7 @@ def test_the_marginal_traders_set_the_prices_and_do_not_trade() -> None:
 
 def test_the_long_side_bears_the_excess_in_equal_parts() -> None:
     def bear(*parts: int, excess: int) -> list[int]:
-        return bear_excess(
-            [bid(n, 1, 1)._replace(energy_milli_wh=e) for n, e in enumerate(parts)], excess
-        )
+        return bear_excess(parts, excess, range(len(parts)))
 
     assert bear(10, 20, 30, excess=6) == [8, 18, 28]
     # Who has less than a part trades nothing, and the others bear what is missing.
@@ -65,8 +63,7 @@ def test_the_long_side_bears_the_excess_in_equal_parts() -> None:
 @given(parts=st.lists(st.integers(1, 40), min_size=1, max_size=9), part=st.integers(0, 1_000))
 def test_bearing_is_exact_and_within_a_unit_of_equal(parts: list[int], part: int) -> None:
     excess = sum(parts) * part // 1_000
-    orders = [bid(n, 1, 1)._replace(energy_milli_wh=e) for n, e in enumerate(parts)]
-    left = bear_excess(orders, excess)
+    left = bear_excess(parts, excess, range(len(parts)))
     borne = [before - after for before, after in zip(parts, left, strict=True)]
     assert sum(borne) == excess
     assert all(after >= 0 for after in left)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from market.auction.feeder import MAX_BUSES
 from market.auction.module import AuctionModule
 from market.auction.orders import BUY, SELL
 from market.auction.records import (
@@ -21,6 +22,7 @@ from market.auction.records import (
 )
 from market.auction.rounds import (
     MAX_ORDERS,
+    MAX_ORDERS_OF_ZONES,
     MAX_ORDERS_PER_MEMBER,
     MAX_STEPS_OF_ORDER,
     commitment_of,
@@ -38,10 +40,20 @@ SECTION = {
         {**COMMON, "name": "uniform", "deposit": "2", "min_price": "1"},
         {**COMMON, "name": "midpoint", "mechanism": "midpoint", "sealed": False},
         {**COMMON, "name": "pay_as_bid", "mechanism": "pay_as_bid", "sealed": False},
+        {**COMMON, "name": "zones", "sealed": False, "market": "feeder"},
     ]
 }
+FEEDER = {
+    "slack": "n1",
+    "buses": ["n1", "n2"],
+    "lines": [{"name": "L", "from": "n2", "to": "n1", "rating_w": 4_000}],
+}
+MARKETS = {"markets": [{"name": "feeder", "network": FEEDER}, {"name": "bare"}]}
 NAMES = ("A", "B", "C", "D", "E")
-PEOPLE = [Person("O", roles=("operator",)), *(Person(name) for name in NAMES)]
+PEOPLE = [
+    Person("O", roles=("operator", "dso")),
+    *(Person(name, bus=bus) for name, bus in zip(NAMES, ("n1", "n1", "n2", "n2", ""), strict=True)),
+]
 Steps = tuple[tuple[int, int], ...]
 
 
@@ -54,7 +66,7 @@ class Bidding(World):
     """A world with auctions; `interval` is one that begins in two to two and a quarter hours."""
 
     def __init__(self, people: list[Person] = PEOPLE) -> None:
-        super().__init__(people, {"markets": []}, extra=[(AuctionModule(), SECTION)])
+        super().__init__(people, MARKETS, extra=[(AuctionModule(), SECTION)])
         self.interval = self.time_ms // (15 * MINUTE) + 9
         self.start_ms = self.interval * 15 * MINUTE
 
@@ -285,8 +297,74 @@ def test_a_thousand_orders_clear_in_one_step() -> None:
     assert world.left() == []
 
 
+def test_where_a_line_binds_an_auction_clears_by_zones() -> None:
+    world = Bidding()
+    assert (
+        world.refused("E", "place", "zones", world.interval, "buy", step("1", "1"))
+        == "not_connected"
+    )
+    world.place("C", "sell", step("3", "10"), "zones")
+    world.place("D", "sell", step("1", "12"), "zones")
+    world.place("A", "buy", step("4", "40"), "zones")
+    world.place("B", "sell", step("5", "30"), "zones")
+    world.before(15)
+    # The line carries 1 kWh in a quarter of an hour: C sells it at 10, B the other three at 30.
+    assert world.told("flow") == [("zones", world.interval, "L", kwh("1"))]
+    assert world.told("price") == [
+        ("zones", world.interval, "n1", 2 * tokens("30")),
+        ("zones", world.interval, "n2", 2 * tokens("10")),
+    ]
+    assert world.holdings("A") == (-4 * tokens("30"), kwh("4"))
+    assert world.holdings("C") == (tokens("10"), -kwh("1"))
+    assert world.holdings("O") == (tokens("20"), 0), "the rent of the line"
+    world.conserve()
+    assert world.left() == []
+
+
+def test_who_left_the_feeder_since_trades_nothing_and_gets_all_back() -> None:
+    world = Bidding()
+    world.place("C", "sell", step("1", "10"), "zones")
+    world.place("A", "buy", step("1", "40"), "zones")
+    world.call("O", "set_bus", world.ids["C"], "", module="members")
+    world.before(15)
+    assert world.holdings("A") == world.holdings("C") == (0, 0)
+
+
+def test_the_ratings_are_those_at_the_clearing() -> None:
+    world = Bidding()
+    world.place("C", "sell", step("3", "10"), "zones")
+    world.place("A", "buy", step("3", "40"), "zones")
+    world.call("O", "set_line_rating", "feeder", "L", 8_000)
+    world.before(15)
+    assert world.told("flow")[0][-1] == kwh("2")
+
+
+def test_a_large_book_over_a_large_feeder_clears_in_one_step() -> None:
+    buses = [f"n{n}" for n in range(MAX_BUSES)]
+    lines = [
+        {"name": f"l{n}", "from": buses[n], "to": buses[n - 1], "rating_w": 40 * (MAX_BUSES - n)}
+        for n in range(1, MAX_BUSES)
+    ]
+    market = {"name": "feeder", "network": {"slack": "n0", "buses": buses, "lines": lines}}
+    names = [f"P{n}" for n in range(MAX_ORDERS_OF_ZONES)]
+    people = [PEOPLE[0], *(Person(p, bus=buses[n % MAX_BUSES]) for n, p in enumerate(names))]
+    world = Bidding.__new__(Bidding)
+    World.__init__(world, people, {"markets": [market]}, extra=[(AuctionModule(), SECTION)])
+    world.interval = world.time_ms // (15 * MINUTE) + 9
+    world.start_ms = world.interval * 15 * MINUTE
+    rng = random.Random(1)
+    for place, name in enumerate(names):
+        price = ((kwh("0.01") + place, rng.randrange(10**6, 10**8)),)
+        world.place(name, ("buy", "sell")[place // MAX_BUSES % 2], price, "zones")
+    world.before(15)
+    assert len(world.told("price")) > MAX_BUSES // 2
+    assert len(world.told("bought")) + len(world.told("sold")) == MAX_ORDERS_OF_ZONES
+    world.conserve()
+    assert world.left() == []
+
+
 def test_without_a_section_there_are_no_auctions() -> None:
-    world = World(PEOPLE, {"markets": []}, extra=[(AuctionModule(), {})])
+    world = World(PEOPLE, MARKETS, extra=[(AuctionModule(), {})])
     assert not [key for key in world.overlay.changes if key[:1] == b"X"]
 
 
@@ -309,11 +387,15 @@ def test_without_a_section_there_are_no_auctions() -> None:
         ({"deposit": 2}, "number as text"),
         ({"deposit": "x"}, "deposit"),
         ({"minute_ms": 0}, "minute_ms"),
+        ({"market": 1}, "is a name"),
+        ({"market": "bare"}, "with a network"),
+        ({"market": "feeder", "mechanism": "huang"}, "by zones"),
     ],
 )
 def test_an_auction_that_is_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidGenesis, match=words):
-        read_section({"auctions": [{**COMMON, "name": "a", **change}]}, {"O": b"o" * 20}.get)
+        section = {"auctions": [{**COMMON, "name": "a", **change}]}
+        read_section(section, {"O": b"o" * 20}.get, lambda name: 2 if name == "feeder" else 0)
 
 
 def test_a_section_that_is_refused() -> None:
@@ -325,7 +407,7 @@ def test_a_section_that_is_refused() -> None:
         ({"auctions": [{}] * 101}, "too many"),
     ):
         with pytest.raises(InvalidGenesis, match=words):
-            read_section(section, {"O": b"o" * 20}.get)
+            read_section(section, {"O": b"o" * 20}.get, lambda name: 0)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -368,7 +450,7 @@ def test_leaves_fit_a_proof() -> None:
     most = 2**63 - 1
     steps = ((most, most),) * MAX_STEPS_OF_ORDER
     for leaf in (
-        AuctionConfig(99, "n" * 32, 3, 1, True, 60_000, 60, *[most] * 6, b"a" * 20),
+        AuctionConfig(99, "n" * 32, 3, 1, True, 60_000, 60, *[most] * 6, b"a" * 20, "m" * 32),
         Book(most, b"s" * 32),
         AuctionOrder(b"a" * 20, b"", most, most, most, 1, steps),
         AuctionOrder(b"a" * 20, b"c" * 32, most, most, most, 1, ()),
