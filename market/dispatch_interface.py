@@ -1,4 +1,4 @@
-"""The built-in interface `dispatch`: what contracts read of dispatch rounds."""
+"""The built-in interface `dispatch`: what contracts read of dispatch rounds and their prices."""
 
 from __future__ import annotations
 
@@ -9,55 +9,59 @@ from market.dispatch_rounds import load_area
 from market.records import BUS_NAME_SPACE, decode_market, market_key
 from vm.context import CallContext
 from vm.contract.interfaces import Signature
-from vm.contract.value_types import BYTES, INT, STR
+from vm.contract.value_types import INT, STR, tuple_of
 from vm.module import ContractMethod, Interfaces
 from vm.primitives.codec import Encodable, encode_integer
 from vm.primitives.errors import CallError
 from vm.primitives.integers import divide_half_even
 
+_NUMBER: Final = ("number", INT)
+_SMALL: Final = 2**63
 WH_PER_KWH: Final = 1_000
 PRICE_SCALE: Final = 10**24
-_PLACE: Final = (("round", INT), ("bus", STR), ("interval", INT))
+"""Nodal prices are in 1e-24 $/Wh."""
 
 
 def dispatch_interfaces() -> Interfaces:
-    """Return the interface `dispatch`: views of rounds that are closed."""
+    """Return the interface."""
+    price = Signature((_NUMBER, ("bus", INT), ("interval", INT)), INT, is_view=True)
+    in_tokens = Signature((_NUMBER, ("bus", STR), ("interval", INT)), INT, is_view=True)
+    round_of = Signature((_NUMBER,), tuple_of(INT, INT, INT), is_view=True)
     return {
         "dispatch": {
-            "price_micro_per_kwh": ContractMethod(Signature(_PLACE, INT, is_view=True), _price),
-            "exact_price": ContractMethod(Signature(_PLACE, BYTES, is_view=True), _exact_price),
-            "status": ContractMethod(Signature((("round", INT),), INT, is_view=True), _status),
+            "price": ContractMethod(price, _price),
+            "price_micro_per_kwh": ContractMethod(in_tokens, _price_micro_per_kwh),
+            "round_of": ContractMethod(round_of, _round_of),
         }
     }
 
 
-def _price(ctx: CallContext, number: int, bus: str, interval: int) -> Encodable:
-    """The nodal price of a bus in micro-tokens per kWh, rounded once, halves to even."""
-    area = load_area(ctx, load_round(ctx, number).area)
-    price = _load(ctx, number, bus, interval)
+def _price(ctx: CallContext, number: int, bus: int, interval: int) -> Encodable:
+    """Return the price at a bus (its place in the problem) in an interval, 1e-24 $/Wh."""
+    found = load_price(ctx, _validated(number), bus, interval)
+    return found if -_SMALL <= found < _SMALL else encode_integer(found)
+
+
+def _price_micro_per_kwh(ctx: CallContext, number: int, bus: str, interval: int) -> Encodable:
+    """Return the price at a bus, by its name, in micro-tokens per kWh; halves to even."""
+    area = load_area(ctx, load_round(ctx, _validated(number)).area)
+    market = ctx.get(market_key(area.market))
+    prefix = b"" if market is None else decode_market(market).prefix
+    place = ctx.get(BUS_NAME_SPACE + prefix + bus.encode())
+    if market is None or place is None:
+        raise CallError("unknown_bus", "the round's network has no such bus", actual=bus)
+    # The market numbers its buses from 1, in the order in which the problem has them.
+    price = load_price(ctx, number, int.from_bytes(place, "big") - 1, interval)
     return divide_half_even(price * WH_PER_KWH * area.micro_per_dollar, PRICE_SCALE)
 
 
-def _exact_price(ctx: CallContext, number: int, bus: str, interval: int) -> Encodable:
-    """The nodal price of a bus in 1e-24 $/Wh, as two's complement."""
-    return encode_integer(_load(ctx, number, bus, interval))
+def _round_of(ctx: CallContext, number: int) -> Encodable:
+    """Return status (0 open, 1 proved, 2 and 3 fallback), first interval and intervals."""
+    found = load_round(ctx, _validated(number))
+    return found.status, found.first_interval, found.intervals
 
 
-def _status(ctx: CallContext, number: int) -> Encodable:
-    """How a round stands: 0 open, 1 proved, 2 clearing, 3 fallen back."""
-    return load_round(ctx, number).status
-
-
-def _load(ctx: CallContext, number: int, bus: str, interval: int) -> int:
-    """Return a price by the name of its bus; raises CallError."""
-    area = load_area(ctx, load_round(ctx, number).area)
-    market = ctx.get(market_key(area.market))
-    place = (
-        None
-        if market is None
-        else ctx.get(BUS_NAME_SPACE + decode_market(market).prefix + bus.encode())
-    )
-    if place is None:
-        raise CallError("unknown_bus", "the round's network has no such bus", actual=bus)
-    # The market numbers its buses from 1, in the order in which the problem has them.
-    return load_price(ctx, number, int.from_bytes(place, "big") - 1, interval)
+def _validated(number: int) -> int:
+    if number < 0:
+        raise CallError("unknown_round", "there is no such dispatch round", actual=number)
+    return number

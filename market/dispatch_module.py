@@ -139,6 +139,10 @@ class DispatchModule(Module):
             write_area(ctx, each)
         del ctx.events[told:]
 
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `dispatch`."""
+        return dispatch_interfaces()
+
     @method(
         Argument("area", NAME),
         Argument("unit", NAME),
@@ -327,10 +331,6 @@ class DispatchModule(Module):
         As bytes, 1e-24 $/Wh.
         """
         return encode_integer(load_price(ctx, round, bus, interval))
-
-    def contract_interfaces(self) -> Interfaces:
-        """Return the interface `dispatch`: prices of closed rounds."""
-        return dispatch_interfaces()
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Open a round, let one fall back, or settle one."""

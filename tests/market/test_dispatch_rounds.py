@@ -66,19 +66,15 @@ def test_every_figure_is_proved_by_a_short_path(world: DispatchWorld) -> None:
 def test_contracts_read_prices_by_the_name_of_a_bus(world: DispatchWorld) -> None:
     views = world.dispatch.contract_interfaces()["dispatch"]
     found = world.open()
-    assert views["status"].run(world.context(), 1) == OPEN
     with pytest.raises(CallError, match="no prices"):
-        views["exact_price"].run(world.context(), 1, "B", 0)
+        views["price_micro_per_kwh"].run(world.context(), 1, "B", 0)
     world.submit("board", found)
-    exact = views["exact_price"].run(world.context(), 1, "B", 0)
-    assert exact == (3_000 * MILLI).to_bytes(9, "big")
+    assert views["round_of"].run(world.context(), 1) == (PROVED, 0, 1)
     # 0.3 $/kWh are 30 tokens.
     assert views["price_micro_per_kwh"].run(world.context(), 1, "B", 0) == 30 * TOKEN
     for place in ((1, "C", 0), (1, "B", 1), (1, "B", -1), (-1, "B", 0), (2**63, "B", 0)):
         with pytest.raises(CallError):
             views["price_micro_per_kwh"].run(world.context(), *place)
-    with pytest.raises(CallError):
-        views["status"].run(world.context(), -1)
 
 
 @pytest.mark.parametrize(
