@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from vm.arguments import validate_arguments
 from vm.context import CallContext
-from vm.contract.code_object import Code, FunctionKind
+from vm.contract.code_object import Code, FunctionKind, Runner
 from vm.contract.interpreter import Door, run_function
 from vm.contract.limits import GAS_CODE_BYTE
 from vm.contract.value_types import Kind, ValueType
@@ -51,6 +51,9 @@ class Library(Protocol):
 
     provided: Mapping[str, Mapping[str, Provided]]
     """Methods by interface and name."""
+
+    runner_of: dict[bytes, Runner]
+    """What observes code with a hash while it runs; empty in nodes."""
 
     def load_code(self, ctx: CallContext, address: bytes, record: Contract) -> Code:
         """Return the code of a contract; its gas is charged already."""
@@ -114,7 +117,8 @@ class Execution:
                 )
         self._waiting.append(address)
         host = ContractHost(self, record, address, caller)
-        result = run_function(code, host, method, arguments, door)
+        runner = self.library.runner_of.get(code.code_hash)
+        result = run_function(code, host, method, arguments, door, runner)
         self._waiting.pop()
         return result
 

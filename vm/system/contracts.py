@@ -22,7 +22,7 @@ from vm.arguments import (
 )
 from vm.context import CallContext
 from vm.contract.abi import check_upgrade
-from vm.contract.code_object import Code
+from vm.contract.code_object import Code, Runner
 from vm.contract.interfaces import Signature, check_imports
 from vm.contract.interpreter import Door, has_door
 from vm.contract.limits import GAS_CODE_BYTE, MAX_CODE_BYTES
@@ -80,6 +80,8 @@ class ContractsModule(Module):
 
     def __init__(self, roles: Sequence[str], modules: Sequence[Module]) -> None:
         """`modules` are those that provide interfaces to contracts."""
+        self.runner_of: dict[bytes, Runner] = {}
+        """What runs the functions of code with a hash in place of the usual loop, for tools."""
         self._roles = tuple(roles)
         self._codes = CodeCache(MAX_KNOWN_CODES)
         self.provided = _collect(modules)
