@@ -56,6 +56,7 @@ def run_cycles(
     *,
     engine: str = "poa",
     seed: int = 1,
+    pause_s: float = 0.05,
     done: Callable[[int], None] = lambda cycle: None,
 ) -> Report:
     """Run the cycles; raises AssertionError where a promise is broken."""
@@ -69,7 +70,7 @@ def run_cycles(
     began_s = time.monotonic()
     with local_network(folder, template, free_port, validators=VALIDATORS) as nodes:
         nodes.start_connected()
-        with Witness(nodes) as witness, Load(nodes, members) as load:
+        with Witness(nodes) as witness, Load(nodes, members, pause_s=pause_s) as load:
             until(lambda: witness.connections() == VALIDATORS, "the witness hears all")
             slowest_s = 0.0
             for cycle in range(cycles):

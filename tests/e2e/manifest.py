@@ -210,7 +210,7 @@ def run_manifest(manifest: Manifest, folder: Path, free_port: Callable[[], int])
             nodes.start()
             for name in nodes.names:
                 until(lambda name=name: nodes.peers(name) >= len(nodes.names) - 1, "peers")
-            with Witness(nodes) as witness, Load(nodes, members) as load:
+            with Witness(nodes) as witness, Load(nodes, members, pause_s=0.15) as load:
                 until(lambda: witness.connections() == len(nodes.names), "the witness hears all")
                 load.until_final(1)
                 Run(manifest, nodes, lines).play()

@@ -12,12 +12,10 @@ from tests.e2e.cycles import run_cycles
 pytestmark = pytest.mark.slow
 
 
-def test_each_validator_is_killed_once_under_load(
-    tmp_path: Path, free_port: Callable[[], int]
-) -> None:
+def test_two_validators_are_killed_under_load(tmp_path: Path, free_port: Callable[[], int]) -> None:
     seen: list[int] = []
-    report = run_cycles(4, tmp_path / "net", free_port, done=seen.append)
+    report = run_cycles(2, tmp_path / "net", free_port, pause_s=0.15, done=seen.append)
     print(report)
-    assert seen == [1, 2, 3, 4]
-    assert report.acknowledged > 100 and report.signatures > 100
+    assert seen == [1, 2]
+    assert report.acknowledged > 50 and report.signatures > 50
     assert (report.lost, report.double_signatures) == (0, 0)

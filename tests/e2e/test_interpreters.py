@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.environments import environments
 from tests.e2e.nodes import Nodes, local_network
-from tests.e2e.support import ROOT, Traffic, genesis_template, make_member
+from tests.e2e.support import Traffic, genesis_template, make_member
 
 ROUNDS = 12
 SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
@@ -65,37 +64,22 @@ def test_hash_seeds_optimisation_and_digit_limits(
         nodes.until_equal()
 
 
-def other_pythons() -> list[str]:
-    """Return other versions of Python on this machine that have what a node needs."""
-    found = []
-    for version in ("3.12", "3.13", "3.14"):
-        python = os.environ.get(f"BITENERGY_PYTHON{version.replace('.', '')}") or shutil.which(
-            f"python{version}"
-        )
-        check = "import aiohttp, plyvel, nacl, cryptography, msgpack, click"
-        if (
-            python
-            and not subprocess.run(
-                [python, "-c", check], capture_output=True, check=False
-            ).returncode
-        ):
-            found.append(python)
-    return found
-
-
-def test_other_versions_of_python(
-    tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pythons = other_pythons()
-    if not pythons:
-        pytest.skip("no other Python here has the packages; name one in BITENERGY_PYTHON312")
+def test_other_versions_of_python(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    """Each validator another version where there are enough, all with other settings."""
+    found, reasons = environments()
+    if not found:
+        pytest.skip("; ".join(reasons))
+    print("versions:", ", ".join(found), *reasons)
+    pythons = [Path(sys.executable), *found.values()]
     members = [make_member(f"M{number}") for number in range(16)]
     with local_network(tmp_path / "net", genesis_template(members), free_port) as nodes:
-        for place, name in enumerate(nodes.names):
-            chosen = [sys.executable, *pythons][place % (1 + len(pythons))]
-            with monkeypatch.context() as patched:
-                patched.setattr(sys, "executable", chosen)
-                nodes.spawn(name, settings={"PYTHONPATH": str(ROOT)})
+        for place, (name, (flags, settings)) in enumerate(SETTINGS.items()):
+            program = pythons[place % len(pythons)]
+            nodes.spawn(name, program=program, flags=flags, settings=settings)
         for name in nodes.names:
             nodes.await_answer(name)
+        ran = {
+            Path(f"/proc/{process.pid}/exe").resolve().name for process in nodes.processes.values()
+        }
+        assert len(ran) == len(pythons), ran
         trade(nodes, seed=8)

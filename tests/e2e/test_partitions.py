@@ -49,7 +49,7 @@ def decided_after_s(load: Load) -> float:
 
 def test_halves_links_and_one_way_links(wires: Wires) -> None:
     nodes = wires.nodes
-    with Load(nodes, MEMBERS) as load:
+    with Load(nodes, MEMBERS, pause_s=0.25) as load:
         load.until_final(20)
         # Two against two: nobody decides.
         wires.part(["V3", "V4"])

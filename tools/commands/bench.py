@@ -109,3 +109,13 @@ def auctions(session: Session, plot: str | None) -> int:
     from tools.bench import auctions as bench_auctions
 
     return bench_auctions.run_bench(plot=plot, as_json=session.as_json)
+
+
+@bench_command.command("dispatch")
+@json_option
+@pass_session
+def dispatch(session: Session) -> int:
+    """Solving and verifying dispatch on feeders of 13 to 130,000 buses, beside Clarabel."""
+    from tools.bench import dispatch as bench_dispatch
+
+    return bench_dispatch.run_bench(as_json=session.as_json)
