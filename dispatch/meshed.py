@@ -1,8 +1,8 @@
-"""The direct method for meshed networks: an interior point that finds the active limits, and an exact
-solution of the equations that hold there.
+"""The direct method for meshed networks: an interior point finds the limits that hold, and the
+equations of these are solved exactly.
 
-DC optimal power flow in bus angles. With A the incidence of units to buses, f = W Dθ the flows (D the
-incidence of lines, W the inverse reactances), it minimises ½ PᵀQP + bᵀP under A P = DᵀW D θ,
+DC optimal power flow in bus angles. With A the incidence of units to buses, f = W Dθ the flows (D
+the incidence of lines, W the inverse reactances), it minimises ½ PᵀQP + bᵀP under A P = DᵀW D θ,
 lo ≤ P ≤ hi and |f| ≤ F. Units: MW, $/MW²h and $/MWh, so that numbers stay near one. The interior
 point is the predictor-corrector method of Mehrotra (1992); one computer runs it alone.
 """
@@ -31,7 +31,7 @@ SMALL: Final = 1e-9
 FAR: Final = 1e7
 """A solution beyond this, in MW or $/MWh, is one of nearly dependent equations."""
 TINY_A: Final = 1e-12
-"""Curvature added to linear bids, $/MW²h, so that the equations of the interior point are regular."""
+"""Curvature added to linear bids, $/MW²h, by which the interior point's equations are regular."""
 
 Flags = NDArray[np.bool_]
 
@@ -166,10 +166,11 @@ def _interior_point(standard: _Standard) -> tuple[Floats, Floats, int]:
     below, bound, equal = standard.below, standard.bound, standard.equal
     quadratic = standard.quadratic + TINY_A
     scale = max(1.0, float(np.abs(standard.linear).max(initial=0.0)))
-    x = np.linalg.lstsq(equal, standard.equal_to, rcond=None)[0]
+    x: Floats = np.linalg.lstsq(equal, standard.equal_to, rcond=None)[0].astype(np.float64)
     slack = np.maximum(bound - below @ x, 1.0)
     multipliers: Floats = np.full(len(bound), scale)
     prices = np.zeros(len(equal))
+    primal = equal @ x - standard.equal_to
     for step in range(1, MAX_STEPS + 1):
         dual = quadratic * x + standard.linear + below.T @ multipliers + equal.T @ prices
         primal = equal @ x - standard.equal_to
@@ -292,15 +293,13 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
         found = np.linalg.solve(matrix, right)
         if np.abs(matrix @ found - right).max() <= SMALL * max(1.0, float(np.abs(right).max())):
             if np.abs(found).max() < FAR:
-                return found
+                return found.astype(np.float64)
     except np.linalg.LinAlgError:
         pass
-    return np.linalg.lstsq(matrix, right, rcond=1e-13)[0]
+    return np.linalg.lstsq(matrix, right, rcond=1e-13)[0].astype(np.float64)
 
 
-def _solve_active(
-    standard: _Standard, x: Floats, active: Flags
-) -> tuple[Floats, Floats, Floats]:
+def _solve_active(standard: _Standard, x: Floats, active: Flags) -> tuple[Floats, Floats, Floats]:
     """Return x, prices and multipliers where exactly the `active` limits hold as equations.
 
     Of several solutions (linear bids) it takes the one nearest to `x`, which is within all limits.

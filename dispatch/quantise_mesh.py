@@ -2,9 +2,9 @@
 
 Prices first, so that they fit together exactly. The multiplier of the voltage law around each cycle
 is rounded, then the price of each bus follows from that of its parent in the tree: across a line
-that is not full, the difference is what the multipliers of the cycles through it ask for. So no line
-of the tree is charged for a rounding; only lines that close cycles are, by less than one part in
-10^12 of a price.
+that is not full, the difference is what the multipliers of the cycles through it ask for. So no
+line of the tree is charged for a rounding; only lines that close cycles are, by some parts in 10^12
+of a price.
 
 Powers then. Full lines carry exactly their rating; what they part are zones, each of which has to
 balance by itself. Units strictly between their limits are rounded so that it does. What the voltage
@@ -17,6 +17,7 @@ reactances (Babai's nearest plane, 1986), and the lines of the forest carry what
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,10 +26,12 @@ from dispatch.arrays import Floats
 from dispatch.meshed import PRICE_UNIT, W_PER_MW, Flags, MeshedDispatch
 from dispatch.quantise import round_price
 from market.dispatch_certificate import IntervalResult
-from market.dispatch_layout import DispatchLayout
+from market.dispatch_layout import DispatchLayout, UnitRow
 from vm.primitives.errors import InvalidInput
 
 MAX_SWAPS: Final = 200
+MAX_ERROR_W: Final = 1.5
+"""How far passing watts may take a power from its exact value, as flows follow."""
 
 
 def quantise_meshed(
@@ -109,9 +112,7 @@ class _Forest:
         return [(line, direction) for line, direction in found.items() if direction]
 
 
-def _round_prices(
-    layout: DispatchLayout, dispatch: MeshedDispatch
-) -> tuple[list[int], list[int]]:
+def _round_prices(layout: DispatchLayout, dispatch: MeshedDispatch) -> tuple[list[int], list[int]]:
     """Return the price of each bus and the multiplier of each cycle, integers that fit together.
 
     With r = λi − λj + Σ ν C x zero on all lines but the full ones, where it is minus the price of
@@ -163,47 +164,71 @@ def _round_powers(
     missing = list(forest.outflow_w)
     for power, row in zip(powers, rows, strict=True):
         missing[forest.zone[row.bus]] -= power
-
-    def may_move(unit: int, step: int) -> bool:
-        return rows[unit].lo_w <= powers[unit] + step <= rows[unit].hi_w
-
-    for zone, units in enumerate(moving):
-        step = 1 if missing[zone] > 0 else -1
-        units.sort(key=lambda unit: step * (powers[unit] - exact[unit]))
-        while missing[zone]:
-            before = missing[zone]
-            for unit in units:
-                if missing[zone] and may_move(unit, step):
-                    powers[unit] += step
-                    missing[zone] -= step
-            if missing[zone] == before:
-                raise InvalidInput(
-                    "no unit of a zone between full lines can take up what rounding left",
-                    code="no_rounding",
-                    actual=f"{missing[zone]} W",
-                )
+    for units, watts in zip(moving, missing, strict=True):
+        _balance(rows, units, exact, powers, watts)
     residue = sum(
         prices[row.bus] * PRICE_UNIT * (power - value)
         for power, value, row in zip(powers, exact, rows, strict=True)
     )
+    scaled = [price * PRICE_UNIT for price in prices]
+    _pass_watts(rows, moving, exact, powers, scaled, residue)
+    return powers
+
+
+def _may_move(rows: Sequence[UnitRow], powers: list[int], unit: int, step: int) -> bool:
+    return rows[unit].lo_w <= powers[unit] + step <= rows[unit].hi_w
+
+
+def _balance(
+    rows: Sequence[UnitRow], units: list[int], exact: list[float], powers: list[int], missing: int
+) -> None:
+    """Spread what a zone is missing over its units, first to those that it brings nearer."""
+    step = 1 if missing > 0 else -1
+    units.sort(key=lambda unit: step * (powers[unit] - exact[unit]))
+    while missing:
+        before = missing
+        for unit in units:
+            if missing and _may_move(rows, powers, unit, step):
+                powers[unit] += step
+                missing -= step
+        if missing == before:
+            raise InvalidInput(
+                "no unit of a zone between full lines can take up what rounding left",
+                code="no_rounding",
+                actual=f"{missing} W",
+            )
+
+
+def _pass_watts(
+    rows: Sequence[UnitRow],
+    moving: list[list[int]],
+    exact: list[float],
+    powers: list[int],
+    prices: list[float],
+    residue: float,
+) -> None:
+    """Pass watts between units of a zone as long as that brings Σ λ δ nearer to zero."""
     for _ in range(MAX_SWAPS):
         swap = min(
             (
-                (abs(residue + (prices[rows[up].bus] - prices[rows[down].bus]) * PRICE_UNIT), up, down)
+                (abs(residue + prices[rows[up].bus] - prices[rows[down].bus]), up, down)
                 for units in moving
                 for up in units
                 for down in units
-                if up != down and may_move(up, 1) and may_move(down, -1)
+                if up != down
+                and powers[up] + 1 - exact[up] <= MAX_ERROR_W
+                and exact[down] - powers[down] + 1 <= MAX_ERROR_W
+                and _may_move(rows, powers, up, 1)
+                and _may_move(rows, powers, down, -1)
             ),
             default=None,
         )
         if swap is None or swap[0] >= abs(residue):
-            break
+            return
         _, up, down = swap
-        residue += (prices[rows[up].bus] - prices[rows[down].bus]) * PRICE_UNIT
+        residue += prices[rows[up].bus] - prices[rows[down].bus]
         powers[up] += 1
         powers[down] -= 1
-    return powers
 
 
 def _round_flows(
@@ -236,15 +261,45 @@ def _round_flows(
     matrix = cycles @ (reactance[:, None] * cycles.T)
     wanted = dispatch.flow * W_PER_MW - np.array([float(flow) for flow in flows])
     target = np.linalg.solve(matrix, cycles @ (reactance * wanted))
-    chosen = _nearest_plane(np.linalg.cholesky(matrix).T, target)
-    for number, closing in enumerate(forest.closing):
-        for line, direction in forest.cycle(layout, closing):
-            flows[line] += direction * chosen[number]
+    factor = np.linalg.cholesky(matrix).T.astype(np.float64)
+    chosen = _nearest_plane(factor, target.astype(np.float64))
+    whole = np.array([float(flow) for flow in flows]) + cycles.T @ np.array(
+        chosen, dtype=np.float64
+    )
+    return [int(flow) for flow in _hold_voltage_law(layout, whole, cycles, reactance)]
+
+
+def _hold_voltage_law(
+    layout: DispatchLayout, flows: Floats, moves: Floats, reactance: Floats
+) -> Floats:
+    """Move single watts around cycles until the voltage law holds to a watt per line everywhere."""
+    held = np.zeros((len(layout.cycles), len(layout.lines)))
+    for number, cycle in enumerate(layout.cycles):
+        for line, direction in cycle:
+            held[number, line] = direction
+    allowed = np.abs(held) @ reactance
+    rating = np.array([float(line.rating_w) for line in layout.lines])
+
+    def excess(tried: Floats) -> float:
+        drop = np.abs(held @ (reactance * tried)) / allowed
+        over = np.maximum(np.abs(tried) - rating, 0.0).sum()
+        return float(np.maximum(drop - 1.0, 0.0).sum() + over)
+
+    worst = excess(flows)
+    for _ in range(MAX_SWAPS):
+        if worst == 0.0:
+            break
+        tried = [flows + sign * move for move in moves for sign in (1.0, -1.0)]
+        values = [excess(each) for each in tried]
+        best = int(np.argmin(values))
+        if values[best] >= worst:
+            break
+        worst, flows = values[best], tried[best]
     return flows
 
 
 def _nearest_plane(factor: Floats, target: Floats) -> list[int]:
-    """Return whole numbers near `target` in the metric |R z| of an upper triangle R (Babai 1986)."""
+    """Return whole numbers near `target` in the metric |R z| of an upper triangle R."""
     chosen = [0] * len(target)
     rest = factor @ target
     for place in range(len(target) - 1, -1, -1):

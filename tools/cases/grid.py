@@ -21,9 +21,7 @@ SMALLEST_NANO_DIGITS: Final = 5
 W_PER_MW: Final = Decimal(10) ** 6
 PRICE_PER_MWH: Final = Decimal(10) ** 18
 SLOPE_PER_MW2H: Final = Decimal(10) ** 12
-_ALLOWED: Final = frozenset(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
-)
+_ALLOWED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ class CaseBuilder:
         slope: Decimal = Decimal(0),
         cost: Decimal = Decimal(0),
     ) -> None:
-        """Add a unit that injects `low_mw` to `high_mw` at a cost of slope/2 P² + cost P an hour."""
+        """Add a unit that injects `low_mw` to `high_mw` and costs slope/2 P² + cost P an hour."""
         low, high = whole(low_mw * W_PER_MW), whole(high_mw * W_PER_MW)
         bid = Bid(whole(slope * SLOPE_PER_MW2H), whole(cost * PRICE_PER_MWH), low, high)
         kind = LOAD if high <= 0 else GENERATOR

@@ -1,11 +1,12 @@
 """Reader of MATPOWER's case files (`.m`, version 2): buses, generators, branches and their costs.
 
-The file is data in MATLAB's notation; it is read as text and never run. Read are the matrices `bus`,
-`gen`, `branch` and `gencost` as MATPOWER's manual describes them (appendix B).
+The file is data in MATLAB's notation; it is read as text and never run. Read are the matrices
+`bus`, `gen`, `branch` and `gencost` as MATPOWER's manual describes them (appendix B).
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -71,9 +72,7 @@ def _read_buses(case: CaseBuilder, rows: Rows) -> dict[Decimal, str]:
     return names
 
 
-def _read_generators(
-    case: CaseBuilder, names: dict[Decimal, str], rows: Rows, costs: Rows
-) -> None:
+def _read_generators(case: CaseBuilder, names: dict[Decimal, str], rows: Rows, costs: Rows) -> None:
     if len(costs) not in (len(rows), 2 * len(rows)):
         raise InvalidInput(
             "gencost has another number of rows than gen",
@@ -106,9 +105,7 @@ def _add_polynomial(
     quadratic, linear, constant = ([Decimal(0)] * 3 + terms)[-3:]
     if constant:
         case.note("Constant costs do not change the dispatch and are left out.")
-    case.add_unit(
-        name, bus, low_mw=low, high_mw=high, slope=2 * quadratic, cost=linear
-    )
+    case.add_unit(name, bus, low_mw=low, high_mw=high, slope=2 * quadratic, cost=linear)
 
 
 def _add_pieces(
@@ -126,9 +123,7 @@ def _add_pieces(
             code="invalid_case",
             actual=name,
         )
-    for number, ((start, from_cost), (end, to_cost)) in enumerate(
-        zip(points, points[1:], strict=False), 1
-    ):
+    for number, ((start, from_cost), (end, to_cost)) in enumerate(itertools.pairwise(points), 1):
         if end <= start:
             raise InvalidInput("the points of a cost ascend", code="invalid_case", actual=name)
         price = (to_cost - from_cost) / (end - start)

@@ -102,7 +102,10 @@ def _read_frame(text: object, where: str) -> dict[int, Row]:
     try:
         found = json.loads(text, parse_float=Decimal) if isinstance(text, str) else text
         columns, index, data = found["columns"], found["index"], found["data"]
-        return {int(key): dict(zip(columns, row, strict=True)) for key, row in zip(index, data, strict=True)}
+        return {
+            int(key): dict(zip(columns, row, strict=True))
+            for key, row in zip(index, data, strict=True)
+        }
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInput(
             f"{where} is no table", code="invalid_case", expected="pandas' form `split`"

@@ -34,7 +34,7 @@ def dispatch_command() -> None:
 @limits_option
 @click.option(
     "--method",
-    type=click.Choice(["tree", "admm", "consensus", "innovations"]),
+    type=click.Choice(["tree", "admm", "consensus", "innovations", "direct"]),
     default="tree",
     show_default=True,
     help="How the boards agree on the dispatch.",
