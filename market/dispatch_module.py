@@ -11,6 +11,7 @@ from typing import Final
 
 from market.dispatch_check import validate_certificate
 from market.dispatch_codec import decode_certificate, decode_problem
+from market.dispatch_interface import dispatch_interfaces
 from market.dispatch_layout import DispatchLayout, lay_out
 from market.dispatch_problem import Bid
 from market.dispatch_records import (
@@ -64,7 +65,7 @@ from market.dispatch_units import (
 )
 from vm.arguments import ACCOUNT, AMOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string
 from vm.context import GAS_READ, CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, Value, encode_integer, encode_trusted, unpack_trusted
 from vm.primitives.errors import (
     BitenergyError,
@@ -136,6 +137,10 @@ class DispatchModule(Module):
         for each in areas:
             write_area(ctx, each)
         del ctx.events[told:]
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `dispatch`."""
+        return dispatch_interfaces()
 
     @method(
         Argument("area", NAME),

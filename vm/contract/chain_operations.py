@@ -395,6 +395,14 @@ def _call_library(scope: Scope, operands: Operands) -> Operator:
     run, gas, memory = found.run, found.gas, found.memory
     sized = tuple(place for place in places if scope.registers[place] != INT_N and found.sizes)
 
+    if not memory and not sized:
+
+        def compute(r: Registers) -> None:
+            charge(activation_of(r).meter, gas)
+            r[into] = run(*[r[place] for place in places])
+
+        return compute
+
     def call_library(r: Registers) -> None:
         size = sum([len(r[place]) for place in sized])
         allocate(activation_of(r).meter, gas + (size >> 3), memory + 4 * size)
@@ -436,7 +444,7 @@ OPERATIONS: Final = (
     Operation(
         113, "call_interface", "dmv", _check_call_interface, GAS_CONTRACT_CALL, _call_interface
     ),
-    Operation(114, "call_library", "rlv", _check_library, 2, _call_library),
+    Operation(114, "call_library", "rlv", _check_library, 8, _call_library),
     Operation(115, "caller", "r", typed(ADDRESS_N), 3, _reading("caller")),
     Operation(116, "contract", "r", typed(ADDRESS_N), 3, _reading("contract")),
     Operation(117, "height", "r", typed(INT_N), 3, _reading("height")),

@@ -129,8 +129,6 @@ class Function:
     """Type of what it returns."""
     registers: tuple[ValueType, ...]
     """Types of its registers from number 1 on, the arguments first."""
-    instructions: tuple[tuple[int, ...], ...]
-    """Operation and operands, in order."""
     gas: int
     """Gas of entering it."""
     body: Body

@@ -33,12 +33,14 @@ MAX_KEY_BYTES: Final = 256
 """Encoded bytes of one key of a map."""
 MAX_ARGUMENT_BYTES: Final = 8_192
 """Encoded bytes of the arguments, or of the result, of one call."""
-MAX_MEMORY_BYTES: Final = 4_000_000
+MAX_MEMORY_BYTES: Final = 8_000_000
 """Bytes, by the rules of `memory.py`, that one transaction's contract calls may allocate."""
 MAX_CALL_DEPTH: Final = 64
 """Functions that may wait for one another in one transaction, over all its contracts."""
 
-GAS_BLOCK: Final = 2
+GAS_CODE_BYTE: Final = 4
+"""Gas of a byte of code that a transaction runs: a node may have to decode it again."""
+GAS_BLOCK: Final = 3
 """Gas of entering a basic block, beside its instructions."""
 GAS_FUNCTION: Final = 16
 """Gas of calling a function, beside its registers."""

@@ -172,8 +172,10 @@ def typed(*wanted: int) -> Check:
     """Return the rule that the first registers among the operands have these types."""
 
     def check(scope: Scope, operands: Operands) -> None:
+        registers = scope.registers
         for number, register in zip(wanted, operands, strict=False):
-            expect(scope.registers[register] == number, "operands of the operation's types")
+            if registers[register] != number:
+                raise not_well_formed("operands of the operation's types")
 
     return check
 

@@ -288,7 +288,7 @@ LIFE_CANARIES: dict[str, Canary] = {
         needs=lambda scenario: bool(scenario.dishonest),
     ),
     "head-unproved": Canary(_head_unproved, _SAFETY, needs=_joins),
-    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, needs=_joins),
+    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, (24,), needs=_joins),
     "index-not-rebuilt": Canary(
         _index_not_rebuilt, _SAFETY, needs=lambda scenario: bool(scenario.joins_at_s)
     ),
