@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from dispatch.solve import solve
 from market.dispatch_check import verify_certificate
@@ -15,6 +16,8 @@ from market.dispatch_layout import lay_out
 from tools.cases.catalog import load_case
 from tools.cases.matpower import read_matpower
 from tools.cases.problem_file import read_problem, write_problem
+from tools.cli import cli
+from tools.session import Session
 from vm.primitives.errors import InvalidInput
 
 TRIANGLE = """function mpc = triangle
@@ -177,3 +180,27 @@ def test_opendss(tmp_path: Path) -> None:
     (line,) = case.problem.network.lines
     assert line.rating_w == pytest.approx(200 * 0.4 * 3**0.5 * 1_000, rel=1e-3)
     assert {unit.name: unit.bids[0].hi_w for unit in case.problem.units}["load.home"] == -5_000
+
+
+def test_the_commands_take_foreign_files(tmp_path: Path) -> None:
+    source, own = tmp_path / "triangle.m", tmp_path / "own.json"
+    source.write_text(TRIANGLE)
+    runner = CliRunner()
+    assert invoke(runner, "convert", str(source), str(own)) == ""
+    solution = tmp_path / "solution.json"
+    solution.write_text(invoke(runner, "solve", str(own), "--json"))
+    assert "1 hours accepted" in invoke(runner, "verify", str(source), str(solution))
+    tables = json.loads(invoke(runner, "solve", str(source), "--tables"))["hours"][0]
+    assert tables["res_load"]["load.2"] == {"p_mw": 90.0}
+    flow = tables["res_line"]["1-2"]
+    assert flow["loading_percent"] == pytest.approx(100 * abs(flow["p_from_mw"]) / 60)
+    assert sum(row["p_mw"] for row in tables["res_bus"].values()) == pytest.approx(0)
+    assert 10 < tables["res_bus"]["2"]["lam_p"] < 50
+
+
+def invoke(runner: CliRunner, *arguments: str) -> str:
+    """What `bitenergy dispatch` prints."""
+    session = Session(Path("unused"))
+    done = runner.invoke(cli, ["dispatch", *arguments], obj=session, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
