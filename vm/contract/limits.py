@@ -44,5 +44,7 @@ GAS_BLOCK: Final = 3
 """Gas of entering a basic block, beside its instructions."""
 GAS_FUNCTION: Final = 16
 """Gas of calling a function, beside its registers."""
+GAS_FRESH_VALUE: Final = 3
+"""Gas of each value that is made anew for a register that begins as a list, or holds one."""
 GAS_CONTRACT_CALL: Final = 200
 """Gas of a call to another contract or to a built-in interface, beside what runs there."""
