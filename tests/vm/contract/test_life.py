@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from node.ledger.proofs import MAX_KEY_BYTES
+from node.ledger.receipt import decode_receipt
 from tests.ledger.support import Chain, genesis_bytes, id_of, key_of
 from tests.vm.contract.deployed import (
     PRICE_MICRO,
@@ -283,6 +285,51 @@ def test_every_flipped_byte_of_code_is_refused_or_runs_within_its_gas(chain: Cha
             assert isinstance(address, bytes)
             for function in ("note", "spin", "read"):
                 call(chain, address, function, 1, b"x", by="P2", gas_limit=60_000)
+    check_books(chain)
+
+
+def test_a_receipt_stays_readable_whatever_a_contract_tells() -> None:
+    chain = chain_with()
+    loud = """
+Told = event(what=bytes)
+
+@export
+def tell(data: bytes, times: int):
+    for _ in range(times):
+        emit(Told(data))
+"""
+    address, _ = deploy(chain, loud)
+    data = b"x" * 4_000
+    receipt = call(chain, address, "tell", data, 90, gas_limit=2_000_000)
+    assert receipt.code == "" and decode_receipt(receipt.encode()) == receipt
+    assert call(chain, address, "tell", data, 110, gas_limit=4_000_000).code == "too_many_events"
+
+
+def test_every_key_that_can_be_stored_can_be_proved() -> None:
+    chain = chain_with()
+    keyed = """
+data: map[bytes, int]
+
+@export
+def put(key: bytes):
+    self.data[key] = 1
+"""
+    address, _ = deploy(chain, keyed)
+    longest = 0
+    for size in range(200, 300):
+        if not call(chain, address, "put", b"k" * size).code:
+            longest = size
+    keys = [key for key in chain.entries if key[:22] == b"xd" + address]
+    assert max(map(len, keys)) <= MAX_KEY_BYTES
+    assert longest > 200
+
+
+def test_money_given_to_itself_is_not_made() -> None:
+    chain = chain_with()
+    address, _ = deploy(chain, NOTES)
+    call(chain, address, "take", 1_000, money=1_000)
+    assert call(chain, address, "give", address, 1_000).code == ""
+    assert call(chain, address, "give", address, 1_001).code == "insufficient_money"
     check_books(chain)
 
 
