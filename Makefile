@@ -21,7 +21,7 @@ CYCLES ?= 500
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -85,6 +85,9 @@ browser: setup ## every page of the explorer in Chromium, at phone and desktop s
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+boards: setup ## rounds of boards with loss, liars and stopped ones, all to end with the optimum
+	@$(BIN)/python -m tests.tools.board.campaign $(ARGS)
 
 contracts: setup ## generated contracts against an oracle, and hostile code, PROGRAMS=100000 for a campaign
 	@$(BIN)/python -m tests.vm.contract.hostile --cases $(PROGRAMS) --first $(FIRST)

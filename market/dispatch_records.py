@@ -8,7 +8,7 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dr R           a round                      ds A count(8) number of the area's count-th round
     dp R part(2)   a part of the problem's bytes
     dv R interval(2)   the accepted result, or the fallback's prices, of one interval
-    dw R           accounts of the units' owners, 20 bytes each, where the area settles; until it did
+    dw R           accounts of the units' owners, 20 bytes each, until the area settled
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
     dz             names of the areas, in the order of genesis
 
@@ -50,6 +50,7 @@ RESULT_TYPE: Final = 84
 VERSION: Final = 1
 
 PROBLEM_PART_BYTES: Final = 4_096
+PRICE_UNITS_PER_MICRO_DOLLAR_PER_KWH: Final = 10**15
 
 LAST_PRICES: Final = 0
 UNIFORM: Final = 1
@@ -99,6 +100,13 @@ class Area:
     """How many of the area's rounds stay in the state."""
     members_register: int
     """1 if members register units of their own, 0 if operators register all."""
+    max_price_micro_dollar_per_kwh: int
+    """No bid's marginal cost passes it, in either direction."""
+
+    @property
+    def max_price(self) -> int:
+        """The greatest marginal cost of a bid, 1e-24 $/Wh."""
+        return self.max_price_micro_dollar_per_kwh * PRICE_UNITS_PER_MICRO_DOLLAR_PER_KWH
 
     @property
     def prefix(self) -> bytes:
@@ -125,6 +133,7 @@ class Area:
                 self.settles,
                 self.keep_rounds,
                 self.members_register,
+                self.max_price_micro_dollar_per_kwh,
             )
         )
 
@@ -254,7 +263,7 @@ class ResultRecord(NamedTuple):
 
 def decode_area(data: bytes) -> Area:
     """Return the area of a leaf's bytes."""
-    return Area(*_fields(data, AREA_TYPE, 14))  # type: ignore[arg-type]
+    return Area(*_fields(data, AREA_TYPE, 15))  # type: ignore[arg-type]
 
 
 def decode_money(data: bytes | None) -> AreaMoney:

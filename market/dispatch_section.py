@@ -34,6 +34,7 @@ _FIELDS = (
     "settles",
     "keep_rounds",
     "members_register",
+    "max_price_per_kwh",
     "pot",
     "units",
 )
@@ -122,6 +123,7 @@ def _read_area(entry: object, number: int) -> AreaSection:
         settles=_flag(found, "settles", where, default=0),
         keep_rounds=_integer(found, "keep_rounds", where, 1, MAX_KEPT_ROUNDS, default=100),
         members_register=_flag(found, "members_register", where, default=1),
+        max_price_micro_dollar_per_kwh=_tokens(found, "max_price_per_kwh", where, default="100"),
     )
     units = found.get("units", [])
     if not isinstance(units, list):

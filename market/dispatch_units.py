@@ -32,9 +32,6 @@ from vm.system.accounts import change_supply, load_account, save_account
 from vm.system.members import NAME_SPACE
 
 MAX_AREA_UNITS: Final = 1_000
-MAX_MARGINAL: Final = 2**80
-"""Bound on the magnitude of a unit's marginal cost within its limits: some 1,200 $/kWh. What a
-result may be off is a part of the turnover, which no unit is to carry up at will."""
 STORAGE_NUMBERS: Final = 10
 BidArgument = tuple[tuple[bytes, bytes, int, int], ...]
 """Bids as a call brings them: [a, b, lo_w, hi_w], the first two as bytes."""
@@ -79,11 +76,17 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
         units = (Unit(record.name, record.bus, kind, bids),)
         count = len(bids)
     problem = DispatchProblem(network, area.interval_minutes, count, units, storages)
-    findings = [each for each in check_problem(problem) if each.code != "infeasible"]
     for a, b, lo_w, hi_w in record.bids:
-        if max(abs(b), abs(b + a * lo_w), abs(b + a * hi_w)) > MAX_MARGINAL:
-            message = f"a marginal cost passes {MAX_MARGINAL}"
-            findings.append(NetworkFinding("out_of_range", record.name, message))
+        # A bid at an absurd price would raise the turnover, of which a gap may be a part.
+        worst = max(abs(b), abs(b + a * lo_w), abs(b + a * hi_w))
+        if worst > area.max_price:
+            raise CallError(
+                "price_too_high",
+                "a bid's marginal cost passes what the area allows",
+                expected=f"within {area.max_price} 1e-24 $/Wh",
+                actual=worst,
+            )
+    findings = [each for each in check_problem(problem) if each.code != "infeasible"]
     for storage in storages:
         if storage.energy_end_min_milli_wh > storage.energy_start_milli_wh:
             # Where the network does not carry it, nobody could prove any result.

@@ -14,7 +14,7 @@ from tests.vm.contract.generator import generate
 from tests.vm.contract.hosts import BOB, HERE, MemoryChain
 from tools.contract.compiler import compile_source
 from vm.contract.abi import describe_code
-from vm.contract.code_format import CodeForm, FunctionForm, decode_form, encode_form
+from vm.contract.code_format import CodeForm, FunctionForm, decode_form, encode_form, parts_of
 from vm.contract.code_object import FunctionKind
 from vm.contract.interpreter import Door
 from vm.contract.operations import BY_NAME, encode_instruction
@@ -121,7 +121,8 @@ def _form(body: bytes, **changes: Any) -> CodeForm:
         "registers": bytes([1, 2, 6]), "body": body,
     }  # fmt: skip
     function = FunctionForm(**(head | changes))
-    return CodeForm((*SIMPLE, list_of(INT)), ((1, 5),), (("v", -1, 1), ("m", 4, 1)),
+    types = (*SIMPLE, list_of(INT))
+    return CodeForm(types, parts_of(types), ((1, 5),), (("v", -1, 1), ("m", 4, 1)),
                     (("E", (("n", 1),)),), (("", "g", (1,), 1, True),), (function,))  # fmt: skip
 
 

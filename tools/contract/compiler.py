@@ -11,7 +11,7 @@ from tools.contract.source_error import SourceError, at
 from tools.contract.statements import Statements
 from tools.contract.tables import CodeTables
 from vm.contract.abi import Json, describe_code
-from vm.contract.code_format import CodeForm, FunctionForm, encode_form
+from vm.contract.code_format import CodeForm, FunctionForm, encode_form, parts_of
 from vm.contract.code_object import Code, FunctionKind
 from vm.contract.interfaces import Signatures
 from vm.contract.limits import (
@@ -76,7 +76,15 @@ def compile_source(source: str | bytes, signatures: Signatures | None = None) ->
         form, lines = _finish(function, mutating)
         forms.append(form)
         source_map.append(lines)
-    form = CodeForm(tables.types, tables.constants, slots, events, tables.imports, tuple(forms))
+    form = CodeForm(
+        tables.types,
+        parts_of(tables.types),
+        tables.constants,
+        slots,
+        events,
+        tables.imports,
+        tuple(forms),
+    )
     _check_limits(form, tree)
     raw = encode_form(form)
     if len(raw) > MAX_CODE_BYTES:

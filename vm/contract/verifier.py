@@ -26,7 +26,7 @@ from vm.contract.code_object import (
 )
 from vm.contract.flow_operations import FINAL
 from vm.contract.host import Meter
-from vm.contract.limits import GAS_BLOCK, GAS_FUNCTION
+from vm.contract.limits import GAS_BLOCK, GAS_FRESH_VALUE, GAS_FUNCTION
 from vm.contract.operation import (
     ADDRESS_N,
     NONE_N,
@@ -35,17 +35,14 @@ from vm.contract.operation import (
     Operands,
     Operation,
     Scope,
-    Wire,
     expect,
     not_well_formed,
 )
 from vm.contract.operations import OPERATIONS
 from vm.contract.value_types import SIMPLE, ValueType
-from vm.contract.wire import Misfit, copy_in_of, copy_out_of, default_of, is_shared, measure_of
+from vm.contract.wire import Misfit, Wire, wire_from, wire_of
 from vm.primitives.errors import DecodeError
-from vm.primitives.hashing import tag, tagged_hash
-
-TAG_CODE: Final = tag("contract/code")
+from vm.primitives.hashing import TAG_CONTRACT_CODE, tagged_hash
 
 Instruction = tuple[Operation, Operands]
 
@@ -96,7 +93,7 @@ class CodeCache:
 
 def code_hash(raw: bytes) -> bytes:
     """Return the hash by which code is known, 32 bytes."""
-    return tagged_hash(TAG_CODE, raw)
+    return tagged_hash(TAG_CONTRACT_CODE, raw)
 
 
 def decode_code(raw: bytes) -> Code:
@@ -127,12 +124,13 @@ def decode_code(raw: bytes) -> Code:
 
 def _code_scope(form: CodeForm) -> CodeScope:
     types = form.types
-    numbers = {kind: number for number, kind in enumerate(types)}
-    wires = (*_SIMPLE_WIRES, *map(_wire_of, types[len(SIMPLE) :]))
+    wires = list(_SIMPLE_WIRES)
+    for kind, parts in zip(types[len(SIMPLE) :], form.parts[len(SIMPLE) :], strict=True):
+        wires.append(wire_from(kind, tuple([wires[number] for number in parts])))
     return CodeScope(
         types,
-        tuple(tuple([numbers[item] for item in kind.items]) for kind in types),
-        _constants(form, wires),
+        form.parts,
+        _constants(form, tuple(wires)),
         tuple(number for number, _ in form.constants),
         tuple(
             Slot(name, None if key == -1 else types[key], types[value])
@@ -146,17 +144,14 @@ def _code_scope(form: CodeForm) -> CodeScope:
             for where, method, parameters, result, is_view in form.imports
         ),
         tuple((parameters, result) for _, _, parameters, result, _ in form.imports),
-        tuple(_head(function) for function in form.functions),
+        tuple(_head(function, wires) for function in form.functions),
         tuple(Body(number=number) for number in range(len(form.functions))),
-        wires,
+        tuple(wires),
+        tuple([wire.make_first() for wire in wires]),
     )
 
 
-def _wire_of(kind: ValueType) -> Wire:
-    return Wire(measure_of(kind), copy_out_of(kind), copy_in_of(kind))
-
-
-_SIMPLE_WIRES: Final = tuple(map(_wire_of, SIMPLE))
+_SIMPLE_WIRES: Final = tuple(map(wire_of, SIMPLE))
 
 
 def _constants(form: CodeForm, wires: tuple[Wire, ...]) -> tuple[object, ...]:
@@ -175,13 +170,15 @@ def _named(
     return tuple((name, types[number]) for name, number in fields)
 
 
-def _head(function: FunctionForm) -> FunctionHead:
+def _head(function: FunctionForm, wires: list[Wire]) -> FunctionHead:
+    # A new list or dictionary, or a tuple of them, for each register that begins as one.
+    fresh = sum([wires[n].first_size for n in function.registers if wires[n].is_shared])
     return FunctionHead(
         tuple(number for _, number in function.parameters),
         function.result,
         function.mutates,
         function.kind is FunctionKind.INTERNAL,
-        GAS_FUNCTION + len(function.parameters) + len(function.registers),
+        GAS_FUNCTION + len(function.parameters) + len(function.registers) + GAS_FRESH_VALUE * fresh,
     )
 
 
@@ -205,18 +202,20 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
     arguments = tuple([kind for _, kind in form.parameters])
     scope = Scope(code, (NONE_N, *arguments, *form.registers), form.result, form.mutates)
     instructions = decode_instructions(form.body)
+    blocks = sum(1 for operation, _ in instructions if operation.make_end is not None)
+    # A block costs more to prepare than the byte that may end it.
+    expect(2 * blocks <= len(form.body) + 4, "at most half as many basic blocks as bytes")
     for operation, operands in instructions:
         _check_registers(operation, operands, len(scope.registers))
         operation.check(scope, operands)
     body = code.bodies[number]
     body.blocks = _prepare(instructions, scope)
-    rest = [code.types[kind] for kind in form.registers]
-    body.rest = tuple([default_of(kind)() for kind in rest])
+    body.rest = tuple([code.firsts[kind] for kind in form.registers])
     body.fresh = tuple(
         [
-            (place, default_of(kind))
-            for place, kind in enumerate(rest, 1 + len(arguments))
-            if is_shared(kind)
+            (place, code.wires[kind].make_first)
+            for place, kind in enumerate(form.registers, 1 + len(arguments))
+            if code.wires[kind].is_shared
         ]
     )
     return Function(
@@ -229,7 +228,8 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
         form.only,
         _named(form.parameters, code.types),
         code.types[form.result],
-        tuple(code.types[kind] for kind in scope.registers[1:]),
+        tuple([code.wires[kind].copy_in for kind in arguments]),
+        code.wires[form.result],
         code.heads[number].gas,
         body,
     )

@@ -234,7 +234,8 @@ class ContractHost:
             _validate_declared(library, ctx, found.declaration, arguments)
         result = found.method.run(ctx, *arguments)
         ctx.caller, ctx.roles, ctx.module = before
-        return result
+        # In the canonical form, in which it crosses the border, an array is a tuple.
+        return tuple(result) if isinstance(result, list) else result
 
 
 def _validate_integers(

@@ -36,8 +36,17 @@ Forge = Callable[[int, bytes], bytes]
 """Makes a certificate of a height and block that one signer alone signed."""
 
 
-def twist_service(random: Random, kind: int, payload: bytes, forge: Forge) -> bytes | None:
-    """Return something else than an honest node answers; None for no answer at all."""
+def twist_service(
+    random: Random, kind: int, payload: bytes, forge: Forge, *, is_smooth: bool
+) -> bytes | None:
+    """Return something else than an honest node answers; None for no answer at all.
+
+    A smooth liar offers a state that is right under a header of its own, and gives its parts.
+    """
+    if is_smooth and kind in (CHUNK, CHANGES):
+        return payload
+    if is_smooth and kind == SNAPSHOTS:
+        return _under_another_header(payload, forge)
     if random.randrange(12) == 0:
         return None
     if random.randrange(12) == 0:
@@ -82,6 +91,16 @@ def _snapshots(random: Random, payload: bytes, forge: Forge) -> bytes:
         forged = forge(header.height, header.block_id())
         found = replace(found, header=header, certificate=forged)
     return encode_offers([found.encode()])
+
+
+def _under_another_header(payload: bytes, forge: Forge) -> bytes:
+    """Offer the states that there are as those of other blocks, which nobody else signed."""
+    manifests = []
+    for found in map(decode_manifest, decode_offers(payload)):
+        header = replace(found.header, time_ms=found.header.time_ms + 1)
+        forged = forge(header.height, header.block_id())
+        manifests.append(replace(found, header=header, certificate=forged).encode())
+    return encode_offers(manifests)
 
 
 def _chunk(random: Random, payload: bytes, forge: Forge) -> bytes:

@@ -21,7 +21,7 @@ from tests.vm.contract.oracle import Failed, Map, Oracle
 from tools.contract.compiler import Artefact, compile_source
 from tools.contract.source_error import SourceError
 from vm.contract.value_types import ValueType
-from vm.contract.wire import copy_out_of, int_out
+from vm.contract.wire import int_out, wire_of
 from vm.primitives.codec import Encodable, encode
 from vm.primitives.errors import CallError
 
@@ -96,7 +96,7 @@ def ask(oracle: Oracle, arguments: tuple[Any, ...], kind: ValueType) -> tuple[En
         result = oracle.call(*[list(a) if type(a) is tuple else a for a in arguments])
     except Failed as error:
         return error.code, error.message
-    return "done", copy_out_of(kind)(result)
+    return "done", wire_of(kind).copy_out(result)
 
 
 def compare_state(seed: int, chain: MemoryChain, oracle: Oracle) -> None:
@@ -109,11 +109,11 @@ def compare_state(seed: int, chain: MemoryChain, oracle: Oracle) -> None:
     wanted: dict[tuple[bytes, bytes], bytes] = {}
     defaults = {"count": 0, "words": "", "held": []}
     for number, slot in enumerate(slots):
-        out = copy_out_of(slot.value)
+        out = wire_of(slot.value).copy_out
         held = oracle.storage.cells_[slot.name]
         if isinstance(held, Map):
             assert slot.key is not None
-            key_out = copy_out_of(slot.key)
+            key_out = wire_of(slot.key).copy_out
             for key, value in held.entries.items():
                 wanted[HERE, bytes([number]) + encode(key_out(key))] = encode(out(value))
         elif held != defaults[slot.name] or (HERE, bytes([number])) in chain.stored:

@@ -19,7 +19,7 @@ from tests.vm.contract.hosts import HERE, MemoryChain
 from tools.contract.compiler import compile_source
 from tools.contract.source_error import SourceError
 from vm.contract.abi import describe_code
-from vm.contract.code_format import CodeForm, FunctionForm, decode_form, encode_form
+from vm.contract.code_format import CodeForm, FunctionForm, decode_form, encode_form, parts_of
 from vm.contract.code_object import Code, FunctionKind
 from vm.contract.interpreter import Door
 from vm.contract.limits import MAX_INT, MIN_INT
@@ -45,6 +45,7 @@ def random_code(rng: random.Random) -> bytes:
     )
     form = CodeForm(
         types,
+        parts_of(types),
         ((1, 5), (4, "x"), (3, b"y" * 30)),
         (("s", -1, 1), ("m", 1, 6), ("t", 4, 2)),
         (("E", (("n", 1), ("x", 4))),),

@@ -11,6 +11,8 @@ from tests.vm.contract.attacks import attack_sources
 from tests.vm.contract.hosts import HERE, MemoryChain
 from tools.contract.compiler import compile_source
 from vm.contract.code_object import Code
+from vm.contract.verifier import decode_code
+from vm.primitives.codec import Encodable, encode
 from vm.primitives.errors import CallError
 
 LIMIT_S = 0.1
@@ -75,3 +77,45 @@ def fill(n: int) -> int:
     with pytest.raises(CallError) as caught:
         chain.call("fill", 1)
     assert caught.value.code == "out_of_memory"
+
+
+def crowded_codes() -> dict[str, bytes]:
+    """Return codes that say much in few bytes."""
+    types = ((6, (1,), "", ()), (7, (6,) * 10, "", ()),
+             *[(7, (7, 7), f"R{number}", ("a", "b")) for number in range(120)])  # fmt: skip
+    end = b"\x39"
+
+    def function(name: str, registers: bytes, body: bytes) -> tuple[Encodable, ...]:
+        return name, 1, False, False, (), -1, (), 0, registers, body
+
+    def code(kinds: Encodable, slots: Encodable, *functions: Encodable) -> bytes:
+        return encode((90, 1, kinds, (), slots, (), (), functions))
+
+    wide = [function(f"f{number}", bytes([10]) * 250, end) for number in range(110)]
+    slots = [(f"s{number}", -1, 10 + number) for number in range(60)]
+    return {
+        "types that share parts": code(types, (), function("f", b"", end)),
+        "registers of large types": code(types, (), *wide),
+        "storage of large types": code(types, slots, function("f", b"", end)),
+        "short instructions": code((), (), function("f", b"\x01", b"\x01\x01\x01" * 10_000 + end)),
+        "short blocks": code(
+            (), (), function("f", b"\x01", (b"\x01\x01\x01" + b"\x28") * 7_500 + end)
+        ),
+        "long lists of registers": code(
+            types, (), function("f", b"\x06\x01", (b"\x3c\x01\xff" + b"\x02" * 255) * 120 + end)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", crowded_codes())
+def test_decoding_takes_time_by_the_bytes_of_code(name: str) -> None:
+    raw = crowded_codes()[name]
+    rates = []
+    for _ in range(5):
+        factor = machine_factor()
+        began = time.process_time()
+        decode_code(raw)
+        rates.append((time.process_time() - began) / factor / len(raw))
+        if rates[-1] < 3e-6:
+            return
+    pytest.fail(f"{min(rates) * 1e6:.1f} us a byte")
