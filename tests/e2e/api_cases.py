@@ -1,4 +1,4 @@
-"""Requests generated from the API's own description, sent to a live node; each answer is held to it.
+"""Requests generated from the API's own description, for a live node whose answers must fit it.
 
 `python -m tests.e2e.api_cases --cases 10000` is a campaign; the suite sends a few hundred.
 """
@@ -225,9 +225,12 @@ def main(cases: int, seed: int) -> None:
     port = free_ports()()
     os.environ.setdefault("BITENERGY_PORTS", f"{port}-{port + 400}")
     start_s = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="bitenergy-api-") as folder:
-        with live_node(Commands(Path(folder))) as url, Progress() as progress:
-            findings = send_cases(url, cases=cases, seed=seed, progress=progress)
+    with (
+        tempfile.TemporaryDirectory(prefix="bitenergy-api-") as folder,
+        live_node(Commands(Path(folder))) as url,
+        Progress() as progress,
+    ):
+        findings = send_cases(url, cases=cases, seed=seed, progress=progress)
     for number, text in enumerate(findings.faults.values(), 1):
         print(f"--- fault {number}\n{text}")
     statuses = ", ".join(

@@ -103,9 +103,8 @@ class Traffic:
         """Return the next `count` transactions; members take turns."""
         return [self._next() for _ in range(count)]
 
-    def _next(self) -> Signed:
-        place = self._count % len(self.traders)
-        self._count += 1
+    def sign(self, place: int, call: Call) -> Signed:
+        """Return the next transaction of the trader at a place."""
         trader = self.traders[place]
         nonce = self._nonces[place]
         self._nonces[place] += 1
@@ -118,9 +117,14 @@ class Traffic:
             gas_limit=GAS_LIMIT,
             max_fee_micro=0,
             expiry_height=EXPIRY_HEIGHT,
-            calls=(self._call(place),),
+            calls=(call,),
         )
         return Signed(transaction.id.hex(), base64.b64encode(transaction.raw).decode("ascii"))
+
+    def _next(self) -> Signed:
+        place = self._count % len(self.traders)
+        self._count += 1
+        return self.sign(place, self._call(place))
 
     def _call(self, place: int) -> Call:
         (kind,) = self._random.choices(KINDS, SHARES)
