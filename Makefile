@@ -16,12 +16,13 @@ SEED ?= 1
 TEST_LIMIT_S ?= 600
 SEEDS ?= 200
 FIRST ?= 0
+PROGRAMS ?= 10000
 CYCLES ?= 500
 CASES ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles browser api auctions bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser api auctions boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -88,6 +89,13 @@ api: setup ## send CASES=10000 requests made from the API's description to a nod
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+boards: setup ## rounds of boards with loss, liars and stopped ones, all to end with the optimum
+	@$(BIN)/python -m tests.tools.board.campaign $(ARGS)
+
+contracts: setup ## generated contracts against an oracle, and hostile code, PROGRAMS=100000 for a campaign
+	@$(BIN)/python -m tests.vm.contract.hostile --cases $(PROGRAMS) --first $(FIRST)
+	@$(BIN)/python -m tests.vm.contract.differential --programs $(PROGRAMS) --first $(FIRST) $(ARGS)
 
 bench: setup ## transactions per second of four validators on this machine
 	@$(BIN)/bitenergy bench chain --validators 4 --transactions 100000 $(ARGS)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from dispatch.arrays import radial_arrays
-from dispatch.quantise import quantise_radial
-from dispatch.solution import Solution
+import numpy as np
+
+from dispatch.admm import solve_admm
+from dispatch.arrays import Floats, Integers, RadialArrays, radial_arrays
+from dispatch.published_methods import Comparison, run_consensus, run_innovations
+from dispatch.quantise import quantise_radial, round_price
+from dispatch.settle import settle
+from dispatch.solution import Residual, Solution
 from dispatch.tree import solve_tree
-from market.dispatch_layout import lay_out
-from market.dispatch_problem import DispatchProblem
+from market.dispatch_certificate import Certificate, IntervalResult
+from market.dispatch_layout import DispatchLayout, lay_out
+from market.dispatch_problem import MAX_PRICE, DispatchProblem
 from vm.primitives.errors import InvalidInput
 
 TREE: Final = "tree"
+ADMM: Final = "admm"
+CONSENSUS: Final = "consensus"
+INNOVATIONS: Final = "innovations"
+METHODS: Final = (TREE, ADMM, CONSENSUS, INNOVATIONS)
+NANO: Final = 1e-9
 
 
 def solve_radial(problem: DispatchProblem) -> Solution:
@@ -23,16 +35,94 @@ def solve_radial(problem: DispatchProblem) -> Solution:
     return Solution(TREE, certificate, (arrays.depth,) * problem.intervals)
 
 
-def solve(problem: DispatchProblem, method: str = TREE) -> Solution:
+def solve(
+    problem: DispatchProblem, method: str = TREE, links: Sequence[tuple[str, str]] = ()
+) -> Solution:
     """Return what `method` makes of a sound problem.
 
-    Raises InvalidInput `unsuitable_method` where it cannot take this kind of problem.
+    `links` are the pairs of buses that exchange messages under consensus, by default the lines'.
+    Raises InvalidInput `unsuitable_method` where a method cannot take this kind of problem.
     """
-    if method == TREE and problem.is_radial and not problem.storages:
+    if method not in METHODS or not problem.is_radial or problem.storages:
+        raise InvalidInput(
+            f"the method {method!r} cannot solve this problem",
+            code="unsuitable_method",
+            expected=f"one of {', '.join(METHODS)}, on a radial network without storages",
+            actual=f"{len(problem.network.lines)} lines, {len(problem.storages)} storages",
+        )
+    if method == TREE:
         return solve_radial(problem)
-    raise InvalidInput(
-        f"the method {method!r} cannot solve this problem",
-        code="unsuitable_method",
-        expected="a radial network without storages",
-        actual=f"{len(problem.network.lines)} lines, {len(problem.storages)} storages",
+    layout = lay_out(problem)
+    arrays = radial_arrays(layout)
+    if method == ADMM:
+        return _solve_by_admm(arrays)
+    if method == CONSENSUS:
+        pairs = _numbered(problem, links)
+        found = [run_consensus(arrays, hour, pairs) for hour in range(problem.intervals)]
+    else:
+        reactance = _reactances(layout)
+        found = [run_innovations(arrays, hour, reactance) for hour in range(problem.intervals)]
+    return _compared(arrays, method, found)
+
+
+def _solve_by_admm(arrays: RadialArrays) -> Solution:
+    """Iterate, then settle what the iteration has found by then exactly."""
+    result = solve_admm(arrays)
+    certificate = quantise_radial(arrays, settle(arrays, result.dispatch.flows_w))
+    residuals = tuple(
+        None
+        if agreed
+        else Residual(
+            abs(float(result.dispatch.powers_w[interval].sum())),
+            float(np.ptp(result.dispatch.prices[interval])),
+        )
+        for interval, agreed in enumerate(result.converged)
+    )
+    return Solution(ADMM, certificate, result.rounds, residuals)
+
+
+def _compared(arrays: RadialArrays, method: str, found: Sequence[Comparison]) -> Solution:
+    """Return a published method's result: settled where it converged, only rounded elsewhere."""
+    settled = quantise_radial(
+        arrays, settle(arrays, np.zeros((len(found), len(arrays.tree.parent))))
+    ).intervals
+    return Solution(
+        method,
+        Certificate(
+            tuple(
+                settled[interval] if one.converged else _rounded(one)
+                for interval, one in enumerate(found)
+            )
+        ),
+        tuple(one.rounds for one in found),
+        tuple(
+            None if one.converged else Residual(one.mismatch_w, one.price_spread) for one in found
+        ),
+    )
+
+
+def _rounded(found: Comparison) -> IntervalResult:
+    prices = [float(price) for price in np.nan_to_num(found.prices)]
+    return IntervalResult(
+        tuple(max(-MAX_PRICE, min(MAX_PRICE, round_price(price))) for price in prices),
+        tuple(round(float(power)) for power in np.nan_to_num(found.powers_w)),
+    )
+
+
+def _numbered(problem: DispatchProblem, links: Sequence[tuple[str, str]]) -> Integers:
+    """Return the pairs of numbers of the buses that exchange messages, shape (m, 2)."""
+    number = {bus.name: place for place, bus in enumerate(problem.network.buses)}
+    pairs = links or [(line.from_bus, line.to_bus) for line in problem.network.lines]
+    chosen = [(number[left], number[right]) for left, right in pairs]
+    return np.array(chosen, dtype=np.int64).reshape(-1, 2)
+
+
+def _reactances(layout: DispatchLayout) -> Floats:
+    """Return the reactance of each bus's line to its parent, ohm; at least a nano-ohm."""
+    lines = layout.problem.network.lines
+    return np.array(
+        [
+            max(lines[place.line].reactance_nano_ohm, 1) * NANO if place.depth else 1.0
+            for place in layout.places
+        ]
     )

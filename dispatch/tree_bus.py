@@ -82,12 +82,10 @@ def views_of(problem: DispatchProblem) -> dict[str, BusView]:
     }
 
 
-def combine(view: BusView, child_curves: Mapping[str, Sequence[Curve]]) -> list[Curve]:
+def combine(
+    view: BusView, child_curves: Mapping[str, Sequence[Curve]], intervals: int
+) -> list[Curve]:
     """Return for each interval the curve of a bus and all behind it, its own line not counted."""
-    intervals = max(
-        [len(bids) for _, bids in view.units] + [len(curves) for curves in child_curves.values()],
-        default=0,
-    )
     return [
         add_curves(
             [unit_curve(bids[interval]) for _, bids in view.units]
@@ -135,7 +133,9 @@ class Subtree:
     """Injections by unit."""
 
 
-def subtree_curves(views: Mapping[str, BusView], bus: str) -> dict[str, list[Curve]]:
+def subtree_curves(
+    views: Mapping[str, BusView], bus: str, intervals: int
+) -> dict[str, list[Curve]]:
     """Return the curves that a bus and each one behind it would send their parents."""
     order = [bus]
     for name in order:
@@ -143,9 +143,8 @@ def subtree_curves(views: Mapping[str, BusView], bus: str) -> dict[str, list[Cur
     sent: dict[str, list[Curve]] = {}
     for name in reversed(order):
         view = views[name]
-        sent[name] = tell_parent(
-            view, combine(view, {child: sent[child] for child in view.children})
-        )
+        children = {child: sent[child] for child in view.children}
+        sent[name] = tell_parent(view, combine(view, children, intervals))
     return sent
 
 
@@ -162,7 +161,7 @@ def settle_subtree(
     for name, words in queue:
         view = views[name]
         children = {child: sent[child] for child in view.children}
-        own = combine(view, children) or [((0, 0),)] * intervals
+        own = combine(view, children, intervals)
         outcomes = [
             settle_bus(
                 view,
@@ -188,7 +187,7 @@ def solve_exactly(problem: DispatchProblem) -> Certificate:
     """
     views = views_of(problem)
     slack = problem.network.slack
-    sent = subtree_curves(views, slack)
+    sent = subtree_curves(views, slack, problem.intervals)
     return certificate_of(problem, settle_subtree(views, slack, sent, None, problem.intervals))
 
 

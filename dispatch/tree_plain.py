@@ -126,10 +126,10 @@ def _solve_interval(arrays: RadialArrays, interval: int) -> tuple[Floats, Floats
         price[root] = 0.0
     for bus in arrays.tree.upward[-2::-1]:
         price[bus] = min(max(price[arrays.tree.parent[bus]], lowest[bus]), highest[bus])
-    return (price, *_allocate(arrays, bids, price))
+    return (price, *allocate(arrays, bids, price))
 
 
-def _allocate(
+def allocate(
     arrays: RadialArrays, bids: list[tuple[float, float, float, float]], price: Floats
 ) -> tuple[Floats, Floats]:
     """Return (powers, flows) at the prices; equal fractions of the room where there is a choice."""

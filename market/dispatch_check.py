@@ -2,9 +2,10 @@
 
 For *any* prices the dual function bounds the optimum from below (weak duality). The verifier takes
 the submitted prices, sums over units, lines and storages what each could still gain at them, and
-accepts if that sum is a vanishing part of the turnover. No solver runs here: the work is linear in
-the size of the network, in integers, and each division rounds against the submitter.
-`docs/dispatch.md` has the proof.
+accepts if that sum is a vanishing part of the turnover. Powers are whole watts, so what a unit
+loses by standing within a watt of its best power is not held against the submitter, only reported.
+No solver runs here: the work is linear in the size of the network, in integers, and each division
+rounds against the submitter. `docs/dispatch.md` has the proof.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ class GapBound:
     """Twice the bound of cost minus optimum, 1e-24 $/h: the sum of all terms 2g."""
     turnover_twice: int
     """Twice the turnover of the units that have a choice, 1e-24 $/h."""
-    granularity_twice: int = 0
-    """Twice what levels of storages within one watt of their bounds may add, 1e-24 $/h."""
+    granularity_twice: int
+    """The part of the gap that whole watts explain: units within a watt of their best power, and
+    levels of storages within a watt of their bounds, 1e-24 $/h. It needs no turnover."""
 
 
 def verify_certificate(layout: DispatchLayout, certificate: Certificate) -> bool:
@@ -67,8 +69,8 @@ def validate_certificate(layout: DispatchLayout, certificate: Certificate) -> tu
                 expected=f"a gap of at most 1/{tolerance} of the turnover {turnover}",
                 actual=gap,
             )
-        granularity = _granularity_twice(layout, certificate) if layout.storages else 0
-        bounds.append(GapBound(gap, turnover, granularity))
+        granularity = _granularity(layout, certificate, intervals)
+        bounds.append(GapBound(gap + granularity, turnover, granularity))
     return tuple(bounds)
 
 
@@ -78,7 +80,7 @@ def tolerance_of(layout: DispatchLayout) -> int:
 
 
 def _examine(layout: DispatchLayout, certificate: Certificate) -> list[tuple[int, tuple[int, ...]]]:
-    """Return the sums of 2g, each with the intervals that it is for, of a feasible dispatch."""
+    """Return the sums of 2g beyond what whole watts explain, each with the intervals it is for."""
     results = certificate.intervals
     if len(results) != layout.problem.intervals:
         raise InvalidProof(
@@ -148,7 +150,8 @@ def _examine_units(
             if not lo_w <= power <= hi_w:
                 raise _unit_limit(interval, power, lo_w, hi_w)
             error = a * power - margin
-            gap -= -error * error // a
+            if not -a <= error <= a:
+                gap -= -error * error // a
         balances[bus] += power
     return gap
 
@@ -189,30 +192,42 @@ def _examine_levels(layout: DispatchLayout, results: Sequence[IntervalResult]) -
     A level that lies within one watt of its bound, over one interval, counts as lying at it.
     """
     minutes = layout.problem.interval_minutes
-    last = len(results) - 1
     gap = 0
     for number, row in enumerate(layout.storages):
-        storage = row.storage
-        level = row.start
-        step = minutes * storage.drawn_ppm
-        for interval, result in enumerate(results):
-            one = result.storages[number]
-            level += minutes * (
-                storage.stored_ppm * one.charge_w - storage.drawn_ppm * one.discharge_w
-            )
-            least = row.end_least if interval == last else row.least
-            if not least <= level <= row.greatest:
-                raise InvalidProof(
-                    f"{_where(interval)}storage {storage.name} passes a bound of its level",
-                    code="store_level",
-                    expected=f"{least} to {row.greatest}",
-                    actual=level,
-                )
-            fall = _fall_of_price(results, number, interval)
-            distance = level - least if fall > 0 else row.greatest - level
-            if distance > step:
-                gap -= -2 * abs(fall) * (distance - step) // minutes
+        near = minutes * row.storage.drawn_ppm
+        for distance, fall in _distances(layout, results, number):
+            if distance > near:
+                gap -= -2 * abs(fall) * (distance - near) // minutes
     return gap
+
+
+def _distances(
+    layout: DispatchLayout, results: Sequence[IntervalResult], number: int
+) -> list[tuple[int, int]]:
+    """Return for each interval (a level's distance from the bound it is drawn to, fall of price).
+
+    Raises InvalidProof where a level of the storage passes a bound.
+    """
+    row = layout.storages[number]
+    storage = row.storage
+    level = row.start
+    found = []
+    for interval, result in enumerate(results):
+        one = result.storages[number]
+        level += layout.problem.interval_minutes * (
+            storage.stored_ppm * one.charge_w - storage.drawn_ppm * one.discharge_w
+        )
+        least = row.end_least if interval + 1 == len(results) else row.least
+        if not least <= level <= row.greatest:
+            raise InvalidProof(
+                f"{_where(interval)}storage {storage.name} passes a bound of its level",
+                code="store_level",
+                expected=f"{least} to {row.greatest}",
+                actual=level,
+            )
+        fall = _fall_of_price(results, number, interval)
+        found.append((level - least if fall > 0 else row.greatest - level, fall))
+    return found
 
 
 def _fall_of_price(results: Sequence[IntervalResult], number: int, interval: int) -> int:
@@ -288,13 +303,25 @@ def _is_covered(
     return False
 
 
-def _granularity_twice(layout: DispatchLayout, certificate: Certificate) -> int:
+def _granularity(layout: DispatchLayout, certificate: Certificate, intervals: Sequence[int]) -> int:
+    """Return what `_examine` left out, as 2g: terms within a watt of a best power or a bound."""
+    total = 0
     results = certificate.intervals
-    return sum(
-        2 * abs(_fall_of_price(results, number, interval)) * row.storage.drawn_ppm
-        for number, row in enumerate(layout.storages)
-        for interval in range(len(results))
-    )
+    for interval in intervals:
+        prices = results[interval].prices
+        for power, (bus, a, b, _, _, at_lo, at_hi) in zip(
+            results[interval].powers_w, layout.units[interval], strict=True
+        ):
+            margin = prices[bus] - b
+            error = a * power - margin
+            if at_lo < margin < at_hi and -a <= error <= a:
+                total -= -error * error // a
+    minutes = layout.problem.interval_minutes
+    for number, row in enumerate(layout.storages):
+        for distance, fall in _distances(layout, results, number):
+            near = min(distance, minutes * row.storage.drawn_ppm)
+            total -= -2 * abs(fall) * near // minutes
+    return total
 
 
 def _validate_lengths(layout: DispatchLayout, interval: int, result: IntervalResult) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from market.dispatch_problem import MAX_PRICE, Bid, DispatchProblem
 
-GAS_STEP_OF_UNIT: Final = 2
+GAS_STEP_OF_UNIT: Final = 4
 """One unit's injection at one price."""
 STEPS: Final = MAX_PRICE.bit_length() + 2
 """Halvings from the whole range of prices to one price."""

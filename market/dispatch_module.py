@@ -11,6 +11,7 @@ from typing import Final
 
 from market.dispatch_check import validate_certificate
 from market.dispatch_codec import decode_certificate, decode_problem
+from market.dispatch_interface import dispatch_interfaces
 from market.dispatch_layout import DispatchLayout, lay_out
 from market.dispatch_problem import Bid
 from market.dispatch_records import (
@@ -38,6 +39,7 @@ from market.dispatch_rounds import (
     BUILDING,
     DEADLINE,
     DISPATCH_ACCOUNT,
+    GAS_PROBLEM_BYTE,
     MS_PER_MINUTE,
     OPENING,
     SETTLEMENT,
@@ -64,7 +66,7 @@ from market.dispatch_units import (
 )
 from vm.arguments import ACCOUNT, AMOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string
 from vm.context import GAS_READ, CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, Value, encode_integer, encode_trusted, unpack_trusted
 from vm.primitives.errors import (
     BitenergyError,
@@ -83,7 +85,7 @@ MAX_AHEAD_MS: Final = 400 * 24 * 60 * MS_PER_MINUTE
 GAS_SUBMISSION: Final = 2_000
 """Any submission: reading the round's problem and laying it out."""
 GAS_SUBMITTED_BYTE: Final = 4
-GAS_CHECKED: Final = 30
+GAS_CHECKED: Final = 50
 """A bus, line, unit or storage in one interval of a submission."""
 
 
@@ -121,7 +123,7 @@ class DispatchModule(Module):
     name = "dispatch"
 
     def __init__(self, roles: tuple[str, ...]) -> None:
-        self._operator = 1 << roles.index("operator")
+        self._operator = 1 << roles.index("operator") if "operator" in roles else 0
         # The problem laid out last, by its hash, of which it is a pure function.
         self._layout: tuple[bytes, DispatchLayout] | None = None
 
@@ -136,6 +138,10 @@ class DispatchModule(Module):
         for each in areas:
             write_area(ctx, each)
         del ctx.events[told:]
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `dispatch`."""
+        return dispatch_interfaces()
 
     @method(
         Argument("area", NAME),
@@ -349,7 +355,8 @@ class DispatchModule(Module):
 
     def _lay_out(self, ctx: CallContext, found: Round) -> DispatchLayout:
         """Return the layout of a round's problem, at the same price whether it is at hand."""
-        ctx.charge(found.problem_bytes + GAS_READ * -(-found.problem_bytes // PROBLEM_PART_BYTES))
+        ctx.charge(GAS_PROBLEM_BYTE * found.problem_bytes)
+        ctx.charge(GAS_READ * -(-found.problem_bytes // PROBLEM_PART_BYTES))
         known = self._layout
         if known is not None and known[0] == found.problem_hash:
             return known[1]

@@ -50,6 +50,7 @@ RESULT_TYPE: Final = 84
 VERSION: Final = 1
 
 PROBLEM_PART_BYTES: Final = 4_096
+PRICE_UNITS_PER_MICRO_DOLLAR_PER_KWH: Final = 10**15
 
 LAST_PRICES: Final = 0
 UNIFORM: Final = 1
@@ -97,6 +98,13 @@ class Area:
     """1 if an accepted result is paid for at its prices, 0 if it only tells prices."""
     keep_rounds: int
     """How many of the area's rounds stay in the state."""
+    max_price_micro_dollar_per_kwh: int
+    """No bid's marginal cost passes it, in either direction."""
+
+    @property
+    def max_price(self) -> int:
+        """The greatest marginal cost of a bid, 1e-24 $/Wh."""
+        return self.max_price_micro_dollar_per_kwh * PRICE_UNITS_PER_MICRO_DOLLAR_PER_KWH
 
     @property
     def prefix(self) -> bytes:
@@ -122,6 +130,7 @@ class Area:
                 self.bond_micro,
                 self.settles,
                 self.keep_rounds,
+                self.max_price_micro_dollar_per_kwh,
             )
         )
 
@@ -251,7 +260,7 @@ class ResultRecord(NamedTuple):
 
 def decode_area(data: bytes) -> Area:
     """Return the area of a leaf's bytes."""
-    return Area(*_fields(data, AREA_TYPE, 13))  # type: ignore[arg-type]
+    return Area(*_fields(data, AREA_TYPE, 14))  # type: ignore[arg-type]
 
 
 def decode_money(data: bytes | None) -> AreaMoney:

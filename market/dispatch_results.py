@@ -28,6 +28,7 @@ from vm.context import CallContext
 from vm.overlay import StateReader
 from vm.primitives.codec import Encodable, decode_integer, encode_integer, encode_trusted
 from vm.primitives.errors import CallError, InvariantViolation
+from vm.primitives.integers import MAX_AMOUNT
 from vm.primitives.merkle import MerkleProof, merkle_proof, merkle_root
 
 ITEM_TYPE: Final = 92
@@ -120,7 +121,8 @@ def read_results(state: StateReader, found: Round) -> list[ResultRecord]:
 
 def load_round(ctx: CallContext, number: int) -> Round:
     """Return a round; raises CallError `unknown_round`."""
-    data = ctx.get(round_key(number))
+    # Contracts may ask for any integer.
+    data = ctx.get(round_key(number)) if 0 <= number <= MAX_AMOUNT else None
     if data is None:
         raise CallError(
             "unknown_round",

@@ -59,10 +59,12 @@ DISPATCH_ACCOUNT: Final = account_id(b"bitenergy/dispatch")
 """Holds the pots and the congestion accounts; no key leads to this id."""
 
 MAX_OPEN_ROUNDS: Final = 64
-GAS_BID: Final = 70
+GAS_BID: Final = 80
 """A bid that enters a problem: read, checked, hashed."""
 GAS_PLACE: Final = 60
 """A bus or line that enters a problem."""
+GAS_PROBLEM_BYTE: Final = 3
+"""A byte of a problem that is read again and laid out."""
 GAS_ITEM: Final = 60
 """A figure of an accepted result: hashed and kept."""
 MAX_ROUND_GAS: Final = 1_500_000
@@ -265,7 +267,7 @@ def load_problem(ctx: CallContext, found: Round) -> DispatchProblem:
         data = ctx.get(part_key(found.number, part))
         if data is None:
             raise InvariantViolation(f"round {found.number} lost part {part} of its problem")
-        ctx.charge(len(data))
+        ctx.charge(GAS_PROBLEM_BYTE * len(data))
         parts.append(data)
     return decode_problem(b"".join(parts))
 

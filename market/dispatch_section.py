@@ -33,6 +33,7 @@ _FIELDS = (
     "bond",
     "settles",
     "keep_rounds",
+    "max_price_per_kwh",
     "pot",
     "units",
 )
@@ -123,6 +124,7 @@ def _read_area(entry: object, number: int) -> AreaSection:
         bond_micro=_tokens(found, "bond", where),
         settles=int(settles),
         keep_rounds=_integer(found, "keep_rounds", where, 1, MAX_KEPT_ROUNDS, default=100),
+        max_price_micro_dollar_per_kwh=_tokens(found, "max_price_per_kwh", where, default="100"),
     )
     units = found.get("units", [])
     if not isinstance(units, list):

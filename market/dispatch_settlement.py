@@ -42,7 +42,7 @@ from vm.system.members import NAME_SPACE
 PRICE_SCALE: Final = 10**24
 """Nodal prices are in 1e-24 $/Wh."""
 MINUTES_PER_HOUR: Final = 60
-GAS_FIGURE: Final = 4
+GAS_FIGURE: Final = 20
 """One product of a price and a power or flow."""
 SPARE_EVENTS: Final = 8
 

@@ -75,6 +75,16 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
         units = (Unit(record.name, record.bus, kind, bids),)
         count = len(bids)
     problem = DispatchProblem(network, area.interval_minutes, count, units, storages)
+    for a, b, lo_w, hi_w in record.bids:
+        # A bid at an absurd price would raise the turnover, of which a gap may be a part.
+        worst = max(abs(b), abs(b + a * lo_w), abs(b + a * hi_w))
+        if worst > area.max_price:
+            raise CallError(
+                "price_too_high",
+                "a bid's marginal cost passes what the area allows",
+                expected=f"within {area.max_price} 1e-24 $/Wh",
+                actual=worst,
+            )
     findings = [each for each in check_problem(problem) if each.code != "infeasible"]
     if findings:
         raise CallError(

@@ -74,7 +74,7 @@ def contract_signatures(catalogue: Catalogue = MODULES) -> Signatures:
     """Return the types of all built-in interfaces that contracts reach, for their compiler."""
     found = {BANK_NAME: {name: own.signature for name, own in BANK.items()}}
     for makers in catalogue.values():
-        for interface, methods in makers[max(makers)](()).contract_interfaces().items():
+        for interface, methods in makers[max(makers)](("operator",)).contract_interfaces().items():
             found[interface] = {name: method.signature for name, method in methods.items()}
     return found
 

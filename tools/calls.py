@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vm.primitives.address import validate_name
+from vm.primitives.codec import Value
 from vm.primitives.errors import InvalidInput
 from vm.runtime import Call
 
@@ -164,6 +165,46 @@ def set_commission(percent: int) -> Call:
 def grant_points(to: bytes, amount_micro: int) -> Call:
     """Grant a member points for what it did for the grid; for operators."""
     return "incentives", "grant", (to, _positive(amount_micro, "grant"))
+
+
+def deploy_contract(name: str, code: bytes, source: str, arguments: tuple[Value, ...]) -> Call:
+    """Enter a contract under a name, with the arguments of its `@init`."""
+    return "contracts", "deploy", (validate_name(name), code, source, arguments)
+
+
+def call_contract(
+    contract: bytes,
+    function: str,
+    arguments: tuple[Value, ...],
+    *,
+    money_micro: int = 0,
+    energy_milli_wh: int = 0,
+) -> Call:
+    """Run an exported function; it may take at most the attached money and energy."""
+    values = (contract, validate_name(function), arguments, money_micro, energy_milli_wh)
+    return "contracts", "call", values
+
+
+def upgrade_contract(
+    contract: bytes, code: bytes, source: str, arguments: tuple[Value, ...]
+) -> Call:
+    """Replace the code of the caller's contract."""
+    return "contracts", "upgrade", (contract, code, source, arguments)
+
+
+def freeze_contract(contract: bytes) -> Call:
+    """Give up for good that the caller's contract can be upgraded."""
+    return "contracts", "freeze", (contract,)
+
+
+def set_contract_owner(contract: bytes, owner: bytes) -> Call:
+    """Hand the caller's contract over."""
+    return "contracts", "set_owner", (contract, owner)
+
+
+def remove_contract(contract: bytes) -> Call:
+    """Remove the caller's contract, which holds nothing any more."""
+    return "contracts", "remove", (contract,)
 
 
 def announce_quota(capacity_w: int, price_micro_per_kwh: int, times_ms: Sequence[int]) -> Call:

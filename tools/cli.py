@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "member": ("member", "The registry of members."),
     "governance": ("governance", "Changes of the rules: propose, vote, see what is in force."),
     "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),
+    "contract": ("contract", "Market rules of your own: check, test, deploy and call them."),
     "stake": ("stake", "Stake behind validators, and what it earns."),
     "explorer": ("explorer", "Pages that show the chain, and trade from a browser."),
     "tx": ("chain", "Look at a transaction."),

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from node.genesis_file import load_genesis
 from tools.amounts import format_kwh, format_tokens, parse_energy, parse_price, parse_tokens
@@ -84,18 +84,79 @@ class CaseResult:
         return agree and len(roots) == 1 and len(self.validators) == VALIDATORS
 
 
-def run_demo(cases: Sequence[int], *, engine: str, leave: bool, as_json: bool) -> int:
+class DemoMarket(Protocol):
+    """What a case is traded on: the built-in market, or a contract."""
+
+    def prepare_genesis(self, template: dict[str, object]) -> dict[str, object]:
+        """Return the genesis of a case as this market needs it."""
+
+    def open(self, session: Session, template: Json) -> None:
+        """Bring the market into being, where genesis does not."""
+
+    def post(self, energy_milli_wh: int, price_micro_per_kwh: int) -> Call:
+        """Return the call that offers energy."""
+
+    def buy(self, energy_milli_wh: int, max_price_micro_per_kwh: int) -> Call:
+        """Return the call that buys energy."""
+
+    def offered(self, client: NodeClient) -> dict[str, int]:
+        """Return what each member has on offer, milliwatt-hours."""
+
+    def holds_energy(self) -> bool:
+        """Tell whether energy on offer lies with the market, not in its seller's account."""
+
+
+class BuiltInMarket:
+    """The market that every chain has."""
+
+    def prepare_genesis(self, template: dict[str, object]) -> dict[str, object]:
+        """Return the genesis as it is."""
+        return template
+
+    def open(self, session: Session, template: Json) -> None:
+        """Do nothing: genesis has the market."""
+
+    def post(self, energy_milli_wh: int, price_micro_per_kwh: int) -> Call:
+        """Return the call that offers energy."""
+        return post_offer(MARKET, SPOT, energy_milli_wh, price_micro_per_kwh)
+
+    def buy(self, energy_milli_wh: int, max_price_micro_per_kwh: int) -> Call:
+        """Return the call that buys energy."""
+        return buy(MARKET, SPOT, energy_milli_wh, max_price_micro_per_kwh)
+
+    def offered(self, client: NodeClient) -> dict[str, int]:
+        """Return what each member has on offer, milliwatt-hours."""
+        found: dict[str, int] = {}
+        for offer in list_field(client.get(f"/markets/{MARKET}/offers"), "offers"):
+            seller = text_field(offer, "seller_name")
+            found[seller] = found.get(seller, 0) + integer_field(offer, "energy_milli_wh")
+        return found
+
+    def holds_energy(self) -> bool:
+        """Tell that energy on offer stays in its seller's account, set aside."""
+        return False
+
+
+def run_demo(
+    cases: Sequence[int],
+    *,
+    engine: str,
+    leave: bool,
+    as_json: bool,
+    market: DemoMarket | None = None,
+) -> int:
     """Trade `cases` and print the tables; return 0 only if every figure agrees everywhere.
 
-    Unless `leave`, the network of the last case stays up.
+    Unless `leave`, the network of the last case stays up. Without `market` on the built-in one.
     """
+    place = market or BuiltInMarket()
     published = json.loads(
         files("genesis").joinpath("cases", CASE_FILE).read_text(encoding="utf-8")
     )
     results: list[CaseResult] = []
     for number in cases:
         keep = not leave and number == cases[-1]
-        results.append(_run_case(number, published, engine, keep=keep, quiet=as_json))
+        results.append(_run_case(number, published, engine, place, keep=keep, quiet=as_json))
         if not as_json:
             _print_case(results[-1], published)
     ok = all(result.ok for result in results)
@@ -108,14 +169,17 @@ def run_demo(cases: Sequence[int], *, engine: str, leave: bool, as_json: bool) -
     return EXIT_OK if ok else EXIT_FAILED
 
 
-def _run_case(number: int, published: Json, engine: str, *, keep: bool, quiet: bool) -> CaseResult:
+def _run_case(
+    number: int, published: Json, engine: str, market: DemoMarket, *, keep: bool, quiet: bool
+) -> CaseResult:
     folder = Path(tempfile.mkdtemp(prefix=f"bitenergy-demo-{number}-"))
     template = json.loads(
         files("genesis").joinpath(f"bit-energy-case-{number}.json").read_text(encoding="utf-8")
     )
     with waiting(f"case {number}: four validators start", quiet=quiet):
         try:
-            network = create_network(folder / "network", template, engine=engine)
+            document = market.prepare_genesis(template)
+            network = create_network(folder / "network", document, engine=engine)
             load_genesis(folder / "network" / GENESIS_FILE, folder)  # as each node will
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -123,7 +187,7 @@ def _run_case(number: int, published: Json, engine: str, *, keep: bool, quiet: b
         done = False
         try:
             start_nodes(network.nodes)
-            result = _trade(number, published, network)
+            result = _trade(number, published, network, market, template)
             done = True
         finally:
             if not (keep and done):
@@ -137,21 +201,24 @@ def _run_case(number: int, published: Json, engine: str, *, keep: bool, quiet: b
     return result
 
 
-def _trade(number: int, published: Json, network: LocalNetwork) -> CaseResult:
+def _trade(
+    number: int, published: Json, network: LocalNetwork, market: DemoMarket, template: Json
+) -> CaseResult:
     case = next(found for found in list_field(published, "cases") if found.get("case") == number)
     session = Session(network.home, timeout_s=DEADLINE_S, as_json=True)
+    market.open(session, template)
     for offer in list_field(published, "offers"):
         energy = parse_energy(text_field(offer, "energy") + "kWh")
         price = parse_price(text_field(offer, "price"))
-        _send(session, text_field(offer, "seller"), post_offer(MARKET, SPOT, energy, price))
+        _send(session, text_field(offer, "seller"), market.post(energy, price))
     names = sorted(object_field(published, "accounts"))
-    before = _figures(session.client(), names)
+    before = _figures(session.client(), names, market)
     order = object_field(case, "buy")
     energy = parse_energy(text_field(order, "energy") + "kWh")
     limit = parse_price(text_field(order, "max_price"))
-    _send(session, text_field(order, "buyer"), buy(MARKET, SPOT, energy, limit))
+    _send(session, text_field(order, "buyer"), market.buy(energy, limit))
     session.client().close()
-    states = _settled_states(network, names)
+    states = _settled_states(network, names, market)
     return CaseResult(number, before, _published_figures(case), states)
 
 
@@ -159,7 +226,9 @@ def _send(session: Session, name: str, call: Call) -> None:
     session.send(session.open_signer(name), [call])
 
 
-def _settled_states(network: LocalNetwork, names: Sequence[str]) -> tuple[ValidatorState, ...]:
+def _settled_states(
+    network: LocalNetwork, names: Sequence[str], market: DemoMarket
+) -> tuple[ValidatorState, ...]:
     """Return what each validator says of one height once all have reached it."""
     clients = [NodeClient(node.api_url, genesis=network.genesis) for node in network.nodes]
     try:
@@ -170,7 +239,10 @@ def _settled_states(network: LocalNetwork, names: Sequence[str]) -> tuple[Valida
             header = object_field(client.get(f"/blocks/{height}"), "header")
             states.append(
                 ValidatorState(
-                    node.name, height, text_field(header, "state_root"), _figures(client, names)
+                    node.name,
+                    height,
+                    text_field(header, "state_root"),
+                    _figures(client, names, market),
                 )
             )
         return tuple(states)
@@ -187,11 +259,8 @@ def _wait_for(client: NodeClient, height: int) -> None:
         time.sleep(0.02)
 
 
-def _figures(client: NodeClient, names: Sequence[str]) -> dict[str, Figures]:
-    offered: dict[str, int] = {}
-    for offer in list_field(client.get(f"/markets/{MARKET}/offers"), "offers"):
-        seller = text_field(offer, "seller_name")
-        offered[seller] = offered.get(seller, 0) + integer_field(offer, "energy_milli_wh")
+def _figures(client: NodeClient, names: Sequence[str], market: DemoMarket) -> dict[str, Figures]:
+    offered = market.offered(client)
     found: dict[str, Figures] = {}
     for name in names:
         account = client.account(name)
@@ -199,6 +268,8 @@ def _figures(client: NodeClient, names: Sequence[str]) -> dict[str, Figures]:
         money += integer_field(account, "money_reserved_micro")
         energy = integer_field(account, "energy_milli_wh")
         energy += integer_field(account, "energy_reserved_milli_wh")
+        if market.holds_energy():
+            energy += offered.get(name, 0)
         offer_text = format_kwh(offered[name]) if name in offered else None
         found[name] = Figures(format_tokens(money), format_kwh(energy), offer_text)
     return found

@@ -10,17 +10,18 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
-from tools.board.config import BoardArea, Neighbour, OwnUnit
-from tools.cases.case import CONGESTED, NORMAL, Case
+from tools.board.config import CONFIG_FILE, BoardArea, Neighbour, OwnUnit, load_config
+from tools.cases.case import CONGESTED, NORMAL
 from tools.cases.catalog import load_sound_case
 from tools.client import NodeClient, list_field, object_field, text_field
+from tools.dispatch_figures import PRICE_UNITS_PER_KWH, DemoCase, compare
 from tools.errors import EXIT_FAILED, EXIT_OK, Json, NodeTimeout
 from tools.local_boards import (
     BOARDS_FOLDER,
@@ -34,7 +35,7 @@ from tools.local_boards import (
     stop_boards,
 )
 from tools.node_folder import choose_ports
-from tools.output import note, print_json, print_lines, print_table, waiting
+from tools.output import live_table, note, print_json, print_lines, print_table, waiting
 from tools.session import Session
 from tools.testnet import HOST, LocalNetwork, create_network, start_nodes, stop_nodes
 
@@ -42,12 +43,14 @@ TEMPLATE: Final = "dispatch.json"
 OPERATOR: Final = "operator"
 DEADLINE_S: Final = 90.0
 POLL_S: Final = 0.1
-PRICE_UNITS_PER_KWH: Final = Decimal(10) ** 21
-PRICE_UNITS_PER_PU: Final = 10**19
-PRICE_TOLERANCE: Final = 1e-6
-OBJECTIVE_TOLERANCE: Final = 1e-6
-POWER_TOLERANCE_W: Final = 1.0
-UNITS_PER_DOLLAR: Final = 10**24
+LIVE_COLUMNS: Final = (
+    ">round",
+    "area",
+    "status",
+    ">hours",
+    ">prices $/kWh",
+    ">greatest flow kW",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +101,6 @@ class DemoRound:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class DemoCase:
-    """One area of the demo with its case."""
-
-    area: str
-    """Name of the area."""
-    case: Case
-    """The published case."""
-    registers: bool
-    """Whether the boards register the units themselves."""
-
-
 def run_demo(*, leave: bool, as_json: bool) -> int:
     """Run the demo; return 0 only if every figure agrees on every validator."""
     cases = (
@@ -128,13 +119,15 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
             start_nodes(network.nodes)
             start_boards(boards)
             _await_units(network, cases)
-        rounds = []
-        for each in cases:
-            with waiting(f"boards compute {each.area}", quiet=as_json):
-                rounds.append(_run_round(network, boards, each))
-            if not as_json:
-                _print_round(rounds[-1])
+        rounds: list[DemoRound] = []
+        with live_table("Dispatch rounds", LIVE_COLUMNS, quiet=as_json) as show:
+            for each in cases:
+                rounds.append(_run_round(network, boards, each, _Watch(show, boards, rounds)))
+        if not as_json:
+            for found in rounds:
+                _print_round(found)
         traffic = {board.member: read_traffic(board) for board in boards}
+        strays = find_strays(traffic, _partners(boards))
         done = True
     finally:
         if network is not None and (leave or not done):
@@ -142,19 +135,16 @@ def run_demo(*, leave: bool, as_json: bool) -> int:
             stop_nodes(network.nodes)
         if leave and done:
             shutil.rmtree(folder, ignore_errors=True)
-    strays = _strays(traffic, cases, boards)
     ok = all(each.ok for each in rounds) and not strays
     elapsed_s = time.monotonic() - began_s
     if as_json:
         print_json(_as_json(rounds, traffic, strays, ok=ok, elapsed_s=elapsed_s))
     else:
         _print_end(rounds, traffic, strays, ok=ok, elapsed_s=elapsed_s)
-        if not leave:
-            note(f"The network stays up: {network.nodes[0].api_url}/api/v1/dispatch/rounds")
-            note(f"Stop the validators with: bitenergy testnet down --dir {network.folder}")
-            note(
-                f"Boards stop by themselves no more; their folders are in {folder / BOARDS_FOLDER}"
-            )
+    if not leave:
+        note(f"The network stays up: {network.nodes[0].api_url}/api/v1/dispatch/rounds")
+        note(f"Stop the boards with: bitenergy board stop {folder / BOARDS_FOLDER}")
+        note(f"Stop the validators with: bitenergy testnet down --dir {network.folder}")
     return EXIT_OK if ok else EXIT_FAILED
 
 
@@ -250,14 +240,54 @@ def _await_units(network: LocalNetwork, cases: Sequence[DemoCase]) -> None:
         time.sleep(POLL_S)
 
 
-def _run_round(network: LocalNetwork, boards: Sequence[LocalBoard], each: DemoCase) -> DemoRound:
+class _Watch:
+    """Keeps the live table of rounds up to date while one is computed."""
+
+    def __init__(
+        self,
+        show: Callable[[Sequence[Sequence[object]]], None],
+        boards: Sequence[LocalBoard],
+        before: Sequence[DemoRound],
+    ) -> None:
+        self._show = show
+        self._boards = boards
+        self._rows = [
+            _live_row(each.area, each.number, each.status, each.results) for each in before
+        ]
+
+    def look(self, area: str, number: int, shown: Json) -> None:
+        """Show how the round stands now."""
+        status = text_field(object_field(shown, "round"), "status")
+        if status == "open":
+            count = sum(sum(read_traffic(board).partners.values()) for board in self._boards) // 2
+            status = f"open, {count} messages"
+        results = list_field(shown, "results")
+        self._show([*self._rows, _live_row(area, number, status, results)])
+
+
+def _live_row(area: str, number: int, status: str, results: Sequence[Json]) -> list[object]:
+    prices = [int(str(p)) for each in results for p in object_field(each, "lambda").values()]
+    flows = [abs(int(str(f))) for each in results for f in object_field(each, "flow_w").values()]
+    return [
+        number,
+        area,
+        status,
+        len(results) or "",
+        f"{_price_text(min(prices))} to {_price_text(max(prices))}" if prices else "",
+        f"{max(flows) / 1_000:.1f}" if flows else "",
+    ]
+
+
+def _run_round(
+    network: LocalNetwork, boards: Sequence[LocalBoard], each: DemoCase, watch: _Watch
+) -> DemoRound:
     """Open a round as the operator, wait until it is closed, and compare it everywhere."""
     session = Session(network.home, timeout_s=DEADLINE_S, as_json=True)
     final = session.send(session.open_signer(OPERATOR), [("dispatch", "open", (each.area, 0))])
     values = final.receipt.get("values")
     number = int(str(values[0])) if isinstance(values, list) and values else 0
     began_s = time.monotonic()
-    shown = _await_closed(session.client(), number)
+    shown = _await_closed(session.client(), number, lambda now: watch.look(each.area, number, now))
     elapsed_ms = int((time.monotonic() - began_s) * 1_000)
     session.client().close()
     found = object_field(shown, "round")
@@ -265,7 +295,7 @@ def _run_round(network: LocalNetwork, boards: Sequence[LocalBoard], each: DemoCa
     roots: list[str] = []
     for node in network.nodes:
         client = NodeClient(node.api_url, genesis=network.genesis)
-        there = _await_closed(client, number)
+        there = _await_closed(client, number, lambda now: None)
         client.close()
         roots.append(str(object_field(there, "round").get("root")))
         results = list_field(there, "results")
@@ -285,10 +315,11 @@ def _run_round(network: LocalNetwork, boards: Sequence[LocalBoard], each: DemoCa
     )
 
 
-def _await_closed(client: NodeClient, number: int) -> Json:
+def _await_closed(client: NodeClient, number: int, look: Callable[[Json], None]) -> Json:
     deadline = time.monotonic() + DEADLINE_S
     while True:
         shown = client.get(f"/dispatch/rounds/{number}")
+        look(shown)
         if text_field(object_field(shown, "round"), "status") in ("proved", "fallen_back"):
             return shown
         if time.monotonic() > deadline:
@@ -308,96 +339,26 @@ def _message_rounds(boards: Sequence[LocalBoard], number: int) -> int:
     return 0
 
 
-def compare(each: DemoCase, results: Sequence[Json]) -> list[str]:
-    """Return where results on chain differ from the published figures."""
-    if each.area == "luo16":
-        return _compare_luo(results)
-    return _compare_feeder(each, results)
-
-
-def _compare_luo(results: Sequence[Json]) -> list[str]:
-    document = json.loads(
-        files("genesis").joinpath("cases", "luo16.json").read_text(encoding="utf-8")
-    )
-    printed = document["table1_displayed"]
-    if len(results) != 1:
-        return [f"{len(results)} hours of 1"]
-    powers, prices = object_field(results[0], "p_w"), object_field(results[0], "lambda")
-    findings = []
-    for name, kilowatts in printed["P_kw"].items():
-        watts = abs(int(str(powers.get(name))))
-        shown = (Decimal(watts) / 1_000).quantize(Decimal("0.1"))
-        if shown != Decimal(str(kilowatts)):
-            findings.append(f"{name} {shown} kW, printed {kilowatts}")
-    for bus, price in prices.items():
-        shown = (Decimal(int(str(price))) / PRICE_UNITS_PER_KWH).quantize(Decimal("0.001"))
-        if shown != Decimal(str(printed["lambda_text"])):
-            findings.append(f"price at {bus} {shown}, printed {printed['lambda_text']}")
-    return findings
-
-
-def _compare_feeder(each: DemoCase, results: Sequence[Json]) -> list[str]:
-    document = json.loads(
-        files("genesis").joinpath("cases", "ieee13_gao_expected.json").read_text(encoding="utf-8")
-    )
-    hours = document["hours"][each.case.limits]
-    if len(results) != len(hours):
-        return [f"{len(results)} hours of {len(hours)}"]
-    findings = []
-    for place, (hour, result) in enumerate(zip(hours, results, strict=True)):
-        powers = {name: int(str(p)) for name, p in object_field(result, "p_w").items()}
-        for bus, price in hour["dlmp"].items():
-            found = int(str(object_field(result, "lambda").get(bus))) / PRICE_UNITS_PER_PU
-            if hour["dlmp_unique"] and abs(found - price) > PRICE_TOLERANCE * abs(price):
-                findings.append(f"hour {hour['hour']}: price at {bus} {found}, expected {price}")
-        for what, key, wanted in (
-            ("power of", "p_w", hour["dispatch_kw"]),
-            ("flow", "flow_w", hour["flow_kw"]),
-        ):
-            for name, kilowatts in wanted.items():
-                watts = int(str(object_field(result, key).get(name)))
-                if abs(watts - kilowatts * 1_000) > POWER_TOLERANCE_W:
-                    findings.append(
-                        f"hour {hour['hour']}: {what} {name} {watts} W, expected {kilowatts} kW"
-                    )
-        objective = _objective(each.case, place, powers)
-        if abs(objective - hour["objective"]) > OBJECTIVE_TOLERANCE * abs(hour["objective"]):
-            findings.append(
-                f"hour {hour['hour']}: objective {objective}, expected {hour['objective']}"
-            )
-    return findings
-
-
-def _objective(case: Case, interval: int, powers: Mapping[str, int]) -> float:
-    """Return cost minus utility of an hour, $/h."""
-    twice = sum(
-        powers[unit.name] * (bid.a * powers[unit.name] + 2 * bid.b)
-        for unit in case.problem.units
-        for bid in (unit.bids[interval],)
-    )
-    return twice / (2 * UNITS_PER_DOLLAR)
-
-
-def _strays(
-    traffic: Mapping[str, Traffic], cases: Sequence[DemoCase], boards: Sequence[LocalBoard]
-) -> list[str]:
-    """Return messages between boards that share no line in any area."""
-    from tools.board.config import CONFIG_FILE, load_config
-
-    allowed = {
+def _partners(boards: Sequence[LocalBoard]) -> dict[str, set[str]]:
+    """Return the members with which each board shares a line in some area."""
+    return {
         board.member: {
             neighbour.member
             for area in load_config(board.folder / CONFIG_FILE).areas
             for neighbour in area.neighbours
         }
         for board in boards
-        if (board.folder / CONFIG_FILE).exists()
     }
-    return [
+
+
+def find_strays(traffic: Mapping[str, Traffic], partners: Mapping[str, set[str]]) -> list[str]:
+    """Return pairs of boards that exchanged messages and share no line; or that noted none."""
+    silent = [f"{member} alone" for member, noted in traffic.items() if not noted.partners]
+    return silent + [
         f"{member} and {partner}"
         for member, noted in traffic.items()
         for partner in noted.partners
-        if member in allowed and partner not in allowed[member]
+        if partner not in partners[member]
     ]
 
 

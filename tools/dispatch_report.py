@@ -36,16 +36,36 @@ def run_solve(
     from dispatch.solve import solve
 
     problem = selected(case, hours)
-    solution = solve(problem, method)
+    solution = solve(problem, method, case.links)
+    open_hours = [
+        (hour, residual)
+        for hour, residual in zip(hours, solution.residuals, strict=bool(solution.residuals))
+        if residual is not None
+    ]
+    for hour, residual in open_hours:
+        note(
+            f"hour {hour}: {method} did not converge; mismatch {residual.mismatch_w:.3g} W, "
+            f"price spread {residual.price_spread:.3g} of the largest price"
+        )
     if plot is not None:
         from tools.dispatch_plot import draw_solution
 
         plot.write_text(draw_solution(case, hours, solution.certificate), encoding="utf-8")
         note(f"drew {plot}")
     if as_json:
-        print_json(
-            write_solution(case, hours, solution.method, solution.rounds, solution.certificate)
+        document = write_solution(
+            case, hours, solution.method, solution.rounds, solution.certificate
         )
+        if open_hours:
+            document["not_converged"] = [
+                {
+                    "hour": hour,
+                    "mismatch_w": residual.mismatch_w,
+                    "price_spread": residual.price_spread,
+                }
+                for hour, residual in open_hours
+            ]
+        print_json(document)
     else:
         _print_hours(case, hours, solution.rounds, solution.certificate, solution.method)
     return 0

@@ -13,10 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from node.config import LIGHT
+from node.p2p.peers import PeerAddress
 from tools.board.config import CONFIG_FILE, BoardArea, BoardConfig, config_text
-from tools.node_folder import NODE_KEY_FILE, NodeIdentity, create_keys
+from tools.node_folder import (
+    NODE_KEY_FILE,
+    NodeIdentity,
+    NodeSettings,
+    choose_ports,
+    create_keys,
+    load_identity,
+    write_config,
+)
 from tools.processes import is_running, load_mark, start_process, stop_processes
-from tools.testnet import HOST, LocalNetwork
+from tools.testnet import GENESIS_FILE, HOST, LocalNetwork
 from tools.wallet import KEY_FOLDER, SUFFIX
 
 BOARDS_FOLDER: Final = "boards"
@@ -62,9 +72,17 @@ def make_keys(folder: Path, members: Sequence[str]) -> dict[str, NodeIdentity]:
 
 
 def configure_board(
-    board: LocalBoard, network: LocalNetwork, place: int, areas: Sequence[BoardArea]
+    board: LocalBoard,
+    network: LocalNetwork,
+    place: int,
+    areas: Sequence[BoardArea],
+    *,
+    light: bool = False,
 ) -> None:
-    """Write a board's configuration; `place` chooses which node it asks first."""
+    """Write a board's configuration; `place` chooses which node it asks first.
+
+    With `light` it runs a light node of its own, with its own node key.
+    """
     urls = [node.api_url for node in network.nodes]
     first = place % len(urls)
     config = BoardConfig(
@@ -77,9 +95,29 @@ def configure_board(
         port=board.port,
         traffic_log=Path(TRAFFIC_FILE),
         submits=True,
+        light_config=_write_light(board, network) if light else None,
         areas=tuple(areas),
     )
     (board.folder / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
+
+
+def _write_light(board: LocalBoard, network: LocalNetwork) -> Path:
+    """Write the configuration of a board's light node; return its path in the board's folder."""
+    api_port, p2p_port = choose_ports(2)
+    keys = [load_identity(node.folder).node_key for node in network.nodes]
+    peers = tuple(
+        PeerAddress(key, HOST, node.p2p_port) for key, node in zip(keys, network.nodes, strict=True)
+    )
+    settings = NodeSettings(
+        name=board.member,
+        genesis=str((network.folder / GENESIS_FILE).resolve()),
+        p2p_listen=f"{HOST}:{p2p_port}",
+        api_listen=f"{HOST}:{api_port}",
+        votes=False,
+        peers=peers,
+        mode=LIGHT,
+    )
+    return write_config(board.folder, settings).relative_to(board.folder)
 
 
 def start_boards(boards: Sequence[LocalBoard]) -> None:

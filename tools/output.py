@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 
 def print_json(value: object) -> None:
@@ -36,22 +37,10 @@ def print_table(
     empty: str = "nothing to show",
 ) -> None:
     """Print a table; a column whose title starts with `>` stands to the right."""
-    from rich.table import Table
-    from rich.text import Text
-
     if not rows:
         print_lines(f"{title}: {empty}")
         return
-    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(
-            Text(column.removeprefix(">")),
-            justify="right" if column.startswith(">") else "left",
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*(Text(printable(str(cell))) for cell in row))
-    _console().print(table)
+    _console().print(_table(title, columns, rows))
 
 
 def print_fields(title: str, fields: Sequence[tuple[str, object]]) -> None:
@@ -80,12 +69,43 @@ def waiting(text: str, *, quiet: bool = False) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def live_table(
+    title: str, columns: Sequence[str], *, quiet: bool = False
+) -> Iterator[Callable[[Sequence[Sequence[object]]], None]]:
+    """Give a function that shows rows in place of those before, on a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda rows: None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), transient=True) as live:
+        yield lambda rows: live.update(_table(title, columns, rows))
+
+
 def printable(text: str) -> str:
     """Return `text` without control characters, by which a name could steer a terminal."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
         for letter in text
     )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(printable(title)), title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(
+            Text(column.removeprefix(">")),
+            justify="right" if column.startswith(">") else "left",
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
+    return table
 
 
 def _console() -> Console:

@@ -217,6 +217,21 @@ def verify_account_proof(
     )
 
 
+def verify_state_proof(session: Session, data: bytes, key: bytes) -> tuple[bytes | None, Header]:
+    """Return what a node's proof shows that the state holds at `key`, and in which block's state.
+
+    It is followed there from the pinned network's genesis; raises InvalidProof, DecodeError or
+    ToolError.
+    """
+    genesis = _pinned_genesis(session, None, offline=False)
+    proof = decode_proof(data).proof
+    steps = _collect_steps(session, proof.finality, None)
+    found, header = _validate_state(FollowedProof(steps, proof).encode(), genesis)
+    if found.key != key:
+        raise InvalidProof("the proof is of another key", expected=key, actual=found.key)
+    return found.value, header
+
+
 def first_validators(genesis: Genesis) -> bytes:
     """Return the hash of the validators of block 1, 32 bytes: all of genesis is worked out."""
     from node.ledger.chain_rules import build_genesis

@@ -22,6 +22,9 @@ GAS_EVENT_VALUE = 10
 MAX_EVENTS = 1_024
 """Events of one transaction: its receipt must stay readable."""
 
+MAX_EVENT_GAS = 400_000
+"""Gas of one transaction's events together, by which their bytes are bounded too."""
+
 COUNTER_PREFIX = b"c"
 
 Event = tuple[str, str, tuple[Encodable, ...]]
@@ -51,6 +54,7 @@ class CallContext:
         "block",
         "call_depth",
         "caller",
+        "event_gas",
         "events",
         "gas_limit",
         "gas_used",
@@ -73,6 +77,7 @@ class CallContext:
         self.roles = 0
         self.module = ""
         self.events: list[Event] = []
+        self.event_gas = 0
         # Counted for contracts alone, see vm/contract/host.py.
         self.memory_used = 0
         self.call_depth = 0
@@ -137,6 +142,9 @@ class CallContext:
             if kind is bytes or kind is str:
                 gas += GAS_BYTE * len(value)  # type: ignore[arg-type]
         self.charge(gas)
+        self.event_gas += gas
+        if self.event_gas > MAX_EVENT_GAS:
+            raise CallError("too_many_events", "the transaction tells more than a receipt can hold")
         self.events.append((self.module, name, values))
 
     def next_number(self, counter: str) -> int:

@@ -85,7 +85,7 @@ async def show_contract(context: ApiContext, arguments: Arguments) -> Answer:
             "account": account,
             "code": to_base64(code.raw),
             "source": read_source(store, address).decode("utf-8", "replace"),
-            "abi": describe_code(code),  # type: ignore[dict-item]
+            "abi": describe_code(code),
             "final_height": store.height,
         }
     )

@@ -196,6 +196,7 @@ def _area_json(context: ApiContext, area: Area) -> JsonObject:
         "bond_micro": area.bond_micro,
         "settles": bool(area.settles),
         "keep_rounds": area.keep_rounds,
+        "max_price_micro_dollar_per_kwh": area.max_price_micro_dollar_per_kwh,
         "pot_micro": money.pot_micro,
         "congestion_micro": money.congestion_micro,
         "last_proved": money.last_proved or None,

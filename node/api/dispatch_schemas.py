@@ -44,6 +44,7 @@ DISPATCH_SCHEMAS: Final[Mapping[str, Schema]] = {
             "bond_micro": COUNT,
             "settles": FLAG,
             "keep_rounds": COUNT,
+            "max_price_micro_dollar_per_kwh": COUNT,
             "pot_micro": COUNT,
             "congestion_micro": COUNT,
             "last_proved": nullable(COUNT),

@@ -23,6 +23,13 @@ def test_a_short_run_of_a_chain_loses_nothing(commands: Commands) -> None:
     assert figures["heights"] >= 1
 
 
+def test_a_short_run_of_contract_transfers_loses_nothing(commands: Commands) -> None:
+    options = ("--traffic", "contract", "--validators", "1", "--transactions", "300")
+    figures = commands.ask("bench", "chain", *options)
+    assert (figures["traffic"], figures["refused"], figures["failed"]) == ("contract", {}, 0)
+    assert figures["executed_per_final"] >= 1
+
+
 def test_a_short_join_gets_everything(commands: Commands) -> None:
     figures = commands.ask("bench", "join", "--transactions", "600")
     assert (figures["transactions"], figures["heights"]) == (600, 2)

@@ -7,8 +7,14 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
+from dispatch.tree_bus import solve_exactly
 from tools.board.config import BoardArea, Neighbour, OwnUnit
+from tools.cases.catalog import load_case
+from tools.cli import run
 from tools.client import NodeClient
+from tools.errors import Json
 from tools.local_boards import (
     BOARDS_FOLDER,
     PID_FILE,
@@ -23,6 +29,7 @@ from tools.local_boards import (
 from tools.node_folder import choose_ports
 from tools.processes import load_mark, send_signal
 from tools.session import Session
+from tools.solution_file import write_solution
 from tools.testnet import HOST, LocalNetwork, create_network, start_nodes, stop_nodes
 
 MILLI = 10**17
@@ -78,7 +85,8 @@ def make(folder: Path) -> tuple[LocalNetwork, list[LocalBoard]]:
         near = tuple(
             Neighbour(UNITS[name][0], name, HOST, ports[name]) for name in beside[board.member]
         )
-        configure_board(board, network, place, [BoardArea("grid", bus, near, (unit,))])
+        area = BoardArea("grid", bus, near, (unit,))
+        configure_board(board, network, place, [area], light=board.member == "wind")
     return network, boards
 
 
@@ -92,7 +100,40 @@ def wait_for(client: NodeClient, number: int) -> dict[str, object]:
     raise AssertionError(f"round {number} was not proved")
 
 
-def test_boards_prove_a_round_and_one_may_stop(tmp_path: Path) -> None:
+def submit_by_hand(network: LocalNetwork, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person opens a round, solves its problem, submits what is wrong, and then what is right."""
+
+    def bitenergy(*arguments: str) -> tuple[int, Json]:
+        capsys.readouterr()
+        status = run(["--home", str(network.home), "dispatch", *arguments, "--json"])
+        return status, json.loads(capsys.readouterr().out)
+
+    assert bitenergy("open", "grid", "--from", "operator")[1]["round"] == 3
+    case, solution = folder / "case.json", folder / "solution.json"
+    assert bitenergy("show", "3", "--case", str(case))[1]["results"] == []
+    found = load_case(str(case))
+    solved = write_solution(found, (1,), "tree", (0,), solve_exactly(found.problem))
+    wrong = json.loads(json.dumps(solved))
+    wrong["hours"][0]["lambda"]["A"] = "1"
+    solution.write_text(json.dumps(wrong))
+    sending = ("submit", "3", str(solution), "--from", "house")
+    status, answer = bitenergy(*sending)
+    assert (status, answer["error"]["code"]) == (1, "gap")  # type: ignore[index]
+    status, answer = bitenergy(*sending, "--unchecked")
+    assert (status, answer["accepted"], answer["code"]) == (1, False, "gap")
+    solution.write_text(json.dumps(solved))
+    assert bitenergy(*sending)[1]["accepted"] is True
+    proved = bitenergy("prove", "3", "C")[1]
+    assert (proved["figure"], proved["verified"]) == (str(3_000 * MILLI), True)
+    assert bitenergy("prove", "3", "house", "--kind", "power")[1]["figure"] == "-900"
+    assert bitenergy("prove", "3", "nowhere")[0] == 1
+    (last, *_) = bitenergy("rounds", "--limit", "1")[1]["rounds"]  # type: ignore[misc]
+    assert (last["number"], last["status"], last["refused"]) == (3, "proved", 1)
+
+
+def test_boards_prove_a_round_and_one_may_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     network, boards = make(tmp_path)
     client = NodeClient(network.nodes[0].api_url, genesis=network.genesis)
     try:
@@ -123,10 +164,14 @@ def test_boards_prove_a_round_and_one_may_stop(tmp_path: Path) -> None:
         assert second["round"]["status"] == "proved"  # type: ignore[index]
         assert second["results"] == first["results"]
         session.client().close()
+        stop_boards(boards)
+        submit_by_hand(network, tmp_path, capsys)
     finally:
         client.close()
         stop_boards(boards)
         stop_nodes(network.nodes)
+    # The board at the slack bus followed the chain with a light node of its own.
+    assert (tmp_path / BOARDS_FOLDER / "wind" / "data").is_dir()
     assert not any(board.running for board in boards_in(tmp_path / BOARDS_FOLDER))
     topics = {
         json.loads(line).get("topic")

@@ -36,11 +36,20 @@ def published_figures() -> dict[int, dict[str, list[Decimal | None]]]:
     }
 
 
-@pytest.mark.parametrize("engine", ["poa", "pos", "pow"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("demo", "--engine", "poa"),
+        ("demo", "--engine", "pos"),
+        ("demo", "--engine", "pow"),
+        ("contract", "demo"),
+    ],
+    ids=["poa", "pos", "pow", "contract"],
+)
 def test_every_figure_is_the_published_one_on_every_validator(
-    commands: Commands, engine: str
+    commands: Commands, command: tuple[str, ...]
 ) -> None:
-    answer = commands.ask("demo", "--engine", engine, "--exit")
+    answer = commands.ask(*command, "--exit")
     assert answer["ok"] is True
     cases = answer["cases"]
     assert isinstance(cases, list)

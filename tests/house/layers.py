@@ -29,6 +29,8 @@ TABLE = {
     ),
     "node.ledger": Floor(("node.ledger", "vm", "consensus", "market"), ("msgpack", "nacl")),
     "tools": Floor(FLOORS, ("aiohttp", "click", "rich")),
+    # The optional extra `bench`: another solver on the same problems.
+    "tools.bench.clarabel_reference": Floor(("market",), ("clarabel", "numpy", "scipy")),
     # Copied alone to an auditor's machine.
     "tools.verify_proof": Floor((), ("nacl",)),
     "genesis": Floor(()),

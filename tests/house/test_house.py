@@ -77,7 +77,7 @@ def test_installation_is_complete() -> None:
     fail_on(texts.find_packaging_gaps(pyproject, repository_files()))
 
 
-@pytest.mark.parametrize("module", ["node.app", "tools.cli"])
+@pytest.mark.parametrize("module", ["node.app", "tools.cli", "tools.board.service"])
 def test_numerics_are_not_loaded(module: str) -> None:
     """What other people's packages import shows only when the module is really loaded."""
     program = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from tests.house.source import FLOORS, Finding
+from tests.house.source import CONTRACTS, FLOORS, Finding
 
 # Assembled from parts, so that this file passes its own rule.
 UNFINISHED = re.compile(r"\b(?:" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"]) + r")\b")
@@ -63,7 +63,11 @@ def find_packaging_gaps(pyproject: str, files: Iterable[str]) -> Iterator[Findin
     settings = tomllib.loads(pyproject)["tool"]["setuptools"]
     listed = set(settings["packages"])
     data = settings.get("package-data", {})
-    folders = {name.rpartition("/")[0] for name in files if name.endswith(".py")}
+    folders = {
+        name.rpartition("/")[0]
+        for name in files
+        if name.endswith(".py") and not name.startswith(CONTRACTS)
+    }
     packages = {folder.replace("/", ".") for folder in folders}
     for package in sorted(packages ^ listed):
         known = "is missing from" if package in packages else "has no module but is in"
@@ -76,7 +80,8 @@ def find_packaging_gaps(pyproject: str, files: Iterable[str]) -> Iterator[Findin
                 f"{folder}/__init__.py", 1, "missing", "add it, with a docstring and nothing else"
             )
     for name in files:
-        if not name.endswith((".py", ".pyi", "/py.typed")) and not _is_installed(name, data):
+        is_module = name.endswith((".py", ".pyi", "/py.typed")) and not name.startswith(CONTRACTS)
+        if not is_module and not _is_installed(name, data):
             yield Finding(
                 name, 1, "not installed with the program", "add it to package-data in pyproject"
             )

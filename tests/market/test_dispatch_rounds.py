@@ -63,6 +63,20 @@ def test_every_figure_is_proved_by_a_short_path(world: DispatchWorld) -> None:
     assert world.refusal("house", "price", 2, 0, 0) == "unknown_round"
 
 
+def test_contracts_read_prices_by_the_name_of_a_bus(world: DispatchWorld) -> None:
+    views = world.dispatch.contract_interfaces()["dispatch"]
+    found = world.open()
+    with pytest.raises(CallError, match="no prices"):
+        views["price_micro_per_kwh"].run(world.context(), 1, "B", 0)
+    world.submit("board", found)
+    assert views["round_of"].run(world.context(), 1) == (PROVED, 0, 1)
+    # 0.3 $/kWh are 30 tokens.
+    assert views["price_micro_per_kwh"].run(world.context(), 1, "B", 0) == 30 * TOKEN
+    for place in ((1, "C", 0), (1, "B", 1), (1, "B", -1), (-1, "B", 0), (2**63, "B", 0)):
+        with pytest.raises(CallError):
+            views["price_micro_per_kwh"].run(world.context(), *place)
+
+
 @pytest.mark.parametrize(
     ("result", "code"),
     [
@@ -139,7 +153,7 @@ def test_a_large_round_falls_back_in_batches() -> None:
         ("house", "B", "load", (0, 9_000 * MILLI, -900, -300)),
     ):
         world.register(owner, bus, kind, *[bid] * 96)
-    for number in range(108):
+    for number in range(80):
         name = f"copy{number}"
         world.act(
             "operator",
@@ -155,8 +169,17 @@ def test_a_large_round_falls_back_in_batches() -> None:
     world.open()
     world.advance(10_000)
     assert world.round(1).status == CLEARING
-    world.advance(1)
+    data = encode_certificate(Certificate(()))
+    late = ("submit", 1, world.round(1).problem_hash, data)
+    assert world.refusal("board", *late) == "round_closed"
+    for _ in range(4):
+        world.advance(1)
     assert world.round(1).status == FALLEN_BACK
+    big = [(0, 3_000 * MILLI, 0, 10)] * 96
+    for number in range(40):
+        arguments = ("grid", f"more{number}", world.ids["gas"], "B", "generator", wire(big), ())
+        world.act("operator", "register", *arguments)
+    assert world.refusal("operator", "open", "grid", 0) == "too_large"
     assert world.prices(1) == [[1_900 * MILLI] * 2] * 96
 
 
@@ -181,7 +204,10 @@ def test_bids_for_an_interval_replace_what_was_registered(world: DispatchWorld) 
         ("gas", ("gas", 2, [(-1, 1, 0, 1)]), "invalid_unit"),
         ("gas", ("gas", 2, [(0, 1, 5, 1)]), "invalid_unit"),
         ("house", ("house", 2, [(0, 1, 0, 5)]), "invalid_unit"),
-        ("gas", ("gas", 2, [(0, 2**111, 0, 1)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 10**23, 0, 1)]), ""),
+        ("gas", ("gas", 2, [(0, 10**23 + 1, 0, 1)]), "price_too_high"),
+        ("gas", ("gas", 2, [(0, -(10**23) - 1, 0, 1)]), "price_too_high"),
+        ("gas", ("gas", 2, [(10**20, 0, 0, 1_001)]), "price_too_high"),
         ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "invalid_unit"),
     ],
 )

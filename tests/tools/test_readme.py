@@ -74,8 +74,9 @@ def commands_named() -> Iterator[tuple[str, str]]:
 
 
 def words_of(line: str) -> list[str]:
-    """Return the words of a command line, the reader's values filled in."""
+    """Return the words of a command line, the reader's values filled in, redirections left out."""
     line = re.sub(r"\$\(.*\)", "made-by-another-command", line)
+    line = re.sub(r" > \S+$", "", line)
     return shlex.split(re.sub(r"\$([A-Z_]+)", lambda found: VALUES[found[1]], line))
 
 

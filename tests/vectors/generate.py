@@ -15,6 +15,7 @@ from pathlib import Path
 from tests.vectors import (
     chain_inputs,
     chain_kinds,
+    contract_inputs,
     format_inputs,
     genesis_inputs,
     governance_inputs,
@@ -77,6 +78,16 @@ KINDS: dict[str, Kind] = {
         "blocks from state to state; no state after: must be refused",
         chain_inputs.block_inputs,
         chain_kinds.run_blocks,
+    ),
+    "contract_code": Kind(
+        "the form of contract code",
+        contract_inputs.contract_code_inputs,
+        contract_inputs.run_contract_code,
+    ),
+    "contract_calls": Kind(
+        "calls of contracts: result, gas, storage, events",
+        contract_inputs.contract_call_inputs,
+        contract_inputs.run_contract_calls,
     ),
     "governance": Kind(
         "proposals, votes, counts and changes that come into force, from state to state",

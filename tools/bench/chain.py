@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from tools.bench.contract_traffic import TRAFFICS
 from tools.bench.load import Load, SentBatch, open_load
 from tools.bench.machine import Yardstick, measure_yardstick, memory_bytes
-from tools.bench.traffic import Traffic, genesis_template, make_traders
+from tools.bench.traffic import Traffic, make_traders
 from tools.errors import EXIT_OK
 from tools.output import note, print_fields, print_json, waiting
 from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
@@ -31,8 +32,10 @@ class ChainFigures:
 
     validators: int
     """Validators, each a process with a database of its own."""
+    traffic: str
+    """`market`: 40 % posts, 40 % buys, 20 % transfers; `contract`: transfers of a token."""
     transactions: int
-    """Transactions of the sustained run: 40 % posts, 40 % buys, 20 % transfers."""
+    """Transactions of the sustained run."""
     members: int
     """Members that signed them."""
     finalised_per_s: float
@@ -67,17 +70,18 @@ class ChainFigures:
     """Blocks of the sustained run."""
 
 
-def run_bench(*, validators: int, transactions: int, as_json: bool) -> int:
+def run_bench(*, validators: int, transactions: int, kind: str, as_json: bool) -> int:
     """Run the benchmark on a fresh network on this machine; return the exit status."""
     with waiting("measuring the machine", quiet=as_json):
         yardstick = measure_yardstick()
     folder = Path(tempfile.mkdtemp(prefix="bitenergy-bench-"))
     traders = make_traders()
-    network = create_network(folder / "network", genesis_template(traders), validators=validators)
-    traffic = Traffic(network.genesis, traders, TRAFFIC_SEED)
+    template, make_traffic = TRAFFICS[kind]
+    network = create_network(folder / "network", template(traders), validators=validators)
+    traffic = make_traffic(network.genesis, traders, TRAFFIC_SEED)
     try:
         start_nodes(network.nodes)
-        figures = asyncio.run(_measure(network, traffic, yardstick, transactions))
+        figures = asyncio.run(_measure(network, traffic, yardstick, transactions, kind))
     finally:
         stop_nodes(network.nodes)
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,10 +93,14 @@ def run_bench(*, validators: int, transactions: int, as_json: bool) -> int:
 
 
 async def _measure(
-    network: LocalNetwork, traffic: Traffic, yardstick: Yardstick, transactions: int
+    network: LocalNetwork, traffic: Traffic, yardstick: Yardstick, transactions: int, kind: str
 ) -> ChainFigures:
     urls = [node.api_url for node in network.nodes]
     async with open_load(urls) as load:
+        for signed in traffic.preparation():
+            before = load.finals[-1].transactions
+            await load.send([signed], 0)
+            await load.wait_final(before + 1)
         singles = [await _single(load, traffic) for _ in range(SINGLES)]
         note(f"signing {transactions} transactions")
         prepared = traffic.take(transactions)
@@ -116,6 +124,7 @@ async def _measure(
         latencies = await _latencies(load, await load.pace(paced, rate / 2))
         return ChainFigures(
             validators=len(urls),
+            traffic=kind,
             transactions=transactions,
             members=len(traffic.traders),
             finalised_per_s=round(rate, 1),

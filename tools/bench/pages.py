@@ -109,7 +109,7 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
     traders = len(traffic.traders)
     posts = [
         traffic.sign(
-            number % traders, post_offer(MARKET, 0, POST_MILLI_WH, PRICE_LOW_MICRO + number)
+            number % traders, (post_offer(MARKET, 0, POST_MILLI_WH, PRICE_LOW_MICRO + number),)
         )
         for number in range(offers)
     ]
@@ -122,10 +122,10 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
             history.append(())
         elif number % BUY_EVERY:
             to = traffic.traders[number % (traders - 1) + 1].account
-            history.append([traffic.sign(0, transfer(to, 1_000))])
+            history.append([traffic.sign(0, (transfer(to, 1_000),))])
         else:
             call = buy(MARKET, 0, 1_000, 2 * PRICE_LOW_MICRO, allow_partial=True)
-            history.append([traffic.sign(number % (traders - 1) + 1, call)])
+            history.append([traffic.sign(number % (traders - 1) + 1, (call,))])
         if height % NOTED == 0:
             note(f"{height} of {blocks} blocks written")
     history.chain.store.close()

@@ -6,7 +6,7 @@ import base64
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,7 +17,8 @@ from node.ledger.transaction import Transaction, decode_transaction
 from node.mempool import Mempool
 from node.modules import make_runtime
 from node.store import Store
-from tools.bench.traffic import Traffic, genesis_template, make_traders
+from tools.bench.contract_traffic import TRAFFICS
+from tools.bench.traffic import Signed, make_traders
 from tools.errors import EXIT_OK
 from tools.output import print_fields, print_json, waiting
 from tools.testnet import create_network
@@ -35,8 +36,10 @@ Result = TypeVar("Result")
 class StageFigures:
     """Microseconds of processor time for a transaction; medians over the blocks of the run."""
 
+    traffic: str
+    """`market`: 40 % posts, 40 % buys, 20 % transfers; `contract`: transfers of a token."""
     transactions: int
-    """Transactions of the run: 40 % posts, 40 % buys, 20 % transfers, in blocks of 1,500."""
+    """Transactions of the run, in blocks of 1,500."""
     signature_us: float
     """Checking its signature."""
     decode_us: float
@@ -75,18 +78,19 @@ class _Clock:
         return round(laps_us[len(laps_us) // 2], 1)
 
 
-def run_bench(*, transactions: int, as_json: bool) -> int:
-    """Push blocks of market traffic through one chain in this process; return the exit status."""
+def run_bench(*, transactions: int, kind: str, as_json: bool) -> int:
+    """Push blocks of traffic through one chain in this process; return the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="bitenergy-bench-"))
     try:
         with waiting("pushing blocks through one chain", quiet=as_json):
-            clock = _measure(folder, transactions)
+            clock = _measure(folder, transactions, kind)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     stages = {f"{name}_us": clock.median_us(name) for name in clock.laps_us}
     signature_us = stages["signature_us"]
     all_us = sum(stages.values()) - signature_us
     figures = StageFigures(
+        traffic=kind,
         transactions=transactions,
         **stages,
         all_us=round(all_us, 1),
@@ -99,22 +103,29 @@ def run_bench(*, transactions: int, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _measure(folder: Path, count: int) -> _Clock:
+def _measure(folder: Path, count: int, kind: str) -> _Clock:
     traders = make_traders()
-    network = create_network(folder / "network", genesis_template(traders), validators=1)
+    template, make_traffic = TRAFFICS[kind]
+    network = create_network(folder / "network", template(traders), validators=1)
     genesis = load_genesis(folder / "network" / "genesis.json", folder / "data")
     store = Store(folder / "data")
     try:
         chain = Chain(store, make_runtime(genesis.roles), genesis)
         mempool = Mempool(store)
-        traffic = Traffic(network.genesis, traders, SEED)
+        traffic = make_traffic(network.genesis, traders, SEED)
+        preparation = traffic.preparation()
+        if preparation:
+            _push_block(chain, mempool, _bytes_of(preparation), _Clock())
         clock = _Clock()
         for _ in range(max(1, count // BLOCK)):
-            raws = [base64.b64decode(signed.text) for signed in traffic.take(BLOCK)]
-            _push_block(chain, mempool, raws, clock)
+            _push_block(chain, mempool, _bytes_of(traffic.take(BLOCK)), clock)
     finally:
         store.close()
     return clock
+
+
+def _bytes_of(signed: Sequence[Signed]) -> list[bytes]:
+    return [base64.b64decode(each.text) for each in signed]
 
 
 def _push_block(chain: Chain, mempool: Mempool, raws: list[bytes], clock: _Clock) -> None:
@@ -140,7 +151,7 @@ def _push_block(chain: Chain, mempool: Mempool, raws: list[bytes], clock: _Clock
     for _ in building.steps(mempool.ready(), slice_size=BLOCK):
         pass
     built = building.candidate
-    if built is None or len(built.transactions) != BLOCK:
+    if built is None or len(built.transactions) != len(raws):
         raise InvariantViolation("the benchmark's block did not take all that was waiting")
     checking = chain.checking(built.header, built.body, built.transactions)
     clock.take("execute", lambda: list(checking.steps(slice_size=BLOCK)))

@@ -96,15 +96,21 @@ class Traffic:
         self._genesis = genesis
         self.traders = list(traders)
         self._nonces = [0] * len(self.traders)
-        self._random = Random(seed)
+        self.random = Random(seed)
+        """What the mix is drawn from."""
         self._count = 0
 
     def take(self, count: int) -> list[Signed]:
         """Return the next `count` transactions; members take turns."""
         return [self._next() for _ in range(count)]
 
-    def sign(self, place: int, call: Call) -> Signed:
-        """Return the next transaction of the trader at a place."""
+    def _next(self) -> Signed:
+        place = self._count % len(self.traders)
+        self._count += 1
+        return self.sign(place, (self.call(place),))
+
+    def sign(self, place: int, calls: tuple[Call, ...]) -> Signed:
+        """Return the next transaction of the member at `place`."""
         trader = self.traders[place]
         nonce = self._nonces[place]
         self._nonces[place] += 1
@@ -117,26 +123,24 @@ class Traffic:
             gas_limit=GAS_LIMIT,
             max_fee_micro=0,
             expiry_height=EXPIRY_HEIGHT,
-            calls=(call,),
+            calls=calls,
         )
         return Signed(transaction.id.hex(), base64.b64encode(transaction.raw).decode("ascii"))
 
-    def _next(self) -> Signed:
-        place = self._count % len(self.traders)
-        self._count += 1
-        return self.sign(place, self._call(place))
+    def preparation(self) -> list[Signed]:
+        """Return what has to be final before the rest; nothing for market traffic."""
+        return []
 
-    def _call(self, place: int) -> Call:
-        (kind,) = self._random.choices(KINDS, SHARES)
+    def call(self, place: int) -> Call:
+        """Return the next call of the member at `place`."""
+        (kind,) = self.random.choices(KINDS, SHARES)
         if kind == "post":
-            price = self._random.randrange(PRICE_LOW_MICRO, PRICE_HIGH_MICRO, 10_000)
+            price = self.random.randrange(PRICE_LOW_MICRO, PRICE_HIGH_MICRO, 10_000)
             return post_offer(MARKET, 0, POST_MILLI_WH, price)
         if kind == "buy":
             return buy(MARKET, 0, BUY_MILLI_WH, BUY_PRICE_MICRO, allow_partial=True)
-        to = self.traders[
-            (place + self._random.randrange(1, len(self.traders))) % len(self.traders)
-        ]
-        return transfer(to.account, 1_000 + self._random.randrange(1_000_000))
+        to = self.traders[(place + self.random.randrange(1, len(self.traders))) % len(self.traders)]
+        return transfer(to.account, 1_000 + self.random.randrange(1_000_000))
 
 
 def request_body(transactions: Sequence[Signed]) -> bytes:

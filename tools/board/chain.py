@@ -8,8 +8,16 @@ from dataclasses import dataclass
 from market.dispatch_certificate import Certificate
 from market.dispatch_codec import decode_problem, encode_certificate, hash_problem
 from market.dispatch_problem import DispatchProblem
+from market.dispatch_records import (
+    OPEN_KEY,
+    PROBLEM_PART_BYTES,
+    decode_round,
+    part_key,
+    round_key,
+)
 from node.keyfile import load_key
 from tools.board.config import BoardArea, BoardConfig
+from tools.board.light import light_url
 from tools.client import (
     NodeClient,
     base64_field,
@@ -22,8 +30,9 @@ from tools.client import (
 from tools.errors import AnswerInvalid, ClientError, NodeUnreachable
 from tools.wallet import DEFAULT_EXPIRY_BLOCKS, DEFAULT_GAS_LIMIT, Signer, TransactionTerms
 from vm.primitives.address import decode_address, encode_address
-from vm.primitives.codec import encode_integer
+from vm.primitives.codec import encode_integer, unpack_trusted
 from vm.runtime import Call
+from vm.system.members import MEMBER_SPACE, NAME_SPACE, decode_member
 
 SUBMIT_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 5.0
@@ -39,6 +48,8 @@ class OpenRound:
     """Its area."""
     problem_hash: bytes
     """Hash of its problem, 32 bytes."""
+    parts: int = 0
+    """Parts in which the state holds the problem, where that is proved part by part."""
 
 
 class BoardChain:
@@ -46,9 +57,11 @@ class BoardChain:
 
     def __init__(self, config: BoardConfig) -> None:
         self._config = config
+        # Where the board runs a light node, that alone is asked: what others say is not proved.
+        urls = config.nodes if config.light_config is None else (light_url(config.light_config),)
+        self._is_light = config.light_config is not None
         self._clients = [
-            NodeClient(url, genesis=config.genesis, timeout_s=REQUEST_TIMEOUT_S)
-            for url in config.nodes
+            NodeClient(url, genesis=config.genesis, timeout_s=REQUEST_TIMEOUT_S) for url in urls
         ]
         self._signer: Signer | None = None
 
@@ -69,21 +82,21 @@ class BoardChain:
                 return client
         raise failure
 
+    def height(self) -> int:
+        """Return the height of the last final block that is known."""
+        return integer_field(self.client().status(), "height")
+
     def registered_keys(self, members: Sequence[str]) -> Mapping[str, tuple[bytes, bytes]]:
         """Return node key and node proof of members that have them, by name."""
         client = self.client()
-        found = {}
-        for name in members:
-            account = client.account(name)
-            if account.get("node_key") and account.get("node_proof"):
-                found[name] = (
-                    hex_field(account, "node_key", 32),
-                    hex_field(account, "node_proof", 64),
-                )
-        return found
+        read = _proved_keys if self._is_light else _shown_keys
+        found = {name: read(client, name) for name in members}
+        return {name: keys for name, keys in found.items() if keys is not None}
 
     def open_rounds(self) -> list[OpenRound]:
         """Return the open rounds."""
+        if self._is_light:
+            return self._proved_rounds()
         answer = self.client().get("/dispatch/rounds", status="open")
         return [
             OpenRound(
@@ -96,16 +109,18 @@ class BoardChain:
 
     def problem_of(self, found: OpenRound) -> DispatchProblem:
         """Return a round's problem; raises AnswerInvalid unless it has the round's hash."""
-        answer = self.client().get(f"/dispatch/rounds/{found.number}")
-        problem = decode_problem(base64_field(answer, "problem_bytes"))
+        client = self.client()
+        if self._is_light:
+            data = b"".join(
+                _proved(client, part_key(found.number, part)) or b"" for part in range(found.parts)
+            )
+        else:
+            answer = client.get(f"/dispatch/rounds/{found.number}")
+            data = base64_field(answer, "problem_bytes")
+        problem = decode_problem(data)
         if hash_problem(problem) != found.problem_hash:
             raise AnswerInvalid("the node shows another problem than the round's")
         return problem
-
-    def status_of(self, number: int) -> str:
-        """Return how a round stands."""
-        answer = self.client().get(f"/dispatch/rounds/{number}")
-        return text_field(object_field(answer, "round"), "status")
 
     def register_units(self, area: BoardArea) -> None:
         """Register the board's own units in an area, all in one transaction."""
@@ -132,6 +147,19 @@ class BoardChain:
         if isinstance(outcome, list) and len(outcome) == 2:
             return outcome[0] is True, str(outcome[1])
         raise AnswerInvalid("the receipt of a submission has another form", actual=values)
+
+    def _proved_rounds(self) -> list[OpenRound]:
+        """Return the open rounds as a light node proves them."""
+        client = self.client()
+        numbers = unpack_trusted(_proved(client, OPEN_KEY) or b"\x90")
+        rounds = []
+        for number in numbers if isinstance(numbers, tuple) else ():
+            leaf = _proved(client, round_key(int(str(number))))
+            if leaf is not None:
+                found = decode_round(leaf)
+                parts = -(-found.problem_bytes // PROBLEM_PART_BYTES)
+                rounds.append(OpenRound(found.number, found.area, found.problem_hash, parts))
+        return rounds
 
     def _send(self, calls: Sequence[Call]) -> Mapping[str, object]:
         client, signer = self.client(), self._open_signer()
@@ -160,3 +188,23 @@ class BoardChain:
             seed = load_key(self._config.account_key, purpose="account")
             self._signer = Signer(self._config.member, account, seed)
         return self._signer
+
+
+def _proved(client: NodeClient, key: bytes) -> bytes | None:
+    """Return what a light node proves that the state holds at a key."""
+    value = client.get(f"/state/{key.hex()}").get("value")
+    return bytes.fromhex(value) if isinstance(value, str) else None
+
+
+def _proved_keys(client: NodeClient, name: str) -> tuple[bytes, bytes] | None:
+    account = _proved(client, NAME_SPACE + name.encode())
+    leaf = None if account is None else _proved(client, MEMBER_SPACE + account)
+    member = None if leaf is None else decode_member(leaf)
+    return (member.node_key, member.node_proof) if member and member.node_key else None
+
+
+def _shown_keys(client: NodeClient, name: str) -> tuple[bytes, bytes] | None:
+    account = client.account(name)
+    if not account.get("node_key"):
+        return None
+    return hex_field(account, "node_key", 32), hex_field(account, "node_proof", 64)

@@ -80,6 +80,8 @@ class BoardConfig:
     """File in which each message is noted; None for none."""
     submits: bool
     """Whether it submits results."""
+    light_config: Path | None
+    """Configuration of the light node that the board runs itself and asks first; None for none."""
     areas: tuple[BoardArea, ...]
     """Where it takes part."""
 
@@ -100,7 +102,7 @@ def load_config(path: Path) -> BoardConfig:
         raise ConfigError("board.genesis is the network's hash in 64 digits")
     host, port = _address(_text(board, "listen"))
     base = path.parent
-    log = board.get("traffic_log", "")
+    log, light = board.get("traffic_log", ""), board.get("light_config", "")
     areas = document.get("area", [])
     if not isinstance(areas, list) or not areas:
         raise ConfigError("a board takes part in at least one [[area]]")
@@ -114,6 +116,7 @@ def load_config(path: Path) -> BoardConfig:
         port=port,
         traffic_log=base / str(log) if log else None,
         submits=board.get("submits", True) is not False,
+        light_config=base / str(light) if light else None,
         areas=tuple(_area(entry) for entry in areas),
     )
 
@@ -131,11 +134,13 @@ def config_text(config: BoardConfig) -> str:
         f'listen = "{config.host}:{config.port}"',
         f'traffic_log = "{config.traffic_log or ""}"',
         f"submits = {'true' if config.submits else 'false'}",
+        '# Configuration of a light node (mode = "light") that this board runs itself',
+        f'light_config = "{config.light_config or ""}"',
     ]
     for area in config.areas:
         lines += ["", "[[area]]", f'name = "{area.name}"', f'bus = "{area.bus}"']
         lines += ["# BUS=MEMBER@HOST:PORT of each board with which this one shares a line"]
-        texts = (f"{each.bus}={each.member}@{each.host}:{each.port}" for each in area.neighbours)
+        texts = map(_neighbour_text, area.neighbours)
         lines += [f"neighbours = [{', '.join(map(_quoted, texts))}]"]
         for unit in area.units:
             lines += ["", "[[area.unit]]", f'name = "{unit.name}"', f'kind = "{unit.kind}"']
@@ -146,6 +151,11 @@ def config_text(config: BoardConfig) -> str:
             lines += [f'    ["{a}", "{b}", {lo_w}, {hi_w}],' for a, b, lo_w, hi_w in unit.bids]
             lines += ["]"]
     return "\n".join(lines) + "\n"
+
+
+def _neighbour_text(each: Neighbour) -> str:
+    host = f"[{each.host}]" if ":" in each.host else each.host
+    return f"{each.bus}={each.member}@{host}:{each.port}"
 
 
 def _quoted(text: str) -> str:

@@ -22,7 +22,14 @@ from typing import Final
 
 from dispatch.exact_curves import Curve
 from dispatch.tree_bus import Subtree
-from vm.primitives.codec import Value, decode, decode_integer, encode_integer, encode_trusted
+from vm.primitives.codec import (
+    Value,
+    decode,
+    decode_integer,
+    encode_integer,
+    encode_trusted,
+    has_types,
+)
 from vm.primitives.errors import DecodeError
 
 MESSAGE_TYPE: Final = 95
@@ -67,8 +74,8 @@ def decode_message(data: bytes) -> Message:
     value = decode(data, max_bytes=MAX_MESSAGE_BYTES, max_items=MAX_MESSAGE_ITEMS)
     match value:
         case (95, 1, int(kind), int(number), int(attempt), int(hops), body) if (
-            0 <= kind <= ACK
-            and not isinstance(kind, bool)
+            has_types(value[:6], (int,) * 6)
+            and 0 <= kind <= ACK
             and 0 <= number < 2**63
             and 0 <= attempt < 256
             and 0 <= hops < MAX_HOPS

@@ -253,8 +253,7 @@ class BoardRound:
 
     def _send_curves(self, now_ms: int) -> None:
         attempt = self._attempt
-        nothing: list[Curve] = [((0, 0),)] * self._intervals
-        attempt.own = combine(self.view, attempt.curves) or nothing
+        attempt.own = combine(self.view, attempt.curves, self._intervals)
         attempt.sent_curves_ms = now_ms
         if self.view.parent is not None:
             body = curves_body(tell_parent(self.view, attempt.own))
@@ -363,7 +362,7 @@ class BoardRound:
 
     def _true_curves(self, child: str) -> dict[str, list[Curve]]:
         """Return what a child and those behind it have to say, from the public problem."""
-        return subtree_curves(self._views, child)
+        return subtree_curves(self._views, child, self._intervals)
 
     def _true_report(self, child: str) -> Subtree:
         """Return what a child has to report; raises ValueError where a lie was built on."""

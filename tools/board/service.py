@@ -16,6 +16,7 @@ from node.keyfile import load_key
 from node.p2p.certificates import make_certificate
 from tools.board.chain import BoardChain, OpenRound
 from tools.board.config import BoardArea, BoardConfig
+from tools.board.light import LightProcess
 from tools.board.links import HEARTBEAT_S, BoardLinks
 from tools.board.messages import Message, decode_message
 from tools.board.protocol import BoardRound
@@ -60,6 +61,7 @@ class Board:
         self._failure: BaseException | None = None
         self._traffic: TextIO | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._light = LightProcess()
         self._links: BoardLinks
 
     async def run(self) -> None:
@@ -70,6 +72,8 @@ class Board:
         config = self._config
         if config.traffic_log is not None:
             self._traffic = config.traffic_log.open("a", encoding="utf-8")
+        if config.light_config is not None:
+            await self._light.start(config.light_config)
         identity = make_certificate(load_key(config.node_key, purpose="node"))
         self._links = BoardLinks(
             identity,
@@ -79,12 +83,15 @@ class Board:
             traffic=self._traffic,
         )
         try:
+            if config.light_config is not None:
+                await self._await_light()
             await self._links.start(config.host, config.port, await self._find_neighbours())
             await asyncio.to_thread(self._register)
             _log.info("board %s takes part", config.member)
             await asyncio.gather(self._follow(), self._tick(), self._beat())
         finally:
             await self._links.stop()
+            await self._light.stop()
             for task in self._tasks:
                 task.cancel()
             self._chain.close()
@@ -110,6 +117,19 @@ class Board:
             name: (*keys[name], neighbour.host, neighbour.port)
             for name, neighbour in wanted.items()
         }
+
+    async def _await_light(self) -> None:
+        """Wait until the board's own light node follows the chain."""
+        end_s = time.monotonic() + START_TIMEOUT_S
+        while not self._stopping.is_set():
+            try:
+                if await asyncio.to_thread(self._chain.height) > 0:
+                    return
+            except ClientError as error:
+                if time.monotonic() >= end_s:
+                    raise
+                _log.debug("the light node is not ready: %s", error)
+            await self._pause(RETRY_S)
 
     async def _patiently(
         self, ask: Callable[[], Mapping[str, tuple[bytes, bytes]]]

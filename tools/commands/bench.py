@@ -7,6 +7,14 @@ import click
 from tools.commands.options import json_option, pass_session
 from tools.session import Session
 
+traffic_option = click.option(
+    "--traffic",
+    type=click.Choice(["market", "contract"]),
+    default="market",
+    show_default=True,
+    help="Posts, purchases and transfers, or transfers of a token's contract.",
+)
+
 
 @click.group("bench")
 def bench_command() -> None:
@@ -18,26 +26,30 @@ def bench_command() -> None:
 @click.option(
     "--transactions", type=click.IntRange(100, 10_000_000), default=100_000, show_default=True
 )
+@traffic_option
 @json_option
 @pass_session
-def chain(session: Session, validators: int, transactions: int) -> int:
-    """Finalised market transactions per second, and how long one takes to be final."""
+def chain(session: Session, validators: int, transactions: int, traffic: str) -> int:
+    """Finalised transactions per second, and how long one takes to be final."""
     from tools.bench.chain import run_bench
 
-    return run_bench(validators=validators, transactions=transactions, as_json=session.as_json)
+    return run_bench(
+        validators=validators, transactions=transactions, kind=traffic, as_json=session.as_json
+    )
 
 
 @bench_command.command("stages")
 @click.option(
     "--transactions", type=click.IntRange(1_500, 1_000_000), default=30_000, show_default=True
 )
+@traffic_option
 @json_option
 @pass_session
-def stages(session: Session, transactions: int) -> int:
+def stages(session: Session, transactions: int, traffic: str) -> int:
     """What each stage of a transaction costs one validator, beside its signature."""
     from tools.bench import stages as bench_stages
 
-    return bench_stages.run_bench(transactions=transactions, as_json=session.as_json)
+    return bench_stages.run_bench(transactions=transactions, kind=traffic, as_json=session.as_json)
 
 
 @bench_command.command("tree")
@@ -121,3 +133,23 @@ def pages(session: Session, blocks: int, offers: int) -> int:
     from tools.bench import pages as bench_pages
 
     return bench_pages.run_bench(blocks=blocks, offers=offers, as_json=session.as_json)
+
+
+@bench_command.command("contract")
+@json_option
+@pass_session
+def contract(session: Session) -> int:
+    """Loops, arithmetic, storage and a token's transfer in contracts."""
+    from tools.bench import contract as bench_contract
+
+    return bench_contract.run_bench(as_json=session.as_json)
+
+
+@bench_command.command("dispatch")
+@json_option
+@pass_session
+def dispatch(session: Session) -> int:
+    """Solving and verifying dispatch on feeders of 13 to 130,000 buses, beside Clarabel."""
+    from tools.bench import dispatch as bench_dispatch
+
+    return bench_dispatch.run_bench(as_json=session.as_json)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tools.commands.dispatch_rounds import ROUND_COMMANDS
 from tools.commands.options import json_option, pass_session
 from tools.errors import EXIT_FAILED, EXIT_OK
 from tools.session import Session
@@ -86,6 +87,10 @@ def demo(session: Session, leave: bool) -> int:  # as click passes a flag
     from tools import dispatch_demo
 
     return dispatch_demo.run_demo(leave=leave, as_json=session.as_json)
+
+
+for _command in ROUND_COMMANDS:
+    dispatch_command.add_command(_command)
 
 
 def _hours(case: Case, text: str | None) -> tuple[int, ...]:

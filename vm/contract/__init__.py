@@ -9,7 +9,7 @@ Its doors:
 - `host.Host` and `host.Meter` are what the chain gives to a running contract.
 - `abi.describe_code(code)` is the interface as JSON has it; `abi.check_upgrade(old, new)` lists
   what keeps `new` from following `old`; `abi.to_json(type, value)` and `abi.from_json(type, data)`
-  translate values for people; `interfaces.check_imports(code, known)` lists unknown ones.
-- `tools.contract.compiler.compile_source(text) -> Artefact` makes code of a source: `.code` bytes,
-  `.source`, `.source_map`; raises SourceError with line, column and what to write instead.
+  translate values for people; `interfaces.check_imports(code, known)` lists unknown built-ins.
+- `tools.contract.compiler.compile_source(text) -> Artefact` makes code of a source: `.raw` bytes,
+  `.source`, `.source_map`, `.code`; raises SourceError with line, column and what to write.
 """

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from vm.contract.code_object import Code, Function, Slot
+from vm.contract.library import MAX_DIGITS
 from vm.contract.limits import MAX_INT, MIN_INT
 from vm.contract.value_types import Kind, ValueType
 from vm.contract.wire import LEAST_SMALL, MOST_SMALL
 from vm.primitives.address import ACCOUNT_ID_BYTES, TEXT_LENGTH, decode_address, encode_address
 from vm.primitives.codec import Encodable, Value, decode_integer, encode_integer
-from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import InvalidInput
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
@@ -169,9 +169,11 @@ def _address_to_json(value: Encodable) -> Json:
 
 def _int_from_json(kind: ValueType, data: object) -> Value:
     if isinstance(data, str):
-        if len(data) > 80:
+        digits = data.removeprefix("-")
+        # Bounded before it is parsed: Python refuses long texts by a setting of its own.
+        if len(digits) > MAX_DIGITS or not digits.isascii() or not digits.isdigit():
             raise _unlike(kind)
-        data = parse_decimal(data, 0)
+        data = int(data)
     if type(data) is not int or not MIN_INT <= data <= MAX_INT:
         raise _unlike(kind)
     if LEAST_SMALL <= data <= MOST_SMALL:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vm.contract.code_object import Registers
+from vm.contract.code_object import Activation, Registers
 from vm.contract.failures import too_deep
+from vm.contract.host import Meter
 from vm.contract.library import LIBRARY, LibraryFunction
 from vm.contract.limits import (
     GAS_CONTRACT_CALL,
@@ -27,11 +28,10 @@ from vm.contract.operation import (
     Operation,
     Operator,
     Scope,
-    activation_of,
     expect,
     typed,
 )
-from vm.contract.wire import Inner, Misfit, default_of
+from vm.contract.wire import Inner, Misfit
 from vm.primitives.codec import Encodable, Value, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 
@@ -100,7 +100,7 @@ def _key_of(scope: Scope, slot: int, key: int) -> MakeKey:
 
     def make_key(r: Registers) -> bytes:
         value = r[key]
-        measure(activation_of(r).meter, value, MAX_KEY_BYTES)
+        measure(r[0].meter, value, MAX_KEY_BYTES)
         return prefix + encode_trusted(copy_out(value))
 
     return make_key
@@ -110,7 +110,7 @@ def _decoder(scope: Scope, slot: int) -> Callable[[Registers, bytes], Inner]:
     copy_in = scope.code.wires[scope.code.slot_types[slot][1]].copy_in
 
     def decode(r: Registers, raw: bytes) -> Inner:
-        meter = activation_of(r).meter
+        meter = r[0].meter
         charge(meter, len(raw) >> 1)
         try:
             return copy_in(meter, unpack_trusted(raw))
@@ -125,7 +125,7 @@ def _encoder(scope: Scope, slot: int, value: int) -> MakeKey:
     measure, copy_out = wire.measure, wire.copy_out
 
     def encode(r: Registers) -> bytes:
-        measure(activation_of(r).meter, r[value], MAX_STORED_BYTES)
+        measure(r[0].meter, r[value], MAX_STORED_BYTES)
         return encode_trusted(copy_out(r[value]))
 
     return encode
@@ -134,11 +134,11 @@ def _encoder(scope: Scope, slot: int, value: int) -> MakeKey:
 def _load(scope: Scope, operands: Operands) -> Operator:
     into, slot = operands
     key, decode = bytes([slot]), _decoder(scope, slot)
-    make_default = default_of(scope.code.slots[slot].value)
+    make_first = scope.code.wires[scope.code.slot_types[slot][1]].make_first
 
     def load(r: Registers) -> None:
-        raw = activation_of(r).host.load(key)
-        r[into] = make_default() if raw is None else decode(r, raw)
+        raw = r[0].host.load(key)
+        r[into] = make_first() if raw is None else decode(r, raw)
 
     return load
 
@@ -148,7 +148,7 @@ def _store(scope: Scope, operands: Operands) -> Operator:
     key, encode = bytes([slot]), _encoder(scope, slot, value)
 
     def store(r: Registers) -> None:
-        activation_of(r).host.save(key, encode(r))
+        r[0].host.save(key, encode(r))
 
     return store
 
@@ -159,7 +159,7 @@ def _map_load(scope: Scope, operands: Operands) -> Operator:
     name = scope.code.slots[slot].name
 
     def map_load(r: Registers) -> None:
-        raw = activation_of(r).host.load(make_key(r))
+        raw = r[0].host.load(make_key(r))
         if raw is None:
             raise CallError("key_missing", f"the key is not in {name}")
         r[into] = decode(r, raw)
@@ -172,7 +172,7 @@ def _map_load_or(scope: Scope, operands: Operands) -> Operator:
     make_key, decode = _key_of(scope, slot, key), _decoder(scope, slot)
 
     def map_load_or(r: Registers) -> None:
-        raw = activation_of(r).host.load(make_key(r))
+        raw = r[0].host.load(make_key(r))
         r[into] = r[default] if raw is None else decode(r, raw)
 
     return map_load_or
@@ -183,7 +183,7 @@ def _map_store(scope: Scope, operands: Operands) -> Operator:
     make_key, encode = _key_of(scope, slot, key), _encoder(scope, slot, value)
 
     def map_store(r: Registers) -> None:
-        activation_of(r).host.save(make_key(r), encode(r))
+        r[0].host.save(make_key(r), encode(r))
 
     return map_store
 
@@ -193,7 +193,7 @@ def _map_delete(scope: Scope, operands: Operands) -> Operator:
     make_key = _key_of(scope, slot, key)
 
     def map_delete(r: Registers) -> None:
-        activation_of(r).host.remove(make_key(r))
+        r[0].host.remove(make_key(r))
 
     return map_delete
 
@@ -203,7 +203,7 @@ def _map_has(scope: Scope, operands: Operands) -> Operator:
     make_key = _key_of(scope, slot, key)
 
     def map_has(r: Registers) -> None:
-        r[into] = activation_of(r).host.load(make_key(r)) is not None
+        r[into] = r[0].host.load(make_key(r)) is not None
 
     return map_has
 
@@ -226,7 +226,7 @@ def _copy_out_all(code: CodeScope, types: tuple[int, ...], places: Operands, roo
     ]
 
     def copy_out_all(r: Registers) -> tuple[Encodable, ...]:
-        left, meter = room, activation_of(r).meter
+        left, meter = room, r[0].meter
         for place, measure, _ in steps:
             left = measure(meter, r[place], left)
         return tuple([copy_out(r[place]) for place, _, copy_out in steps])
@@ -243,7 +243,7 @@ def _emit(scope: Scope, operands: Operands) -> Operator:
     copy_out = _copy_out_all(scope.code, scope.code.event_types[event], places, MAX_STORED_BYTES)
 
     def emit(r: Registers) -> None:
-        activation_of(r).host.emit(name, copy_out(r))
+        r[0].host.emit(name, copy_out(r))
 
     return emit
 
@@ -273,7 +273,7 @@ def _call(scope: Scope, operands: Operands) -> Operator:
     body = scope.code.bodies[number]
 
     def call(r: Registers) -> None:
-        activation = activation_of(r)
+        activation: Activation = r[0]
         meter = activation.meter
         depth = meter.call_depth
         if depth >= MAX_CALL_DEPTH:
@@ -321,7 +321,7 @@ def _take_result(scope: Scope, number: int) -> Callable[[Registers, Encodable], 
 
     def take(r: Registers, value: Encodable) -> Inner:
         try:
-            return copy_in(activation_of(r).meter, value)  # type: ignore[arg-type]
+            return copy_in(r[0].meter, value)  # type: ignore[arg-type]
         except Misfit as error:
             raise CallError(
                 "invalid_result", f"a call gave something else than {error.expected}"
@@ -332,7 +332,7 @@ def _take_result(scope: Scope, number: int) -> Callable[[Registers, Encodable], 
 
 def _go_deeper(r: Registers) -> int:
     """Count a call out of the contract; return the depth to go back to."""
-    meter = activation_of(r).meter
+    meter: Meter = r[0].meter
     depth = meter.call_depth
     if depth + CONTRACT_CALL_DEPTH > MAX_CALL_DEPTH:
         raise too_deep()
@@ -347,7 +347,7 @@ def _call_contract(scope: Scope, operands: Operands) -> Operator:
     method, is_view, take = found.method, found.is_view, _take_result(scope, number)
 
     def call_contract(r: Registers) -> None:
-        activation = activation_of(r)
+        activation: Activation = r[0]
         where: bytes = r[contract]
         arguments: tuple[Value, ...] = copy_out(r)  # type: ignore[assignment]
         depth = _go_deeper(r)
@@ -366,7 +366,7 @@ def _call_interface(scope: Scope, operands: Operands) -> Operator:
     interface, method, take = found.interface, found.method, _take_result(scope, number)
 
     def call_interface(r: Registers) -> None:
-        activation = activation_of(r)
+        activation: Activation = r[0]
         arguments: tuple[Value, ...] = copy_out(r)  # type: ignore[assignment]
         depth = _go_deeper(r)
         result = take(r, activation.host.call_interface(interface, method, arguments))
@@ -395,9 +395,17 @@ def _call_library(scope: Scope, operands: Operands) -> Operator:
     run, gas, memory = found.run, found.gas, found.memory
     sized = tuple(place for place in places if scope.registers[place] != INT_N and found.sizes)
 
+    if not memory and not sized:
+
+        def compute(r: Registers) -> None:
+            charge(r[0].meter, gas)
+            r[into] = run(*[r[place] for place in places])
+
+        return compute
+
     def call_library(r: Registers) -> None:
         size = sum([len(r[place]) for place in sized])
-        allocate(activation_of(r).meter, gas + (size >> 3), memory + 4 * size)
+        allocate(r[0].meter, gas + (size >> 3), memory + 4 * size)
         r[into] = run(*[r[place] for place in places])
 
     return call_library
@@ -410,7 +418,7 @@ def _reading(attribute: str) -> Make:
         into = operands[0]
 
         def read(r: Registers) -> None:
-            r[into] = getattr(activation_of(r).host, attribute)
+            r[into] = getattr(r[0].host, attribute)
 
         return read
 
@@ -436,7 +444,7 @@ OPERATIONS: Final = (
     Operation(
         113, "call_interface", "dmv", _check_call_interface, GAS_CONTRACT_CALL, _call_interface
     ),
-    Operation(114, "call_library", "rlv", _check_library, 2, _call_library),
+    Operation(114, "call_library", "rlv", _check_library, 8, _call_library),
     Operation(115, "caller", "r", typed(ADDRESS_N), 3, _reading("caller")),
     Operation(116, "contract", "r", typed(ADDRESS_N), 3, _reading("contract")),
     Operation(117, "height", "r", typed(INT_N), 3, _reading("height")),

@@ -28,7 +28,7 @@ from vm.contract.limits import (
     MAX_TYPES,
 )
 from vm.contract.operation import expect, not_well_formed
-from vm.contract.value_types import SIMPLE, Kind, ValueType, depth_of, is_key_type, nodes_of
+from vm.contract.value_types import SIMPLE, Kind, ValueType, is_key_type
 from vm.primitives.address import check_name
 from vm.primitives.codec import Encodable, Value, decode, encode, has_types
 
@@ -39,6 +39,7 @@ _CONSTANT_KINDS: Final = (Kind.INT, Kind.BYTES, Kind.STR, Kind.ADDRESS)
 _DIGITS: Final = frozenset("0123456789")
 
 Table = tuple[Value, ...]
+Parts = tuple[tuple[int, ...], ...]
 Named = tuple[tuple[str, int], ...]
 """Names, each with the number of its type."""
 
@@ -75,6 +76,8 @@ class CodeForm:
 
     types: tuple[ValueType, ...]
     """All its types, by number, the simple ones first."""
+    parts: Parts
+    """The numbers of the items of each type."""
     constants: tuple[tuple[int, Value], ...]
     """Number of the type, and value in the canonical form, of each constant."""
     slots: tuple[tuple[str, int, int], ...]
@@ -92,12 +95,18 @@ def is_identifier(text: str) -> bool:
     return 1 <= len(text) <= MAX_NAME_BYTES and _LETTERS.issuperset(text) and text[0] not in _DIGITS
 
 
+def parts_of(types: tuple[ValueType, ...]) -> Parts:
+    """Return the numbers of the items of each of `types`, which holds them all."""
+    numbers = {kind: number for number, kind in enumerate(types)}
+    return tuple([tuple([numbers[item] for item in kind.items]) for kind in types])
+
+
 def encode_form(form: CodeForm) -> bytes:
     """Return the bytes of a code; the same tables give the same bytes."""
-    numbers = {kind: number for number, kind in enumerate(form.types)}
     types: list[Encodable] = [
-        (int(kind.kind), [numbers[item] for item in kind.items], kind.name, kind.fields)
-        for kind in form.types[len(SIMPLE) :]
+        (int(kind.kind), numbers, kind.name, kind.fields)
+        for kind, numbers in zip(form.types, form.parts, strict=True)
+        if kind not in SIMPLE
     ]
     functions: list[Encodable] = [
         (
@@ -136,9 +145,10 @@ def decode_form(raw: bytes) -> CodeForm:
     head = cast("tuple[int, int, Table, Table, Table, Table, Table, Table]", value)
     number, version, types, constants, slots, events, imports, functions = head
     expect((number, version) == (CODE_TYPE, VERSION), f"[{CODE_TYPE}, {VERSION}, …]")
-    kinds = _decode_types(types)
+    kinds, parts = _decode_types(types)
     return CodeForm(
         kinds,
+        parts,
         _decode_constants(constants),
         _decode_slots(slots, kinds),
         _decode_events(events, kinds),
@@ -164,21 +174,36 @@ def _name(value: Value) -> str:
     return name
 
 
-def _decode_types(table: Table) -> tuple[ValueType, ...]:
+def _decode_types(table: Table) -> tuple[tuple[ValueType, ...], Parts]:
+    """Return the types by number, and the numbers of the items of each.
+
+    Sizes are computed and types compared by these numbers: written out, types that share parts
+    are far larger than their bytes.
+    """
     _count(table, MAX_TYPES, "types")
-    kinds = list(SIMPLE)
-    known = dict.fromkeys(kinds)
+    kinds, parts = list(SIMPLE), [()] * len(SIMPLE)  # type: list[ValueType], list[tuple[int, ...]]
+    sizes = [(1, 1)] * len(SIMPLE)
+    known: dict[tuple[Value, ...], None] = {}
     for entry in table:
         expect(has_types(entry, (int, tuple, str, tuple)), "a type as 4 fields")
         kind, items, name, fields = cast("tuple[int, Table, str, Table]", entry)
-        parts = tuple([kinds[_type_number(item, kinds)] for item in items])
+        expect(len(items) <= MAX_TUPLE_ITEMS, f"at most {MAX_TUPLE_ITEMS} items")
+        numbers = tuple([_type_number(item, kinds) for item in items])
         expect(kind in (Kind.LIST, Kind.TUPLE, Kind.DICT), "a list, tuple or dictionary")
-        found = ValueType(Kind(kind), parts, name, tuple(map(_name, fields)))
+        names = tuple(map(_name, fields))
+        found = ValueType(Kind(kind), tuple([kinds[n] for n in numbers]), name, names)
         _check_type(found)
-        expect(found not in known, "each type once")
-        known[found] = None
+        depth = 1 + max(sizes[number][0] for number in numbers)
+        nodes = 1 + sum(sizes[number][1] for number in numbers)
+        expect(depth <= MAX_TYPE_DEPTH, f"types at most {MAX_TYPE_DEPTH} deep")
+        expect(nodes <= MAX_TYPE_NODES, f"types of at most {MAX_TYPE_NODES} types")
+        key = (kind, numbers, name, names)
+        expect(key not in known, "each type once")
+        known[key] = None
         kinds.append(found)
-    return tuple(kinds)
+        parts.append(numbers)
+        sizes.append((depth, nodes))
+    return tuple(kinds), tuple(parts)
 
 
 def _check_type(kind: ValueType) -> None:
@@ -194,8 +219,6 @@ def _check_type(kind: ValueType) -> None:
         expect(kind.kind is Kind.TUPLE and is_identifier(kind.name), "a record with a name")
         expect(len(kind.fields) == count, "a record with a name for each field")
         expect(len(dict.fromkeys(kind.fields)) == count, "a record with each field once")
-    expect(depth_of(kind) <= MAX_TYPE_DEPTH, f"types at most {MAX_TYPE_DEPTH} deep")
-    expect(nodes_of(kind) <= MAX_TYPE_NODES, f"types of at most {MAX_TYPE_NODES} types")
 
 
 def _decode_constants(table: Table) -> tuple[tuple[int, Value], ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from vm.contract.host import Host, Meter
 from vm.contract.value_types import ValueType
+from vm.contract.wire import CopyIn, Wire
 
 
 class FunctionKind(IntEnum):
@@ -127,10 +128,10 @@ class Function:
     """Names and types of its arguments."""
     result: ValueType
     """Type of what it returns."""
-    registers: tuple[ValueType, ...]
-    """Types of its registers from number 1 on, the arguments first."""
-    instructions: tuple[tuple[int, ...], ...]
-    """Operation and operands, in order."""
+    takes: tuple[CopyIn, ...]
+    """Checked copies of its arguments."""
+    gives: Wire
+    """How its result goes out."""
     gas: int
     """Gas of entering it."""
     body: Body

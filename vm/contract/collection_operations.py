@@ -19,7 +19,6 @@ from vm.contract.operation import (
     Operation,
     Operator,
     Scope,
-    activation_of,
     expect,
 )
 from vm.contract.value_types import Kind
@@ -49,7 +48,7 @@ def _new(scope: Scope, operands: Operands) -> Operator:
     into = operands[0]
 
     def new_dict(r: Registers) -> None:
-        allocate(activation_of(r).meter, 0, OBJECT_BYTES)
+        allocate(r[0].meter, 0, OBJECT_BYTES)
         r[into] = {}
 
     return new_dict
@@ -66,7 +65,7 @@ def _get(scope: Scope, operands: Operands) -> Operator:
 
     def get(r: Registers) -> None:
         held, name = _entries(r, entries), r[key]
-        charge(activation_of(r).meter, lookup_gas(held) + key_gas(name))
+        charge(r[0].meter, lookup_gas(held) + key_gas(name))
         if name not in held:
             raise key_missing()
         r[into] = held[name]
@@ -84,7 +83,7 @@ def _get_or(scope: Scope, operands: Operands) -> Operator:
 
     def get_or(r: Registers) -> None:
         held, name = _entries(r, entries), r[key]
-        charge(activation_of(r).meter, lookup_gas(held) + key_gas(name))
+        charge(r[0].meter, lookup_gas(held) + key_gas(name))
         r[into] = held.get(name, r[default])
 
     return get_or
@@ -104,7 +103,7 @@ def _set(scope: Scope, operands: Operands) -> Operator:
         # Integers beyond 64 bits could share one hash by the thousand.
         if has_int_keys and not LEAST_SMALL <= name <= MOST_SMALL:
             raise out_of_range("a dictionary's integer keys have at most 64 bits")
-        allocate(activation_of(r).meter, lookup_gas(held) + key_gas(name), ENTRY_BYTES)
+        allocate(r[0].meter, lookup_gas(held) + key_gas(name), ENTRY_BYTES)
         if len(held) >= MAX_ITEMS and name not in held:
             raise too_long()
         held[name] = r[value]
@@ -121,7 +120,7 @@ def _delete(scope: Scope, operands: Operands) -> Operator:
 
     def delete(r: Registers) -> None:
         held, name = _entries(r, entries), r[key]
-        charge(activation_of(r).meter, lookup_gas(held) + key_gas(name))
+        charge(r[0].meter, lookup_gas(held) + key_gas(name))
         if name not in held:
             raise key_missing()
         del held[name]
@@ -134,7 +133,7 @@ def _take(scope: Scope, operands: Operands) -> Operator:
 
     def take(r: Registers) -> None:
         held, name = _entries(r, entries), r[key]
-        charge(activation_of(r).meter, lookup_gas(held) + key_gas(name))
+        charge(r[0].meter, lookup_gas(held) + key_gas(name))
         if name not in held:
             raise key_missing()
         r[into] = held.pop(name)
@@ -153,7 +152,7 @@ def _has(scope: Scope, operands: Operands) -> Operator:
 
     def has(r: Registers) -> None:
         held, name = _entries(r, entries), r[key]
-        charge(activation_of(r).meter, lookup_gas(held) + key_gas(name))
+        charge(r[0].meter, lookup_gas(held) + key_gas(name))
         r[into] = name in held
 
     return has
@@ -185,7 +184,7 @@ def _listing(take: Callable[[Entries], list[object]], size: int) -> Make:
         def listing(r: Registers) -> None:
             held = _entries(r, entries)
             count = len(held)
-            allocate(activation_of(r).meter, count >> 1, OBJECT_BYTES + size * count)
+            allocate(r[0].meter, count >> 1, OBJECT_BYTES + size * count)
             r[into] = take(held)
 
         return listing
@@ -205,7 +204,7 @@ def _copy(scope: Scope, operands: Operands) -> Operator:
         held = _entries(r, entries)
         count = len(held)
         gas = count * (1 + lookup_gas(held))
-        allocate(activation_of(r).meter, gas, OBJECT_BYTES + ENTRY_BYTES * count)
+        allocate(r[0].meter, gas, OBJECT_BYTES + ENTRY_BYTES * count)
         r[into] = dict(held)
 
     return copy
@@ -227,7 +226,7 @@ def _over(compute: Callable[[list[int]], int]) -> Make:
 
         def over(r: Registers) -> None:
             values: list[int] = r[source]
-            charge(activation_of(r).meter, 2 * len(values))
+            charge(r[0].meter, 2 * len(values))
             r[into] = compute(values)
 
         return over

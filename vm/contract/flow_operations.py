@@ -182,8 +182,8 @@ _TWO = typed(INT_N, INT_N)
 
 FALL: Final = 40
 OPERATIONS: Final = (
-    Operation(FALL, "fall", "", _no_rule, 0, make_end=_fall),
-    Operation(41, "jump", "t", _no_rule, 0, make_end=_jump),
+    Operation(FALL, "fall", "", _no_rule, 1, make_end=_fall),
+    Operation(41, "jump", "t", _no_rule, 2, make_end=_jump),
     Operation(42, "if_true", "rt", typed(BOOL_N), 1, make_end=_if_true),
     Operation(43, "if_false", "rt", typed(BOOL_N), 1, make_end=_if_false),
     Operation(44, "if_less", "rrt", _TWO, 2, make_end=_if_less),

@@ -22,7 +22,7 @@ from vm.contract.failures import too_deep
 from vm.contract.host import Host
 from vm.contract.limits import MAX_ARGUMENT_BYTES, MAX_CALL_DEPTH
 from vm.contract.metering import charge
-from vm.contract.wire import Misfit, copy_in_of, copy_out_of, measure_of
+from vm.contract.wire import Misfit
 from vm.primitives.codec import Encodable, Value, encode_trusted
 from vm.primitives.errors import CallError, OutOfGas
 
@@ -90,8 +90,8 @@ def run_function(
         registers[place] = make()
     result = activation.run(body, registers)
     meter.call_depth = depth
-    measure_of(function.result)(meter, result, MAX_ARGUMENT_BYTES)
-    return copy_out_of(function.result)(result)
+    function.gives.measure(meter, result, MAX_ARGUMENT_BYTES)
+    return function.gives.copy_out(result)
 
 
 def run_body(body: Body, registers: Registers) -> object:
@@ -135,13 +135,13 @@ def _take_arguments(function: Function, host: Host, arguments: tuple[Value, ...]
             actual=len(arguments),
         )
     values = []
-    for (name, kind), value in zip(function.parameters, arguments, strict=True):
+    for place, (copy_in, value) in enumerate(zip(function.takes, arguments, strict=True)):
         try:
-            values.append(copy_in_of(kind)(host.meter, value))
+            values.append(copy_in(host.meter, value))
         except Misfit as error:
             raise CallError(
                 "invalid_arguments",
-                f"argument {name} does not fit",
+                f"argument {function.parameters[place][0]} does not fit",
                 expected=error.expected,
             ) from None
     return values

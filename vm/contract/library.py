@@ -23,7 +23,7 @@ from vm.primitives.hashing import tag, tagged_hash
 from vm.primitives.integers import MILLI_WH_PER_KWH, divide_half_even
 
 SCALE: Final = 1_000_000
-_DIGITS: Final = 78
+MAX_DIGITS: Final = 78
 """Decimal digits that an integer of 256 bits may have."""
 
 
@@ -112,7 +112,7 @@ def _text_of(number: int) -> str:
 
 def _number_of(text: str) -> int:
     digits = text[1:] if text[:1] == "-" else text
-    if not 1 <= len(digits) <= _DIGITS or not digits.isascii() or not digits.isdigit():
+    if not 1 <= len(digits) <= MAX_DIGITS or not digits.isascii() or not digits.isdigit():
         raise invalid_text()
     return checked(int(text))
 
@@ -161,21 +161,21 @@ def _address_bytes(account: bytes) -> bytes:
     return account
 
 
-_TEXT_BYTES: Final = OBJECT_BYTES + LETTER_BYTES * (_DIGITS + 1)
+_TEXT_BYTES: Final = OBJECT_BYTES + LETTER_BYTES * (MAX_DIGITS + 1)
 _TWO: Final = (INT, INT)
 _THREE: Final = (INT, INT, INT)
 
 LIBRARY: Final = (
-    LibraryFunction(1, "math", "isqrt", (INT,), INT, 30, _isqrt),
+    LibraryFunction(1, "math", "isqrt", (INT,), INT, 40, _isqrt),
     LibraryFunction(2, "math", "gcd", _TWO, INT, 150, _gcd),
-    LibraryFunction(3, "math", "mul_div", _THREE, INT, 12, _mul_div),
-    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 18, _mul_div_half_even),
+    LibraryFunction(3, "math", "mul_div", _THREE, INT, 18, _mul_div),
+    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 24, _mul_div_half_even),
     LibraryFunction(5, "math", "bit_length", (INT,), INT, 5, int.bit_length),
     LibraryFunction(6, "fixed", "mul", _TWO, INT, 18, _fixed_mul),
     LibraryFunction(7, "fixed", "div", _TWO, INT, 18, _fixed_div),
     LibraryFunction(8, "fixed", "trade_amount", _TWO, INT, 18, _trade_amount),
-    LibraryFunction(9, "hashing", "sha256", (BYTES,), BYTES, 20, _sha256, 96, sizes=True),
-    LibraryFunction(10, "hashing", "tagged", (STR, BYTES), BYTES, 30, _tagged, 96, sizes=True),
+    LibraryFunction(9, "hashing", "sha256", (BYTES,), BYTES, 44, _sha256, 96, sizes=True),
+    LibraryFunction(10, "hashing", "tagged", (STR, BYTES), BYTES, 60, _tagged, 96, sizes=True),
     LibraryFunction(11, "", "str", (INT,), STR, 20, _text_of, _TEXT_BYTES),
     LibraryFunction(12, "", "int", (STR,), INT, 20, _number_of, sizes=True),
     LibraryFunction(13, "", "to_bytes", _TWO, BYTES, 8, _to_bytes, 96),

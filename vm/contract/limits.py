@@ -29,18 +29,22 @@ MAX_ITEMS: Final = 1_024
 """Items of one list or dictionary."""
 MAX_STORED_BYTES: Final = 4_096
 """Encoded bytes of one stored value."""
-MAX_KEY_BYTES: Final = 256
-"""Encoded bytes of one key of a map."""
+MAX_KEY_BYTES: Final = 224
+"""Encoded bytes of one key of a map: with contract and slot before it, it stays provable."""
 MAX_ARGUMENT_BYTES: Final = 8_192
 """Encoded bytes of the arguments, or of the result, of one call."""
-MAX_MEMORY_BYTES: Final = 4_000_000
+MAX_MEMORY_BYTES: Final = 8_000_000
 """Bytes, by the rules of `memory.py`, that one transaction's contract calls may allocate."""
 MAX_CALL_DEPTH: Final = 64
 """Functions that may wait for one another in one transaction, over all its contracts."""
 
-GAS_BLOCK: Final = 2
+GAS_CODE_BYTE: Final = 4
+"""Gas of a byte of code that a transaction runs: a node may have to decode it again."""
+GAS_BLOCK: Final = 3
 """Gas of entering a basic block, beside its instructions."""
 GAS_FUNCTION: Final = 16
 """Gas of calling a function, beside its registers."""
+GAS_FRESH_VALUE: Final = 3
+"""Gas of each value that is made anew for a register that begins as a list, or holds one."""
 GAS_CONTRACT_CALL: Final = 200
 """Gas of a call to another contract or to a built-in interface, beside what runs there."""

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from vm.contract.code_object import Activation, Block, Body, EventForm, Import, Registers, Slot
+from vm.contract.code_object import Block, Body, EventForm, Import, Registers, Slot
 from vm.contract.value_types import Kind, ValueType
-from vm.contract.wire import CopyIn, CopyOut, Measure
+from vm.contract.wire import Wire
 from vm.primitives.errors import DecodeError
 
 NONE_N: Final = 0
@@ -58,18 +58,6 @@ class FunctionHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """How values of one type cross the border."""
-
-    measure: Measure
-    """Room that a value takes."""
-    copy_out: CopyOut
-    """To the canonical form."""
-    copy_in: CopyIn
-    """From the canonical form."""
-
-
-@dataclass(frozen=True, slots=True)
 class CodeScope:
     """The tables of a code, by number, that its instructions refer to."""
 
@@ -99,6 +87,8 @@ class CodeScope:
     """What runs of them."""
     wires: tuple[Wire, ...]
     """How values of each type cross the border."""
+    firsts: tuple[object, ...]
+    """The first value of each type; those with lists within are made anew for each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,13 +162,9 @@ def typed(*wanted: int) -> Check:
     """Return the rule that the first registers among the operands have these types."""
 
     def check(scope: Scope, operands: Operands) -> None:
+        registers = scope.registers
         for number, register in zip(wanted, operands, strict=False):
-            expect(scope.registers[register] == number, "operands of the operation's types")
+            if registers[register] != number:
+                raise not_well_formed("operands of the operation's types")
 
     return check
-
-
-def activation_of(registers: Registers) -> Activation:
-    """Return the activation that registers belong to."""
-    activation: Activation = registers[0]
-    return activation

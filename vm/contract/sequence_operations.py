@@ -19,7 +19,6 @@ from vm.contract.operation import (
     Operation,
     Operator,
     Scope,
-    activation_of,
     expect,
 )
 from vm.contract.value_types import Kind
@@ -40,7 +39,7 @@ def _new_list(scope: Scope, operands: Operands) -> Operator:
     size, gas = OBJECT_BYTES + ITEM_BYTES * len(places), len(places)
 
     def new_list(r: Registers) -> None:
-        allocate(activation_of(r).meter, gas, size)
+        allocate(r[0].meter, gas, size)
         r[into] = [r[place] for place in places]
 
     return new_list
@@ -59,7 +58,7 @@ def _new_tuple(scope: Scope, operands: Operands) -> Operator:
     size, gas = OBJECT_BYTES + ITEM_BYTES * len(places), len(places)
 
     def new_tuple(r: Registers) -> None:
-        allocate(activation_of(r).meter, gas, size)
+        allocate(r[0].meter, gas, size)
         r[into] = tuple([r[place] for place in places])
 
     return new_tuple
@@ -132,7 +131,7 @@ def _with_field(scope: Scope, operands: Operands) -> Operator:
     size = OBJECT_BYTES + ITEM_BYTES * count
 
     def with_field(r: Registers) -> None:
-        allocate(activation_of(r).meter, count, size)
+        allocate(r[0].meter, count, size)
         old: tuple[object, ...] = r[source]
         r[into] = (*old[:place], r[value], *old[place + 1 :])
 
@@ -172,7 +171,7 @@ def _append(scope: Scope, operands: Operands) -> Operator:
         values: list[object] = r[items]
         if len(values) >= MAX_ITEMS:
             raise too_long()
-        allocate(activation_of(r).meter, 0, ITEM_BYTES)
+        allocate(r[0].meter, 0, ITEM_BYTES)
         values.append(r[value])
 
     return append
@@ -208,7 +207,7 @@ def _extend(scope: Scope, operands: Operands) -> Operator:
         added: list[object] = r[more]
         if len(values) + len(added) > MAX_ITEMS:
             raise too_long()
-        allocate(activation_of(r).meter, len(added) >> 2, ITEM_BYTES * len(added))
+        allocate(r[0].meter, len(added) >> 2, ITEM_BYTES * len(added))
         values.extend(added)
 
     return extend
@@ -229,7 +228,7 @@ def _slice(scope: Scope, operands: Operands) -> Operator:
         values: Sequence[object] = r[source]
         first, last, step = slice(r[start], r[end]).indices(len(values))
         count = max(last - first, 0)
-        allocate(activation_of(r).meter, count >> 3, OBJECT_BYTES + item_size * count)
+        allocate(r[0].meter, count >> 3, OBJECT_BYTES + item_size * count)
         r[into] = values[first:last:step]
 
     return take_slice
@@ -251,7 +250,7 @@ def _concatenate(scope: Scope, operands: Operands) -> Operator:
         count = len(first) + len(second)
         if count > limit:
             raise too_long()
-        allocate(activation_of(r).meter, count >> 3, OBJECT_BYTES + item_size * count)
+        allocate(r[0].meter, count >> 3, OBJECT_BYTES + item_size * count)
         r[into] = first + second
 
     return concatenate
@@ -275,7 +274,7 @@ def _repeat(scope: Scope, operands: Operands) -> Operator:
         count = len(values) * max(number, 0)
         if count > limit:
             raise too_long()
-        allocate(activation_of(r).meter, count >> 3, OBJECT_BYTES + item_size * count)
+        allocate(r[0].meter, count >> 3, OBJECT_BYTES + item_size * count)
         # An empty value may be repeated any number of times, which Python refuses to count.
         r[into] = values * number if count else values[:0]  # type: ignore[operator]
 
@@ -301,7 +300,7 @@ def _contains(scope: Scope, operands: Operands) -> Operator:
             whole, part = r[source], r[item]
             # A search may compare the part at every place.
             charge(
-                activation_of(r).meter,
+                r[0].meter,
                 len(whole) * (1 + (len(part) >> 3)) >> 2,
             )
             r[into] = part in whole
@@ -311,7 +310,7 @@ def _contains(scope: Scope, operands: Operands) -> Operator:
 
     def has_item(r: Registers) -> None:
         values: list[object] = r[source]
-        wanted, meter = r[item], activation_of(r).meter
+        wanted, meter = r[item], r[0].meter
         charge(meter, 3 * len(values))
         for value in values:
             if equal(meter, value, wanted):
@@ -333,7 +332,7 @@ def _reversed(scope: Scope, operands: Operands) -> Operator:
     def reverse(r: Registers) -> None:
         values: list[object] = r[source]
         count = len(values)
-        allocate(activation_of(r).meter, count >> 2, OBJECT_BYTES + ITEM_BYTES * count)
+        allocate(r[0].meter, count >> 2, OBJECT_BYTES + ITEM_BYTES * count)
         r[into] = values[::-1]
 
     return reverse
@@ -350,7 +349,7 @@ def _sorted(scope: Scope, operands: Operands) -> Operator:
 
     def sort(r: Registers) -> None:
         values: list[object] = r[source]
-        meter, count = activation_of(r).meter, len(values)
+        meter, count = r[0].meter, len(values)
         allocate(meter, 2 * count * count.bit_length(), OBJECT_BYTES + ITEM_BYTES * count)
         if is_text:
             letters = sum(map(len, values))  # type: ignore[arg-type]
@@ -378,7 +377,7 @@ def _equal(scope: Scope, operands: Operands) -> Operator:
     compare = equal_of(kind)
 
     def equal(r: Registers) -> None:
-        r[into] = compare(activation_of(r).meter, r[left], r[right])
+        r[into] = compare(r[0].meter, r[left], r[right])
 
     return equal
 
@@ -393,7 +392,7 @@ def _less_text(scope: Scope, operands: Operands) -> Operator:
 
     def less_text(r: Registers) -> None:
         first, second = r[left], r[right]
-        charge(activation_of(r).meter, len(first) >> TEXT_SHIFT)
+        charge(r[0].meter, len(first) >> TEXT_SHIFT)
         r[into] = first < second
 
     return less_text

@@ -7,7 +7,9 @@ are bounds: of integers, sizes, indices, gas.
 
 from __future__ import annotations
 
+import struct
 from collections import OrderedDict
+from struct import Struct
 from typing import Final
 
 from vm.contract.chain_operations import CALL
@@ -24,7 +26,7 @@ from vm.contract.code_object import (
 )
 from vm.contract.flow_operations import FINAL
 from vm.contract.host import Meter
-from vm.contract.limits import GAS_BLOCK, GAS_FUNCTION
+from vm.contract.limits import GAS_BLOCK, GAS_FRESH_VALUE, GAS_FUNCTION
 from vm.contract.operation import (
     ADDRESS_N,
     NONE_N,
@@ -33,16 +35,14 @@ from vm.contract.operation import (
     Operands,
     Operation,
     Scope,
-    Wire,
     expect,
+    not_well_formed,
 )
-from vm.contract.operations import OPERAND_BYTES, OPERATIONS
-from vm.contract.value_types import ValueType
-from vm.contract.wire import Misfit, copy_in_of, copy_out_of, default_of, is_shared, measure_of
+from vm.contract.operations import OPERATIONS
+from vm.contract.value_types import SIMPLE, ValueType
+from vm.contract.wire import Misfit, Wire, wire_from, wire_of
 from vm.primitives.errors import DecodeError
-from vm.primitives.hashing import tag, tagged_hash
-
-TAG_CODE: Final = tag("contract/code")
+from vm.primitives.hashing import TAG_CONTRACT_CODE, tagged_hash
 
 Instruction = tuple[Operation, Operands]
 
@@ -59,10 +59,15 @@ class _FreeMeter:
 
 
 class CodeCache:
-    """Decoded code by hash: the last `limit` that were asked for."""
+    """Decoded code by hash: the last that were asked for, up to a number and a size.
 
-    def __init__(self, limit: int) -> None:
+    A byte of code takes some 70 bytes of memory once decoded.
+    """
+
+    def __init__(self, limit: int, limit_bytes: int = 524_288) -> None:
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
         self._codes: OrderedDict[bytes, Code] = OrderedDict()
 
     def get(self, code_hash: bytes, raw: bytes) -> Code:
@@ -70,8 +75,10 @@ class CodeCache:
         found = self._codes.get(code_hash)
         if found is None:
             found = self._codes[code_hash] = decode_code(raw)
-            if len(self._codes) > self._limit:
-                self._codes.popitem(last=False)
+            self._bytes += len(raw)
+            while len(self._codes) > self._limit or self._bytes > self._limit_bytes:
+                _, dropped = self._codes.popitem(last=False)
+                self._bytes -= len(dropped.raw)
         else:
             self._codes.move_to_end(code_hash)
         return found
@@ -86,7 +93,7 @@ class CodeCache:
 
 def code_hash(raw: bytes) -> bytes:
     """Return the hash by which code is known, 32 bytes."""
-    return tagged_hash(TAG_CODE, raw)
+    return tagged_hash(TAG_CONTRACT_CODE, raw)
 
 
 def decode_code(raw: bytes) -> Code:
@@ -117,12 +124,13 @@ def decode_code(raw: bytes) -> Code:
 
 def _code_scope(form: CodeForm) -> CodeScope:
     types = form.types
-    numbers = {kind: number for number, kind in enumerate(types)}
-    wires = tuple(Wire(measure_of(kind), copy_out_of(kind), copy_in_of(kind)) for kind in types)
+    wires = list(_SIMPLE_WIRES)
+    for kind, parts in zip(types[len(SIMPLE) :], form.parts[len(SIMPLE) :], strict=True):
+        wires.append(wire_from(kind, tuple([wires[number] for number in parts])))
     return CodeScope(
         types,
-        tuple(tuple([numbers[item] for item in kind.items]) for kind in types),
-        _constants(form, wires),
+        form.parts,
+        _constants(form, tuple(wires)),
         tuple(number for number, _ in form.constants),
         tuple(
             Slot(name, None if key == -1 else types[key], types[value])
@@ -136,10 +144,14 @@ def _code_scope(form: CodeForm) -> CodeScope:
             for where, method, parameters, result, is_view in form.imports
         ),
         tuple((parameters, result) for _, _, parameters, result, _ in form.imports),
-        tuple(_head(function) for function in form.functions),
+        tuple(_head(function, wires) for function in form.functions),
         tuple(Body(number=number) for number in range(len(form.functions))),
-        wires,
+        tuple(wires),
+        tuple([wire.make_first() for wire in wires]),
     )
+
+
+_SIMPLE_WIRES: Final = tuple(map(wire_of, SIMPLE))
 
 
 def _constants(form: CodeForm, wires: tuple[Wire, ...]) -> tuple[object, ...]:
@@ -158,13 +170,15 @@ def _named(
     return tuple((name, types[number]) for name, number in fields)
 
 
-def _head(function: FunctionForm) -> FunctionHead:
+def _head(function: FunctionForm, wires: list[Wire]) -> FunctionHead:
+    # A new list or dictionary, or a tuple of them, for each register that begins as one.
+    fresh = sum([wires[n].first_size for n in function.registers if wires[n].is_shared])
     return FunctionHead(
         tuple(number for _, number in function.parameters),
         function.result,
         function.mutates,
         function.kind is FunctionKind.INTERNAL,
-        GAS_FUNCTION + len(function.parameters) + len(function.registers),
+        GAS_FUNCTION + len(function.parameters) + len(function.registers) + GAS_FRESH_VALUE * fresh,
     )
 
 
@@ -188,18 +202,20 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
     arguments = tuple([kind for _, kind in form.parameters])
     scope = Scope(code, (NONE_N, *arguments, *form.registers), form.result, form.mutates)
     instructions = decode_instructions(form.body)
+    blocks = sum(1 for operation, _ in instructions if operation.make_end is not None)
+    # A block costs more to prepare than the byte that may end it.
+    expect(2 * blocks <= len(form.body) + 4, "at most half as many basic blocks as bytes")
     for operation, operands in instructions:
         _check_registers(operation, operands, len(scope.registers))
         operation.check(scope, operands)
     body = code.bodies[number]
     body.blocks = _prepare(instructions, scope)
-    rest = [code.types[kind] for kind in form.registers]
-    body.rest = tuple([default_of(kind)() for kind in rest])
+    body.rest = tuple([code.firsts[kind] for kind in form.registers])
     body.fresh = tuple(
         [
-            (place, default_of(kind))
-            for place, kind in enumerate(rest, 1 + len(arguments))
-            if is_shared(kind)
+            (place, code.wires[kind].make_first)
+            for place, kind in enumerate(form.registers, 1 + len(arguments))
+            if code.wires[kind].is_shared
         ]
     )
     return Function(
@@ -212,8 +228,8 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
         form.only,
         _named(form.parameters, code.types),
         code.types[form.result],
-        tuple(code.types[kind] for kind in scope.registers[1:]),
-        tuple((operation.number, *operands) for operation, operands in instructions),
+        tuple([code.wires[kind].copy_in for kind in arguments]),
+        code.wires[form.result],
         code.heads[number].gas,
         body,
     )
@@ -223,25 +239,18 @@ def decode_instructions(body: bytes) -> list[Instruction]:
     """Return the instructions of a function's body; raises DecodeError if it is cut or unknown."""
     found: list[Instruction] = []
     position, size = 0, len(body)
-    while position < size:
-        operation = OPERATIONS.get(body[position])
-        if operation is None:
-            raise DecodeError(
-                "an unknown operation", code="invalid_code", actual=hex(body[position])
-            )
-        position += 1
-        operands: list[int] = []
-        for letter in operation.operands:
-            width = OPERAND_BYTES.get(letter, 1)
-            if letter == "v":
-                count = body[position] if position < size else 0
-                width += count
-                operands += body[position + 1 : position + width]
-            else:
-                operand = body[position : position + width]
-                operands.append(int.from_bytes(operand, "big", signed=letter == "i"))
-            position += width
-        found.append((operation, tuple(operands)))
+    try:
+        while position < size:
+            operation, fixed, has_list = _LAYOUTS[body[position]]
+            operands: Operands = fixed.unpack_from(body, position + 1)
+            position += 1 + fixed.size
+            if has_list:
+                count = body[position]
+                position += 1 + count
+                operands += tuple(body[position - count : position])
+            found.append((operation, operands))
+    except (KeyError, IndexError, struct.error):
+        raise not_well_formed("a known operation, with all its operands") from None
     expect(position == size, "instructions that end with the function")
     return found
 
@@ -249,12 +258,24 @@ def decode_instructions(body: bytes) -> list[Instruction]:
 def _check_registers(operation: Operation, operands: Operands, count: int) -> None:
     """Check that the registers among the operands are there."""
     for place, letter in enumerate(operation.operands):
-        if letter == "v":
+        if letter == "r":
+            if not 0 < operands[place] < count:
+                raise not_well_formed("registers that the function has")
+        elif letter == "v":
             expect(all(0 < register < count for register in operands[place:]), "its registers")
-        elif letter == "r":
-            expect(0 < operands[place] < count, "registers that the function has")
         elif letter == "d":
             expect(operands[place] < count, "registers that the function has")
+
+
+def _layout(operation: Operation) -> tuple[Operation, Struct, bool]:
+    """Return how an operation's operands lie: the fixed ones, and whether a list follows."""
+    fixed = operation.operands.rstrip("v")
+    letters = "".join(_STRUCT_LETTERS.get(letter, "B") for letter in fixed)
+    return operation, Struct(">" + letters), fixed != operation.operands
+
+
+_STRUCT_LETTERS: Final = {"i": "h", "k": "H", "t": "H"}
+_LAYOUTS: Final = {number: _layout(operation) for number, operation in OPERATIONS.items()}
 
 
 def _prepare(instructions: list[Instruction], scope: Scope) -> tuple[Block, ...]:

@@ -6,6 +6,7 @@ Each is built once for a type and then only called, since storage and calls use 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from vm.contract.failures import too_large
@@ -44,14 +45,70 @@ class Misfit(Exception):
         self.expected = f"{expected}{why}"
 
 
-def measure_of(kind: ValueType) -> Measure:
-    """Return how much room values of a type take, an upper bound of their encoded bytes."""
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """How values of one type cross the border, and how they begin."""
+
+    measure: Measure
+    """Room that a value takes, an upper bound of its encoded bytes."""
+    copy_out: CopyOut
+    """To the canonical form; measure first."""
+    copy_in: CopyIn
+    """From the canonical form, checked."""
+    make_first: Callable[[], Inner]
+    """Makes the first value of a register or variable: 0, False, empty, or items of such values."""
+    is_shared: bool
+    """Whether two holders of a value can see each other's changes: it has lists within."""
+    first_size: int = 1
+    """Of how many values the first value is made."""
+
+
+def wire_of(kind: ValueType) -> Wire:
+    """Return how values of a type cross the border."""
+    return wire_from(kind, tuple(map(wire_of, kind.items)))
+
+
+def wire_from(kind: ValueType, parts: tuple[Wire, ...]) -> Wire:
+    """Return how values of a type cross the border, given that of its items.
+
+    Takes time by the number of items, not by how deep they go: types may share parts.
+    """
     if kind.kind is Kind.LIST:
-        return _measure_list(measure_of(kind.items[0]))
-    if kind.kind is Kind.TUPLE:
-        return _measure_tuple(tuple(map(measure_of, kind.items)))
+        (item,) = parts
+        return Wire(
+            _measure_list(item.measure),
+            _list_out(item.copy_out),
+            _list_in(kind, item),
+            list,
+            is_shared=True,
+        )
     if kind.kind is Kind.DICT:
-        return _measure_dict(measure_of(kind.items[0]), measure_of(kind.items[1]))
+        key, item = parts
+        return Wire(
+            _measure_dict(key.measure, item.measure),
+            _dict_out(key.copy_out, item.copy_out),
+            _dict_in(kind, key, item),
+            dict,
+            is_shared=True,
+        )
+    if kind.kind is Kind.TUPLE:
+        makers = tuple([part.make_first for part in parts])
+        return Wire(
+            _measure_tuple(tuple([part.measure for part in parts])),
+            _tuple_out(tuple([part.copy_out for part in parts])),
+            _tuple_in(kind, parts),
+            lambda: tuple([make() for make in makers]),
+            is_shared=any(part.is_shared for part in parts),
+            first_size=1 + sum([part.first_size for part in parts]),
+        )
+    first = _FIRST[kind.kind]
+    out = int_out if kind.kind is Kind.INT else _as_it_is
+    return Wire(
+        _measure_simple(kind), out, _SIMPLE[kind.kind](kind), lambda: first, is_shared=False
+    )
+
+
+def _measure_simple(kind: ValueType) -> Measure:
     size_of = _SIZES[kind.kind]
 
     def measure_simple(meter: Meter, value: Inner, room: int) -> int:
@@ -119,20 +176,21 @@ def _measure_dict(key: Measure, item: Measure) -> Measure:
     return measure
 
 
-def copy_out_of(kind: ValueType) -> CopyOut:
-    """Return the copy of values of a type into the canonical form; measure them first."""
-    if kind.kind is Kind.INT:
-        return int_out
-    if kind.kind is Kind.LIST:
-        item = copy_out_of(kind.items[0])
-        return lambda value: tuple(map(item, value))
-    if kind.kind is Kind.TUPLE:
-        items = tuple(map(copy_out_of, kind.items))
-        return lambda value: tuple([out(member) for out, member in zip(items, value, strict=True)])
-    if kind.kind is Kind.DICT:
-        key, item = map(copy_out_of, kind.items)
-        return lambda value: tuple([(key(name), item(member)) for name, member in value.items()])
-    return lambda value: value
+def _list_out(item: CopyOut) -> CopyOut:
+    return lambda value: tuple(map(item, value))
+
+
+def _tuple_out(items: tuple[CopyOut, ...]) -> CopyOut:
+    return lambda value: tuple([out(member) for out, member in zip(items, value, strict=True)])
+
+
+def _dict_out(key: CopyOut, item: CopyOut) -> CopyOut:
+    return lambda value: tuple([(key(name), item(member)) for name, member in value.items()])
+
+
+def _as_it_is(value: Inner) -> Encodable:
+    encodable: Encodable = value
+    return encodable
 
 
 def int_out(value: Inner) -> Encodable:
@@ -141,19 +199,7 @@ def int_out(value: Inner) -> Encodable:
     return number if LEAST_SMALL <= number <= MOST_SMALL else encode_integer(number)
 
 
-def copy_in_of(kind: ValueType) -> CopyIn:
-    """Return the checked copy of values from outside into what contract code holds."""
-    simple = _SIMPLE.get(kind.kind)
-    if simple is not None:
-        return simple(kind)
-    if kind.kind is Kind.LIST:
-        return _list_in(kind)
-    if kind.kind is Kind.TUPLE:
-        return _tuple_in(kind)
-    return _dict_in(kind)
-
-
-def int_in(kind: ValueType) -> CopyIn:
+def _int_in(kind: ValueType) -> CopyIn:
     """Return the check of integers, small as such and large as bytes."""
 
     def copy(meter: Meter, value: Value) -> Inner:
@@ -204,6 +250,9 @@ def _str_in(kind: ValueType) -> CopyIn:
     def copy(meter: Meter, value: Value) -> Inner:
         if type(value) is not str or len(value) > MAX_BYTES:
             raise Misfit(kind, f" of at most {MAX_BYTES} letters")
+        # Bytes decode to whole letters; JSON at a reader's door can hold half of one.
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise Misfit(kind, " that can be UTF-8")
         allocate(meter, 0, OBJECT_BYTES + LETTER_BYTES * len(value))
         return value
 
@@ -221,7 +270,7 @@ def _address_in(kind: ValueType) -> CopyIn:
 
 _SIMPLE: Final = {
     Kind.NONE: _none_in,
-    Kind.INT: int_in,
+    Kind.INT: _int_in,
     Kind.BOOL: _bool_in,
     Kind.BYTES: _bytes_in,
     Kind.STR: _str_in,
@@ -229,8 +278,8 @@ _SIMPLE: Final = {
 }
 
 
-def _list_in(kind: ValueType) -> CopyIn:
-    item = copy_in_of(kind.items[0])
+def _list_in(kind: ValueType, part: Wire) -> CopyIn:
+    item = part.copy_in
 
     def copy(meter: Meter, value: Value) -> Inner:
         if type(value) is not tuple or len(value) > MAX_ITEMS:
@@ -241,8 +290,8 @@ def _list_in(kind: ValueType) -> CopyIn:
     return copy
 
 
-def _tuple_in(kind: ValueType) -> CopyIn:
-    items = tuple(map(copy_in_of, kind.items))
+def _tuple_in(kind: ValueType, parts: tuple[Wire, ...]) -> CopyIn:
+    items = tuple([part.copy_in for part in parts])
     count = len(items)
 
     def copy(meter: Meter, value: Value) -> Inner:
@@ -254,8 +303,8 @@ def _tuple_in(kind: ValueType) -> CopyIn:
     return copy
 
 
-def _dict_in(kind: ValueType) -> CopyIn:
-    key, item = map(copy_in_of, kind.items)
+def _dict_in(kind: ValueType, key_part: Wire, part: Wire) -> CopyIn:
+    key, item = key_part.copy_in, part.copy_in
     has_int_keys = kind.items[0].kind is Kind.INT
 
     def copy(meter: Meter, value: Value) -> Inner:
@@ -277,20 +326,7 @@ def _dict_in(kind: ValueType) -> CopyIn:
     return copy
 
 
-def default_of(kind: ValueType) -> Callable[[], Inner]:
-    """Return what makes the first value of a type: 0, False, empty, or items of such values."""
-    if kind.kind is Kind.LIST:
-        return list
-    if kind.kind is Kind.DICT:
-        return dict
-    if kind.kind is Kind.TUPLE:
-        makers = tuple(map(default_of, kind.items))
-        return lambda: tuple([make() for make in makers])
-    value = _DEFAULTS[kind.kind]
-    return lambda: value
-
-
-_DEFAULTS: Final[dict[Kind, Inner]] = {
+_FIRST: Final[dict[Kind, Inner]] = {
     Kind.NONE: None,
     Kind.INT: 0,
     Kind.BOOL: False,
@@ -298,8 +334,3 @@ _DEFAULTS: Final[dict[Kind, Inner]] = {
     Kind.STR: "",
     Kind.ADDRESS: bytes(ACCOUNT_ID_BYTES),
 }
-
-
-def is_shared(kind: ValueType) -> bool:
-    """Tell whether two holders of a value can see each other's changes: it has lists within."""
-    return kind.kind in (Kind.LIST, Kind.DICT) or any(map(is_shared, kind.items))

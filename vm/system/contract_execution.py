@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 from vm.arguments import validate_arguments
 from vm.context import CallContext
-from vm.contract.code_object import Code, FunctionKind
+from vm.contract.code_object import Code, FunctionKind, Runner
 from vm.contract.interpreter import Door, run_function
+from vm.contract.limits import GAS_CODE_BYTE
 from vm.contract.value_types import Kind, ValueType
 from vm.module import ContractMethod, Declaration
 from vm.primitives.codec import Encodable, Value
@@ -31,9 +32,6 @@ from vm.system.contract_records import (
 )
 
 EVENT: Final = "event"
-
-CODE_BYTES_PER_GAS: Final = 4
-"""Bytes of code that one unit of gas brings to run: a node may have to decode it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +51,9 @@ class Library(Protocol):
 
     provided: Mapping[str, Mapping[str, Provided]]
     """Methods by interface and name."""
+
+    runner_of: dict[bytes, Runner]
+    """What observes code with a hash while it runs; empty in nodes."""
 
     def load_code(self, ctx: CallContext, address: bytes, record: Contract) -> Code:
         """Return the code of a contract; its gas is charged already."""
@@ -91,7 +92,7 @@ class Execution:
                 expected="active",
                 actual=STATUS_NAMES[status],
             )
-        ctx.charge(record.code_bytes // CODE_BYTES_PER_GAS)
+        ctx.charge(record.code_bytes * GAS_CODE_BYTE)
         code = self.library.load_code(ctx, address, record)
         self.add(address, record, code, record.stored_bytes)
         return record, code
@@ -116,7 +117,8 @@ class Execution:
                 )
         self._waiting.append(address)
         host = ContractHost(self, record, address, caller)
-        result = run_function(code, host, method, arguments, door)
+        runner = self.library.runner_of.get(code.code_hash)
+        result = run_function(code, host, method, arguments, door, runner)
         self._waiting.pop()
         return result
 
@@ -232,7 +234,8 @@ class ContractHost:
             _validate_declared(library, ctx, found.declaration, arguments)
         result = found.method.run(ctx, *arguments)
         ctx.caller, ctx.roles, ctx.module = before
-        return result
+        # In the canonical form, in which it crosses the border, an array is a tuple.
+        return tuple(result) if isinstance(result, list) else result
 
 
 def _validate_integers(

@@ -22,10 +22,10 @@ from vm.arguments import (
 )
 from vm.context import CallContext
 from vm.contract.abi import check_upgrade
-from vm.contract.code_object import Code
+from vm.contract.code_object import Code, Runner
 from vm.contract.interfaces import Signature, check_imports
 from vm.contract.interpreter import Door, has_door
-from vm.contract.limits import MAX_CODE_BYTES
+from vm.contract.limits import GAS_CODE_BYTE, MAX_CODE_BYTES
 from vm.contract.verifier import CodeCache, decode_code
 from vm.module import ContractMethod, Declaration, Module, Section, method
 from vm.overlay import StateReader
@@ -42,7 +42,7 @@ from vm.system.account_leaf import (
 )
 from vm.system.contract_bank import BANK, BANK_NAME
 from vm.system.contract_deposit import change_deposit
-from vm.system.contract_execution import CODE_BYTES_PER_GAS, Execution, Provided
+from vm.system.contract_execution import Execution, Provided
 from vm.system.contract_records import (
     CODE_SPACE,
     CONTRACT_COUNTER,
@@ -80,6 +80,8 @@ class ContractsModule(Module):
 
     def __init__(self, roles: Sequence[str], modules: Sequence[Module]) -> None:
         """`modules` are those that provide interfaces to contracts."""
+        self.runner_of: dict[bytes, Runner] = {}
+        """What runs the functions of code with a hash in place of the usual loop, for tools."""
         self._roles = tuple(roles)
         self._codes = CodeCache(MAX_KNOWN_CODES)
         self.provided = _collect(modules)
@@ -191,7 +193,7 @@ class ContractsModule(Module):
                 actual=verified.code_hash,
                 hint="Propose `code_hash` for the contract: see docs/contracts.md.",
             )
-        ctx.charge(record.code_bytes // CODE_BYTES_PER_GAS)
+        ctx.charge(record.code_bytes * GAS_CODE_BYTE)
         _validate_follows(self.load_code(ctx, contract, record), verified)
         before_bytes = record.stored_bytes
         record.code_hash, record.code_bytes = verified.code_hash, len(code)

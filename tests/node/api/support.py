@@ -77,8 +77,12 @@ AREA = {
 
 
 def make_document() -> bytes:
-    """Return the genesis file of the tests' network: two markets, and one dispatch area."""
-    modules = {"market": {"markets": MARKETS}, "dispatch": {"areas": [AREA]}}
+    """Return the genesis file of the tests' network: two markets, a dispatch area, contracts."""
+    modules = {
+        "market": {"markets": MARKETS},
+        "dispatch": {"areas": [AREA]},
+        "contracts": {"deploy_roles": ["prosumer"]},
+    }
     document = genesis_document(modules=modules)
     members = document["members"]
     assert isinstance(members, list)

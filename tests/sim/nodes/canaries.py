@@ -90,7 +90,7 @@ def _fee_not_taken(garden: Garden) -> None:
 
 
 def _fee_lost(garden: Garden) -> None:
-    garden.put(BlockExecution, "_credit_proposer", lambda self: None)
+    garden.put(BlockExecution, "_credit_fees", lambda self: None)
 
 
 def _failed_call_leaks(garden: Garden) -> None:
@@ -416,7 +416,7 @@ _MONEY = ("conservation", "fee", "model")
 
 CANARIES: dict[str, Canary] = {
     "nonce-not-bumped": Canary(_nonce_not_bumped, ("nonce", *_LIVENESS)),
-    "nonce-unchecked": Canary(_nonce_unchecked, ("nonce",), (13,)),
+    "nonce-unchecked": Canary(_nonce_unchecked, ("nonce",), (4,)),
     "fee-not-taken": Canary(_fee_not_taken, _MONEY),
     "fee-lost": Canary(_fee_lost, _MONEY),
     "fee-free-on-failure": Canary(_fee_free_on_failure, _MONEY),
@@ -427,9 +427,9 @@ CANARIES: dict[str, Canary] = {
     "seller-unpaid": Canary(_seller_unpaid, _MONEY),
     "tree-stale": Canary(_tree_stale, ("tree", "replay", "node")),
     "state-root-not-compared": Canary(_field_not_compared("state_root"), ("header",), (8,)),
-    "receipts-root-not-compared": Canary(_field_not_compared("receipts_root"), ("header",), (18,)),
+    "receipts-root-not-compared": Canary(_field_not_compared("receipts_root"), ("header",), (4,)),
     "gas-used-not-compared": Canary(_field_not_compared("gas_used"), ("header",), (21,)),
-    "time-not-above-parent": Canary(_time_not_above_parent, ("time",), (202,)),
+    "time-not-above-parent": Canary(_time_not_above_parent, ("time",), (3,)),
     "timestamp-unchecked": Canary(_timestamp_unchecked, ("time",)),
     "last-commit-unchecked": Canary(_last_commit_unchecked, ("commit", "node"), (4,)),
     "evidence-unchecked": Canary(_evidence_unchecked, ("evidence",), (12,)),

@@ -287,8 +287,8 @@ LIFE_CANARIES: dict[str, Canary] = {
         engine="pow",
         needs=lambda scenario: bool(scenario.dishonest),
     ),
-    "head-unproved": Canary(_head_unproved, _SAFETY, needs=_joins),
-    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, needs=_joins),
+    "head-unproved": Canary(_head_unproved, _SAFETY, (21,), needs=_joins),
+    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, (24,), needs=_joins),
     "index-not-rebuilt": Canary(
         _index_not_rebuilt, _SAFETY, needs=lambda scenario: bool(scenario.joins_at_s)
     ),

@@ -153,7 +153,11 @@ class Liar(SimulatedPeers):
             yield kind, encode_height(height)
         elif kind in SERVICE_KINDS and self._random.randrange(3):
             said = twist_service(
-                self._random, kind, payload, lambda height, key: self._forged(height, 0, key)
+                self._random,
+                kind,
+                payload,
+                lambda height, key: self._forged(height, 0, key),
+                is_smooth=self._style % 3 == 0,
             )
             if said is not None:
                 yield kind, said

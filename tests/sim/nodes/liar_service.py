@@ -6,6 +6,7 @@ from random import Random
 
 from node.ledger.block import decode_header
 from node.ledger.proofs import Finality, decode_account_proof, decode_transaction_proof
+from node.ledger.receipt import decode_receipt
 from node.light_wire import (
     ANSWER,
     HEADERS,
@@ -35,11 +36,20 @@ Forge = Callable[[int, bytes], bytes]
 """Makes a certificate of a height and block that one signer alone signed."""
 
 
-def twist_service(random: Random, kind: int, payload: bytes, forge: Forge) -> bytes | None:
-    """Return something else than an honest node answers; None for no answer at all."""
-    if random.randrange(8) == 0:
+def twist_service(
+    random: Random, kind: int, payload: bytes, forge: Forge, *, is_smooth: bool
+) -> bytes | None:
+    """Return something else than an honest node answers; None for no answer at all.
+
+    A smooth liar offers a state that is right under a header of its own, and gives its parts.
+    """
+    if is_smooth and kind in (CHUNK, CHANGES):
+        return payload
+    if is_smooth and kind == SNAPSHOTS:
+        return _under_another_header(payload, forge)
+    if random.randrange(12) == 0:
         return None
-    if random.randrange(8) == 0:
+    if random.randrange(12) == 0:
         return random.randbytes(random.randrange(80))
     return _TWISTS[kind](random, payload, forge)
 
@@ -58,7 +68,7 @@ def _snapshots(random: Random, payload: bytes, forge: Forge) -> bytes:
     if not manifests:
         return payload
     found, other = manifests[0], manifests[-1]
-    style = random.randrange(7)
+    style = random.randrange(10)
     header = found.header
     if style == 0:
         found = replace(found, header=replace(header, state_root=random.randbytes(32)))
@@ -74,9 +84,23 @@ def _snapshots(random: Random, payload: bytes, forge: Forge) -> bytes:
         found = replace(found, header=replace(header, validators=random.randbytes(32)))
     elif style == 5:
         found = replace(found, header=replace(header, genesis=random.randbytes(32)))
-    else:
+    elif style == 6:
         found = replace(found, certificate=b"")
+    else:  # a state that is right, under a header that nobody else signed
+        header = replace(header, time_ms=header.time_ms + 1)
+        forged = forge(header.height, header.block_id())
+        found = replace(found, header=header, certificate=forged)
     return encode_offers([found.encode()])
+
+
+def _under_another_header(payload: bytes, forge: Forge) -> bytes:
+    """Offer the states that there are as those of other blocks, which nobody else signed."""
+    manifests = []
+    for found in map(decode_manifest, decode_offers(payload)):
+        header = replace(found.header, time_ms=found.header.time_ms + 1)
+        forged = forge(header.height, header.block_id())
+        manifests.append(replace(found, header=header, certificate=forged).encode())
+    return encode_offers(manifests)
 
 
 def _chunk(random: Random, payload: bytes, forge: Forge) -> bytes:
@@ -159,7 +183,7 @@ def _answer(random: Random, payload: bytes, forge: Forge) -> bytes:
 
 
 def _twist_proof(random: Random, data: bytes) -> bytes:
-    style = random.randrange(6)
+    style = random.choice((0, 1, 2, 3, 3, 3, 3, 4, 5))
     if style == 0:
         return b""
     if style == 1:
@@ -169,7 +193,8 @@ def _twist_proof(random: Random, data: bytes) -> bytes:
     except Exception:
         found = decode_transaction_proof(data)
         if style < 4:
-            return replace(found, receipt=_flip(random, found.receipt)).encode()
+            receipt = replace(decode_receipt(found.receipt), code="lied")
+            return replace(found, receipt=receipt.encode()).encode()
         return replace(found, transaction=_flip(random, found.transaction)).encode()
     if style == 2:
         return replace(proof, value=None).encode()

@@ -15,8 +15,10 @@ from market.dispatch_results import radial_flows
 from market.network import Network
 from market.section import read_network
 from tools.cases.catalog import load_sound_case
-from tools.dispatch_demo import DemoCase, compare
+from tools.dispatch_demo import find_strays
+from tools.dispatch_figures import DemoCase, compare
 from tools.errors import Json
+from tools.local_boards import Traffic
 
 AREAS = {
     "luo16": DemoCase("luo16", load_sound_case("luo16"), registers=False),
@@ -82,3 +84,12 @@ def test_template_has_the_networks_of_the_cases(area: str) -> None:
         buses = {member["bus"] for member in document["members"] if member.get("bus")}
         assert buses == {bus.name for bus in wanted.network.buses}
     assert isinstance(wanted.network, Network)
+
+
+def test_messages_off_the_lines_are_found() -> None:
+    partners = {"a": {"b"}, "b": {"a"}, "c": {"b"}}
+    noted = {name: Traffic(dict.fromkeys(near, 3), 9, ()) for name, near in partners.items()}
+    assert find_strays(noted, partners) == []
+    noted["a"] = Traffic({"b": 1, "c": 1}, 9, ())
+    noted["c"] = Traffic({}, 0, ())
+    assert find_strays(noted, partners) == ["c alone", "a and c"]

@@ -1,0 +1,74 @@
+"""A campaign of rounds of boards: `python -m tests.tools.board.campaign --seeds 500`.
+
+Each seed is a feeder, an hour, a part of messages lost and repeated, boards that stop, and boards
+that lie in curves, prices or reports. An honest board that stands must end with the optimum.
+Prints progress and each seed that failed; exit status 1 if one did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+from dispatch.tree_bus import solve_exactly
+from market.dispatch_problem import single_interval
+from tests.tools.board.links import Links
+from tests.tools.board.test_protocol import cheat
+from tools.board.messages import CURVES, PRICES, REPORT
+from tools.cases.catalog import load_sound_case
+
+DEADLINE_MS = 40_000
+PROGRESS_S = 5.0
+
+
+def run_seed(seed: int) -> str:
+    """Run one seed; return what went wrong, empty if nothing did."""
+    drawn = random.Random(seed)
+    limits = drawn.choice(["normal", "congested"])
+    problem = single_interval(load_sound_case("ieee13_gao", limits).problem, drawn.randrange(24))
+    buses = [bus.name for bus in problem.network.buses]
+    stopped = {bus: drawn.randrange(6_000) for bus in drawn.sample(buses, drawn.randrange(4))}
+    liars = {
+        bus: cheat(drawn.choice([CURVES, PRICES, REPORT]))
+        for bus in drawn.sample(buses, drawn.randrange(4))
+    }
+    links = Links(
+        problem,
+        seed=seed,
+        loss=drawn.random() * 0.4,
+        repeat=drawn.random() * 0.3,
+        lies=liars,
+        stops=stopped,
+    )
+    found = links.run(DEADLINE_MS)
+    if found is None:
+        return f"no result with {sorted(stopped)} stopped and {sorted(liars)} lying"
+    return "" if found == solve_exactly(problem) else "another result than the optimum"
+
+
+def main() -> int:
+    """Run the seeds asked for; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=500)
+    parser.add_argument("--first", type=int, default=0)
+    chosen = parser.parse_args()
+    if chosen.seeds < 1:
+        parser.error("a campaign has at least one seed")
+    failures = 0
+    told_s = time.monotonic()
+    for seed in range(chosen.first, chosen.first + chosen.seeds):
+        failure = run_seed(seed)
+        if failure:
+            failures += 1
+            print(f"seed {seed}: {failure}", flush=True)
+        if time.monotonic() - told_s >= PROGRESS_S:
+            told_s = time.monotonic()
+            print(f"{seed + 1 - chosen.first} of {chosen.seeds}, {failures} failed", flush=True)
+    print(f"{chosen.seeds} seeds, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

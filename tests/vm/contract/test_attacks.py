@@ -1,0 +1,121 @@
+"""Every resource attack is refused or runs out of what it paid for, in 100 ms and 10 MB."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+
+import pytest
+
+from tests.vm.contract.attacks import attack_sources
+from tests.vm.contract.hosts import HERE, MemoryChain
+from tools.contract.compiler import compile_source
+from vm.contract.code_object import Code
+from vm.contract.verifier import decode_code
+from vm.primitives.codec import Encodable, encode
+from vm.primitives.errors import CallError
+
+LIMIT_S = 0.1
+LIMIT_BYTES = 10_000_000
+ENDS = ("out_of_gas", "out_of_memory", "too_long", "too_deep", "overflow")
+SOURCES = attack_sources()
+
+
+def run(code: Code) -> str:
+    """Run an attack with the greatest gas limit of a transaction; return how it ended."""
+    try:
+        MemoryChain({HERE: code}).call("main")
+    except CallError as error:
+        return error.code
+    return "done"
+
+
+def machine_factor() -> float:
+    """Return how much slower this machine is just now than the one that the limit is for."""
+    began = time.process_time()
+    total = 0
+    for number in range(200_000):
+        total += number % 7
+    return max(1.0, (time.process_time() - began) / 0.012)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_an_attack_ends_in_time(name: str) -> None:
+    code = compile_source(SOURCES[name], {}).code
+    seconds = []
+    for _ in range(5):
+        factor = machine_factor()
+        began = time.process_time()
+        assert run(code) in ENDS
+        seconds.append((time.process_time() - began) / factor)
+        if seconds[-1] < LIMIT_S:
+            return
+    pytest.fail(f"{name} takes {min(seconds) * 1000:.0f} ms")
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name.startswith(("many", "lists"))])
+def test_an_attack_ends_in_bounds_of_memory(name: str) -> None:
+    code = compile_source(SOURCES[name], {}).code
+    tracemalloc.start()
+    try:
+        run(code)
+        assert tracemalloc.get_traced_memory()[1] < LIMIT_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_counted_across_contracts() -> None:
+    source = """
+Other = interface(fill=view(int, returns=int))
+
+@view(reentrant=True)
+def fill(n: int) -> int:
+    a = [[i] * 1000 for i in range(20)]
+    return len(a) + Other(this()).fill(n + 1)
+"""
+    chain = MemoryChain({HERE: compile_source(source, {}).code})
+    with pytest.raises(CallError) as caught:
+        chain.call("fill", 1)
+    assert caught.value.code == "out_of_memory"
+
+
+def crowded_codes() -> dict[str, bytes]:
+    """Return codes that say much in few bytes."""
+    types = ((6, (1,), "", ()), (7, (6,) * 10, "", ()),
+             *[(7, (7, 7), f"R{number}", ("a", "b")) for number in range(120)])  # fmt: skip
+    end = b"\x39"
+
+    def function(name: str, registers: bytes, body: bytes) -> tuple[Encodable, ...]:
+        return name, 1, False, False, (), -1, (), 0, registers, body
+
+    def code(kinds: Encodable, slots: Encodable, *functions: Encodable) -> bytes:
+        return encode((90, 1, kinds, (), slots, (), (), functions))
+
+    wide = [function(f"f{number}", bytes([10]) * 250, end) for number in range(110)]
+    slots = [(f"s{number}", -1, 10 + number) for number in range(60)]
+    return {
+        "types that share parts": code(types, (), function("f", b"", end)),
+        "registers of large types": code(types, (), *wide),
+        "storage of large types": code(types, slots, function("f", b"", end)),
+        "short instructions": code((), (), function("f", b"\x01", b"\x01\x01\x01" * 10_000 + end)),
+        "short blocks": code(
+            (), (), function("f", b"\x01", (b"\x01\x01\x01" + b"\x28") * 7_500 + end)
+        ),
+        "long lists of registers": code(
+            types, (), function("f", b"\x06\x01", (b"\x3c\x01\xff" + b"\x02" * 255) * 120 + end)
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", crowded_codes())
+def test_decoding_takes_time_by_the_bytes_of_code(name: str) -> None:
+    raw = crowded_codes()[name]
+    rates = []
+    for _ in range(5):
+        factor = machine_factor()
+        began = time.process_time()
+        decode_code(raw)
+        rates.append((time.process_time() - began) / factor / len(raw))
+        if rates[-1] < 3e-6:
+            return
+    pytest.fail(f"{min(rates) * 1e6:.1f} us a byte")
