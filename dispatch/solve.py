@@ -9,8 +9,10 @@ import numpy as np
 
 from dispatch.admm import solve_admm
 from dispatch.arrays import Floats, Integers, RadialArrays, radial_arrays
+from dispatch.meshed import read_interval, solve_meshed_interval
 from dispatch.published_methods import Comparison, run_consensus, run_innovations
 from dispatch.quantise import quantise_radial, round_price
+from dispatch.quantise_mesh import quantise_meshed
 from dispatch.settle import settle
 from dispatch.solution import Residual, Solution
 from dispatch.tree import solve_tree
@@ -23,7 +25,8 @@ TREE: Final = "tree"
 ADMM: Final = "admm"
 CONSENSUS: Final = "consensus"
 INNOVATIONS: Final = "innovations"
-METHODS: Final = (TREE, ADMM, CONSENSUS, INNOVATIONS)
+DIRECT: Final = "direct"
+METHODS: Final = (TREE, ADMM, CONSENSUS, INNOVATIONS, DIRECT)
 NANO: Final = 1e-9
 
 
@@ -35,19 +38,37 @@ def solve_radial(problem: DispatchProblem) -> Solution:
     return Solution(TREE, certificate, (arrays.depth,) * problem.intervals)
 
 
+def solve_meshed(problem: DispatchProblem) -> Solution:
+    """Return the optimum of a sound meshed problem without storages, by the direct method.
+
+    Raises InvalidInput `no_solution`, `no_rounding`.
+    """
+    layout = lay_out(problem)
+    results = []
+    for interval in range(problem.intervals):
+        numbers, chooses = read_interval(layout, interval)
+        found = solve_meshed_interval(numbers, layout.root)
+        results.append(quantise_meshed(layout, interval, found, chooses))
+    return Solution(DIRECT, Certificate(tuple(results)), (0,) * problem.intervals)
+
+
 def solve(
     problem: DispatchProblem, method: str = TREE, links: Sequence[tuple[str, str]] = ()
 ) -> Solution:
     """Return what `method` makes of a sound problem.
 
     `links` are the pairs of buses that exchange messages under consensus, by default the lines'.
+    The tree method stands for the direct one where the network is meshed.
     Raises InvalidInput `unsuitable_method` where a method cannot take this kind of problem.
     """
-    if method not in METHODS or not problem.is_radial or problem.storages:
+    is_meshed = not problem.is_radial
+    if is_meshed and method in (TREE, DIRECT) and not problem.storages:
+        return solve_meshed(problem)
+    if method not in METHODS or method == DIRECT or is_meshed or problem.storages:
         raise InvalidInput(
             f"the method {method!r} cannot solve this problem",
             code="unsuitable_method",
-            expected=f"one of {', '.join(METHODS)}, on a radial network without storages",
+            expected="direct on a meshed network, another on a radial one, both without storages",
             actual=f"{len(problem.network.lines)} lines, {len(problem.storages)} storages",
         )
     if method == TREE:

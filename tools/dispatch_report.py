@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from market.dispatch_layout import lay_out
 from tools.cases.case import Case
 from tools.cases.catalog import load_sound_case
 from tools.cases.fields import Entry, load_json, parse_json, text_field
+from tools.cases.problem_file import write_problem
+from tools.cases.result_tables import result_tables
 from tools.output import note, print_json, print_lines, print_table
 from tools.solution_file import (
     UNITS_PER_DOLLAR,
@@ -68,6 +71,36 @@ def run_solve(
         print_json(document)
     else:
         _print_hours(case, hours, solution.rounds, solution.certificate, solution.method)
+    return 0
+
+
+def print_result_tables(case: Case, hours: tuple[int, ...], method: str) -> int:
+    """Solve some hours of a case, print tables in pandapower's columns, and return the status."""
+    from dispatch.solve import solve
+
+    problem = selected(case, hours)
+    layout = lay_out(problem)
+    results = solve(problem, method, case.links).certificate.intervals
+    print_json(
+        {
+            "case": case.name,
+            "hours": [
+                {"hour": hour, **result_tables(layout, interval, results[interval])}
+                for interval, hour in enumerate(hours)
+            ],
+        }
+    )
+    return 0
+
+
+def run_convert(case_name: str, limits: str, path: Path) -> int:
+    """Write a case in our own form, say what was settled, and return the exit status."""
+    case = load_sound_case(case_name, limits)
+    text = json.dumps(write_problem(case), indent=1) + "\n"
+    path.write_text(text, encoding="utf-8")
+    for words in case.notes:
+        note(words)
+    note(f"wrote {path}: {len(case.problem.network.buses)} buses, {len(case.problem.units)} units")
     return 0
 
 

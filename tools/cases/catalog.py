@@ -10,6 +10,9 @@ from market.dispatch_findings import check_problem
 from market.network import NetworkFinding
 from tools.cases.case import NORMAL, Case
 from tools.cases.fields import Entry, load_json, parse_json
+from tools.cases.matpower import read_matpower
+from tools.cases.opendss import read_opendss
+from tools.cases.pandapower_file import is_pandapower, read_pandapower
 from tools.cases.problem_file import SCHEMA, read_problem
 from tools.cases.published import read_feeder, read_luo
 from vm.primitives.errors import InvalidInput
@@ -45,7 +48,23 @@ def load_case(name: str, limits: str = NORMAL) -> Case:
             code="unknown_case",
             expected=f"a file, or one of {', '.join(BUNDLED)}",
         )
-    return read_case(load_json(path), limits)
+    if path.suffix == ".m":
+        return read_matpower(_text(path), path.name)
+    if path.suffix == ".dss":
+        return read_opendss(path)
+    document = load_json(path)
+    return (
+        read_pandapower(document, path.stem)
+        if is_pandapower(document)
+        else read_case(document, limits)
+    )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="strict")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text", code="invalid_case") from error
 
 
 def load_sound_case(name: str, limits: str = NORMAL) -> Case:

@@ -35,28 +35,50 @@ def dispatch_command() -> None:
 @limits_option
 @click.option(
     "--method",
-    type=click.Choice(["tree", "admm", "consensus", "innovations"]),
+    type=click.Choice(["tree", "admm", "consensus", "innovations", "direct"]),
     default="tree",
     show_default=True,
     help="How the boards agree on the dispatch.",
 )
 @click.option("--plot", metavar="FILE.svg", type=click.Path(path_type=Path), help="Draw it.")
+@click.option(
+    "--tables", is_flag=True, help="Print tables with pandapower's columns, as JSON, hour by hour."
+)
 @json_option
 @pass_session
 def solve(
-    session: Session, case_name: str, hours: str | None, limits: str, method: str, plot: Path | None
+    session: Session,
+    case_name: str,
+    hours: str | None,
+    limits: str,
+    method: str,
+    plot: Path | None,
+    tables: bool,
 ) -> int:
     """Solve CASE: the name of a bundled case (luo16, ieee13_gao) or a file.
 
+    A file is of our own form (JSON), pandapower's (JSON), MATPOWER's (.m) or OpenDSS's (.dss).
     With --json it prints the solution file that `bitenergy dispatch verify` takes.
     """
     from tools import dispatch_report
     from tools.cases.catalog import load_sound_case
 
     case = load_sound_case(case_name, limits)
-    return dispatch_report.run_solve(
-        case, _hours(case, hours), method, plot=plot, as_json=session.as_json
-    )
+    chosen = _hours(case, hours)
+    if tables:
+        return dispatch_report.print_result_tables(case, chosen, method)
+    return dispatch_report.run_solve(case, chosen, method, plot=plot, as_json=session.as_json)
+
+
+@dispatch_command.command("convert")
+@click.argument("case_name", metavar="CASE")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@limits_option
+def convert(case_name: str, file: Path, limits: str) -> int:
+    """Write CASE, whatever its form, to FILE in our own form (JSON); findings are listed first."""
+    from tools import dispatch_report
+
+    return dispatch_report.run_convert(case_name, limits, file)
 
 
 @dispatch_command.command("verify")

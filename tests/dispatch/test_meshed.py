@@ -1,0 +1,165 @@
+"""Meshed networks against pandapower's optimum, a large feeder against a linear programme."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from dispatch.solve import DIRECT, TREE, solve, solve_radial
+from market.dispatch_certificate import Certificate, IntervalResult
+from market.dispatch_check import validate_certificate, verify_certificate
+from market.dispatch_findings import check_problem
+from market.dispatch_layout import DispatchLayout, lay_out
+from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Unit
+from market.network import Bus, Line, Network
+from tools.cases.catalog import load_case
+from vm.primitives.errors import InvalidInput, InvalidProof
+
+CASES = Path(__file__).with_name("cases")
+MESHED = ("case5", "case9", "case30", "case118")
+PRICE_PER_MWH = 1e-18
+
+
+@cache
+def case_of(name: str) -> DispatchProblem:
+    return load_case(str(CASES / f"{name}.json")).problem
+
+
+@cache
+def expected() -> dict:
+    return json.loads((CASES / "expected.json").read_text("utf-8"))
+
+
+@cache
+def solved(name: str) -> IntervalResult:
+    return solve(case_of(name)).certificate.intervals[0]
+
+
+@pytest.mark.parametrize("name", MESHED)
+def test_prices_and_cost_are_pandapowers(name: str) -> None:
+    problem, result = case_of(name), solved(name)
+    for bus, price in zip(problem.network.buses, result.prices, strict=True):
+        wanted = expected()[name]["lam_p"][bus.name]
+        assert price * PRICE_PER_MWH == pytest.approx(wanted, rel=1e-6, abs=1e-6), bus.name
+    cost = sum(
+        power * (unit.bids[0].a * power + 2 * unit.bids[0].b)
+        for unit, power in zip(problem.units, result.powers_w, strict=True)
+    )
+    assert cost / 2e24 == pytest.approx(expected()[name]["cost_per_h"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MESHED)
+def test_they_are_certified_to_a_billionth(name: str) -> None:
+    layout = lay_out(case_of(name))
+    (bound,) = validate_certificate(layout, Certificate((solved(name),)))
+    assert bound.gap_twice * 10**9 <= bound.turnover_twice
+
+
+def test_the_meshed_method_refuses_what_it_cannot_solve() -> None:
+    problem = case_of("case9")
+    needy = replace(problem.units[0], bids=(Bid(0, 0, -(10**10), -(10**10)),))
+    with pytest.raises(InvalidInput) as refusal:
+        solve(replace(problem, units=(needy, *problem.units[1:])))
+    assert refusal.value.code == "no_solution"
+    with pytest.raises(InvalidInput, match="cannot solve"):
+        solve(problem, "admm")
+
+
+def random_mesh(seed: int) -> DispatchProblem:
+    """A ring of some buses with chords; some lines narrow, dear last resorts at every bus.
+
+    Some gigawatts, as a watt has to be small against a billionth of the turnover.
+    """
+    drawn = random.Random(seed)
+    count = drawn.randrange(4, 14)
+    buses = tuple(Bus(f"N{number}") for number in range(count))
+    pairs = [(number, (number + 1) % count) for number in range(count)]
+    pairs += [tuple(drawn.sample(range(count), 2)) for _ in range(drawn.randrange(1, 6))]  # type: ignore[misc]
+    lines = tuple(
+        Line(
+            f"L{place}",
+            f"N{start}",
+            f"N{end}",
+            drawn.randrange(100, 1_200) * 10**6 if drawn.random() < 0.5 else None,
+            drawn.randrange(10**5, 10**7),
+            "",
+        )
+        for place, (start, end) in enumerate(pairs)
+    )
+    units = []
+    for number in range(3 * count):
+        slope = drawn.choice([0, drawn.randrange(10**9, 10**10)])
+        price = drawn.randrange(10**19, 9 * 10**19)
+        size = drawn.randrange(20, 1_000) * 10**6
+        sells = drawn.random() < 0.5
+        bid = Bid(slope, price, 0 if sells else -size, size if sells else 0)
+        kind = GENERATOR if sells else LOAD
+        units.append(Unit(f"U{number}", f"N{drawn.randrange(count)}", kind, (bid,)))
+    for number in range(count):
+        resort = Bid(drawn.randrange(10**8, 10**9), 2 * 10**20, 0, 2 * 10**10)
+        units.append(Unit(f"R{number}", f"N{number}", GENERATOR, (resort,)))
+    return DispatchProblem(Network("N0", buses, lines), 60, 1, tuple(units))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_meshes_are_certified(seed: int) -> None:
+    problem = random_mesh(seed)
+    assert check_problem(problem) == ()
+    solution = solve(problem)
+    assert solution.method == DIRECT
+    validate_certificate(lay_out(problem), solution.certificate)
+
+
+def refusal_of(layout: DispatchLayout, result: IntervalResult) -> str:
+    with pytest.raises(InvalidProof) as refusal:
+        validate_certificate(layout, Certificate((result,)))
+    assert not verify_certificate(layout, Certificate((result,)))
+    return refusal.value.code
+
+
+def test_what_was_altered_is_refused() -> None:
+    layout, result = lay_out(case_of("case5")), solved("case5")
+    for bus in range(len(result.prices)):
+        prices = list(result.prices)
+        prices[bus] += prices[bus] // 10**5
+        assert refusal_of(layout, replace(result, prices=tuple(prices))) == "gap", bus
+    for line in range(len(result.flows_w)):
+        flows = list(result.flows_w)
+        flows[line] += 1
+        code = refusal_of(layout, replace(result, flows_w=tuple(flows)))
+        assert code in ("unbalanced", "line_limit"), line
+    around = list(result.flows_w)
+    for line, direction in layout.cycles[0]:
+        around[line] -= 1_000 * direction
+    assert refusal_of(layout, replace(result, flows_w=tuple(around))) in (
+        "voltage_law",
+        "line_limit",
+    )
+    uniform = replace(
+        result,
+        prices=(result.prices[0],) * len(result.prices),
+        cycle_prices=(0,) * len(result.cycle_prices),
+    )
+    assert refusal_of(layout, uniform) == "gap"
+
+
+def test_the_low_voltage_feeder_equals_a_linear_programme() -> None:
+    problem = case_of("european_lv")
+    assert len(problem.network.buses) > 900
+    assert len(problem.units) == 1_001
+    solve_radial(problem)  # compiles
+    begun_s = time.process_time()
+    solution = solve_radial(problem)
+    took_s = time.process_time() - begun_s
+    assert solution.method == TREE
+    assert verify_certificate(lay_out(problem), solution.certificate)
+    wanted = expected()["european_lv"]["prices"]
+    for found, price in zip(solution.certificate.intervals[0].prices, wanted, strict=True):
+        assert found == pytest.approx(price, rel=1e-6)
+    assert took_s < 1.0, "the target is 0.1 s on a quiet machine"
