@@ -3,6 +3,8 @@
 chain.NAME=NUMBER           a parameter of the chain, as `bitenergy node status` and /params show
 market.MARKET.NAME=VALUE    a market's rule, named and written as in the genesis file
 governance.NAME=VALUE       quorum=2/3, threshold=2/3, voting_period_ms, notice_blocks
+contracts.NAME=VALUE        deploy_roles=edc,operator, deposit_micro_per_byte, upgrade_needs_vote=1
+contracts.CONTRACT.code_hash=HASH    new code that a contract's owner may then upgrade to
 module.NAME=VERSION         the next version of a module
 engine=NAME                 another engine; engine.NAME=NUMBER are its own numbers
 """
@@ -131,6 +133,11 @@ def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:
     if rest and first == "governance":
         value = right if rest in ("quorum", "threshold") else _number(right)
         return (PARAMETERS, "governance", ""), rest, value
+    if first == "contracts" and subject and name == "code_hash":
+        return (PARAMETERS, "contracts", subject), name, right
+    if rest and first == "contracts" and not subject:
+        value = right if rest == "deploy_roles" else _number(right)
+        return (PARAMETERS, "contracts", ""), rest, value
     if rest and first == "chain":
         return (PARAMETERS, "chain", ""), rest, _number(right)
     if rest and first == "engine":

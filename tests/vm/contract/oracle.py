@@ -113,6 +113,11 @@ def del_item(held: Any, key: Any) -> None:
         raise Failed("key_missing") from None
 
 
+def walked(value: Any) -> Any:
+    """Return what a loop walks over."""
+    return list(value) if type(value) is dict else value
+
+
 def made_dict(*pairs: Any) -> dict:
     """Return a dictionary of pairs."""
     made: dict = {}
@@ -307,6 +312,18 @@ class Rewriter(ast.NodeTransformer):
             return ast.Expr(_call("set_item", node.value, target.value, target.slice))
         return node
 
+    def visit_For(self, node: ast.For) -> Any:
+        """Walk over dictionaries as they are when the loop begins."""
+        self.generic_visit(node)
+        node.iter = _call("walked", node.iter)
+        return node
+
+    def visit_comprehension(self, node: ast.comprehension) -> Any:
+        """Walk over dictionaries as they are when the loop begins."""
+        self.generic_visit(node)
+        node.iter = _call("walked", node.iter)
+        return node
+
     def visit_Delete(self, node: ast.Delete) -> Any:
         """Check what is deleted."""
         self.generic_visit(node)
@@ -402,7 +419,8 @@ class Oracle:
 
         return {
             "operate": operate, "change": change, "negative": negative, "item": item,
-            "set_item": set_item, "del_item": del_item, "method": method, "record": record,
+            "set_item": set_item, "walked": walked, "del_item": del_item, "method": method,
+            "record": record,
             "made_dict": made_dict, "function_": self._function, "self": self.storage,
             "require": require, "fail": fail, "emit": self._emit,
             "event": lambda **fields: lambda *values: values,

@@ -6,7 +6,7 @@ import pytest
 
 from node.ledger.proofs import MAX_KEY_BYTES
 from node.ledger.receipt import decode_receipt
-from tests.ledger.support import Chain, genesis_bytes, id_of, key_of
+from tests.ledger.support import ROLES, Chain, genesis_bytes, id_of, key_of
 from tests.vm.contract.deployed import (
     PRICE_MICRO,
     call,
@@ -17,9 +17,12 @@ from tests.vm.contract.deployed import (
     others,
     record_of,
 )
+from tools.rule_changes import parse_changes, proposal_call
 from vm.primitives.codec import encode_integer
-from vm.primitives.errors import InvalidGenesis
+from vm.primitives.errors import CallError, InvalidGenesis
 from vm.system.accounts import read_account
+from vm.system.contract_records import ContractTerms
+from vm.system.contract_terms import changed_terms
 
 NOTES = '''"""Notes under keys, and what goes wrong on purpose."""
 import bank
@@ -242,10 +245,9 @@ def test_a_vote_makes_way_for_an_upgrade_where_genesis_says_so() -> None:
     new = made(MORE)
     upgrade = ("contracts", "upgrade", (address, new.raw, new.source, (1,)))
     assert chain.run("P1", upgrade).code == "not_voted_for"
-    values = (("code_hash", new.code.code_hash.hex()),)
+    (change,) = parse_changes([f"contracts.c.code_hash={new.code.code_hash.hex()}"])
     height = chain.height + 9
-    proposal = ("governance", "propose_parameters", ("contracts", "c", values, height, "more"))
-    assert chain.run("Op", proposal).code == ""
+    assert chain.run("Op", proposal_call(change, height, "more")).code == ""
     number = 1
     for name in ("Op", "Op2"):
         assert chain.run(name, ("governance", "vote", (number, "yes"))).code == ""
@@ -253,6 +255,31 @@ def test_a_vote_makes_way_for_an_upgrade_where_genesis_says_so() -> None:
         chain.grow()
     assert chain.run("P1", upgrade).code == ""
     assert record_of(chain, address).approved == b""
+
+
+def test_votes_change_the_terms() -> None:
+    terms = ContractTerms(1, 5, upgrade_needs_vote=True)
+    (change,) = parse_changes(
+        [
+            "contracts.deploy_roles=edc,dso",
+            "contracts.deposit_micro_per_byte=7",
+            "contracts.upgrade_needs_vote=0",
+        ]
+    )
+    changed = changed_terms(terms, ROLES, dict(change.values))
+    assert changed == ContractTerms(0b1100, 7, upgrade_needs_vote=False)
+    for name, value in (
+        ("deploy_roles", ""),
+        ("deploy_roles", "edc,nobody"),
+        ("deploy_roles", 3),
+        ("deposit_micro_per_byte", -1),
+        ("deposit_micro_per_byte", 10**12 + 1),
+        ("deposit_micro_per_byte", True),
+        ("upgrade_needs_vote", 2),
+        ("owner", 1),
+    ):
+        with pytest.raises(CallError, match="does not fit"):
+            changed_terms(terms, ROLES, {name: value})
 
 
 def test_operators_suspend_a_contract_and_cannot_take_it_over(chain: Chain) -> None:
