@@ -10,7 +10,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
+from aiohttp.typedefs import URL
 
 from node.api.answers import ApiError, error_body, status_of
 from node.api.context import Counters
