@@ -18,10 +18,11 @@ SEEDS ?= 200
 FIRST ?= 0
 PROGRAMS ?= 10000
 CYCLES ?= 500
+CASES ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles browser auctions boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes cycles browser api auctions boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -82,6 +83,9 @@ cycles: setup ## kill -9 a validator of a trading network CYCLES=500 times
 
 browser: setup ## every page of the explorer in Chromium, at phone and desktop size
 	@$(BIN)/python -m pytest -q -m "browser or not browser" tests/browser $(ARGS)
+
+api: setup ## send CASES=10000 requests made from the API's description to a node
+	@$(BIN)/python -m tests.e2e.api_cases --cases $(CASES) $(ARGS)
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)

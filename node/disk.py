@@ -113,3 +113,9 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def words(error: Exception) -> str:
+    """Return what an error says; LevelDB says it in bytes."""
+    found = error.args[0] if error.args else b""
+    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)

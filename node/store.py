@@ -35,7 +35,7 @@ from node.block_index import (
     involved_accounts,
 )
 from node.data_folder import CHAIN_FOLDER, MARKER_NAME, finish_swap, mark_joined
-from node.disk import Disk
+from node.disk import Disk, words
 from node.ledger.block import Body, Header, decode_body, decode_header
 from node.ledger.certificate import decode_certificate, encode_certificate
 from node.ledger.chain_rules import Candidate
@@ -119,12 +119,12 @@ class Store:
                     hint="Stop the other node first, or give this one its own directory.",
                 ) from error
             raise StorageFailure(
-                f"the database at {path} cannot be opened: {_words(error)}. Free space or mend the "
+                f"the database at {path} cannot be opened: {words(error)}. Free space or mend the "
                 "disk, then start the node again."
             ) from error
         except plyvel.Error as error:
             raise StorageFailure(
-                f"the database at {path} is damaged: {_words(error)}. {RESYNC_HINT}"
+                f"the database at {path} is damaged: {words(error)}. {RESYNC_HINT}"
             ) from error
         self._marker = marker
         self._failed = False
@@ -170,7 +170,7 @@ class Store:
             mark_joined(self._directory, self._disk)
             finish_swap(self._directory, self._disk)
         except OSError as error:
-            raise StorageFailure(f"the joined chain cannot be moved in: {_words(error)}") from error
+            raise StorageFailure(f"the joined chain cannot be moved in: {words(error)}") from error
         self._connect()
 
     def frozen(self) -> plyvel.Snapshot:
@@ -191,7 +191,7 @@ class Store:
                 batch.put(BASE_KEY, height_bytes(base))
         except (plyvel.Error, OSError) as error:
             self._failed = True
-            raise StorageFailure(f"old blocks could not be deleted: {_words(error)}") from error
+            raise StorageFailure(f"old blocks could not be deleted: {words(error)}") from error
 
     def show_base(self, base: int) -> None:
         """Let readers see what `drop` left."""
@@ -338,6 +338,11 @@ class Store:
         """Return a final block's receipts, in order."""
         return tuple(decode_receipt(data) for data in self.receipt_bytes(height))
 
+    def receipts_from(self, height: int) -> Iterator[tuple[int, bytes]]:
+        """Return (height, all receipts as stored) of the final blocks from `height` down."""
+        for key, value in self._read(RECEIPTS, RECEIPTS + height_bytes(height + 1), reverse=True):
+            yield int.from_bytes(key[1:], "big"), value
+
     def find_block(self, block_id: bytes) -> int | None:
         """Return the height of a final block, or None."""
         stored = self._get(BLOCK_ID + block_id)
@@ -432,7 +437,7 @@ class Store:
         except plyvel.Error as error:
             self._failed = True
             raise StorageFailure(
-                f"the database is damaged: {_words(error)}. {RESYNC_HINT}"
+                f"the database is damaged: {words(error)}. {RESYNC_HINT}"
             ) from error
         return value
 
@@ -452,7 +457,7 @@ class Store:
         except plyvel.Error as error:
             self._failed = True
             raise StorageFailure(
-                f"the database is damaged: {_words(error)}. {RESYNC_HINT}"
+                f"the database is damaged: {words(error)}. {RESYNC_HINT}"
             ) from error
 
     def _mark(self) -> None:
@@ -460,7 +465,7 @@ class Store:
             self._disk.touch(self._marker)
         except OSError as error:
             self._failed = True
-            raise StorageFailure(f"{self._marker} could not be written: {_words(error)}") from error
+            raise StorageFailure(f"{self._marker} could not be written: {words(error)}") from error
 
     def _write(
         self,
@@ -489,12 +494,6 @@ class Store:
         except (plyvel.Error, OSError) as error:
             self._failed = True
             raise StorageFailure(
-                f"a block could not be written: {_words(error)}. Nothing acknowledged is lost; "
+                f"a block could not be written: {words(error)}. Nothing acknowledged is lost; "
                 "free space or mend the disk, then start the node again."
             ) from error
-
-
-def _words(error: Exception) -> str:
-    """Return what LevelDB says, which comes as bytes."""
-    found = error.args[0] if error.args else b""
-    return found.decode("utf-8", "replace") if isinstance(found, bytes) else str(error)

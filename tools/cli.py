@@ -13,7 +13,7 @@ import click
 
 from tools.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, ToolError
 from tools.output import print_json, print_lines
-from tools.session import DEFAULT_HOME, ENV_HOME, ENV_NODE, Session
+from tools.session import DEFAULT_HOME, ENV_FINGERPRINT, ENV_HOME, ENV_NODE, Session
 from vm.primitives.errors import BitenergyError
 
 # Command, the module that has it, and its line of help (stated here so that `bitenergy --help`
@@ -84,6 +84,12 @@ class LazyGroup(click.Group):
     "--node", metavar="URL", envvar=ENV_NODE, help="Address of the node's API [env BITENERGY_NODE]."
 )
 @click.option(
+    "--fingerprint",
+    metavar="SHA256",
+    envvar=ENV_FINGERPRINT,
+    help="Of the certificate of a node that serves HTTPS [env BITENERGY_FINGERPRINT].",
+)
+@click.option(
     "--home",
     metavar="DIR",
     envvar=ENV_HOME,
@@ -108,10 +114,16 @@ class LazyGroup(click.Group):
 @click.version_option(package_name="bitenergy", prog_name="bitenergy")
 @click.pass_obj
 def cli(
-    session: Session, node: str | None, home: str, password_file: str | None, timeout_s: float
+    session: Session,
+    node: str | None,
+    fingerprint: str | None,
+    home: str,
+    password_file: str | None,
+    timeout_s: float,
 ) -> None:
     """Trade energy with your neighbours, and run the network that settles it."""
     session.node = node
+    session.fingerprint = fingerprint
     session.home = Path(home).expanduser()
     session.password_file = password_file
     session.timeout_s = timeout_s

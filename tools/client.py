@@ -50,16 +50,18 @@ class NodeClient:
         *,
         genesis: bytes | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        fingerprint: bytes = b"",
     ) -> None:
         """Talk to the node at `url`; `genesis` (32 bytes) pins the network.
 
-        Nothing is sent yet. Raises AnswerInvalid for what is no address.
+        Over HTTPS, `fingerprint` (SHA-256) says which certificate the node has; without it the
+        system must trust it. Nothing is sent yet. Raises AnswerInvalid for what is no address.
         """
         self.url = url.rstrip("/")
         self.timeout_s = timeout_s
         self._pinned = genesis
         self._checked = False
-        self._connection = _connection(self.url, timeout_s)
+        self._connection = _connection(self.url, timeout_s, fingerprint)
         self._nonces: dict[str, int] = {}
         self._resent = False
 
@@ -313,7 +315,7 @@ def object_field(answer: Json, name: str) -> Json:
     return value
 
 
-def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(url: str, timeout_s: float, fingerprint: bytes) -> http.client.HTTPConnection:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -326,6 +328,16 @@ def _connection(url: str, timeout_s: float) -> http.client.HTTPConnection:
             actual=url[:200],
             hint="Give it with --node or in BITENERGY_NODE.",
         )
+    if fingerprint and parts.scheme != "https":
+        raise AnswerInvalid(
+            "a fingerprint is for a node that serves HTTPS",
+            expected="an address that begins with https://",
+            actual=url[:200],
+        )
+    if fingerprint:
+        from tools.https import PinnedConnection
+
+        return PinnedConnection(host, port, fingerprint=fingerprint, timeout=timeout_s)
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, port, timeout=timeout_s)
     return http.client.HTTPConnection(host, port, timeout=timeout_s)
@@ -369,6 +381,12 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _unreachable(url: str, error: Exception) -> NodeUnreachable:
+    if url.startswith("https:"):
+        from tools.https import refusal
+
+        refused = refusal(url, error)
+        if refused is not None:
+            return refused
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return NodeUnreachable(
         f"no node answers at {url} ({reason})",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NETWORK_FILE: Final = "network.json"
 ENV_HOME: Final = "BITENERGY_HOME"
 ENV_NODE: Final = "BITENERGY_NODE"
+ENV_FINGERPRINT: Final = "BITENERGY_FINGERPRINT"
 ENV_PASSWORD: Final = "BITENERGY_PASSWORD"
 DEFAULT_HOME: Final = "~/.bitenergy"
 MAX_NETWORK_FILE_BYTES: Final = 65_536
@@ -42,6 +43,8 @@ class Network:
     """Hash of genesis, 32 bytes: the identity that is never taken over silently."""
     node: str
     """Address of the node that is asked unless another is named."""
+    fingerprint: bytes = b""
+    """SHA-256 of the node's certificate; empty without HTTPS, or where the system trusts it."""
 
 
 @dataclass(slots=True)
@@ -52,6 +55,8 @@ class Session:
     """Folder of keys and of the pinned network."""
     node: str | None = None
     """Address of the node, if one was named."""
+    fingerprint: str | None = None
+    """Fingerprint of the node's certificate, if one was named."""
     password_file: str | None = None
     """File whose first line is the password; `-` is standard input."""
     timeout_s: float = 30.0
@@ -79,8 +84,23 @@ class Session:
 
             pinned = self.network()
             url = self.node or (pinned.node if pinned else DEFAULT_URL)
-            self._client = NodeClient(url, genesis=pinned.genesis if pinned else None)
+            self._client = NodeClient(
+                url,
+                genesis=pinned.genesis if pinned else None,
+                fingerprint=self.node_fingerprint(),
+            )
         return self._client
+
+    def node_fingerprint(self) -> bytes:
+        """Return which certificate the chosen node has; empty where none was named."""
+        if self.fingerprint:
+            from tools.https import parse_fingerprint
+
+            return parse_fingerprint(self.fingerprint)
+        pinned = self.network()
+        if pinned is not None and self.node in (None, pinned.node):
+            return pinned.fingerprint
+        return b""
 
     def password(self, *, prompt: str = "Password", confirm: bool = False) -> str:
         """Return the password from its file, the environment, or a prompt, asked once.
@@ -151,7 +171,7 @@ class Session:
         """Remember the network on the first transaction; later ones are held to it."""
         if self.network() is None:
             genesis = client.genesis_hash()
-            save_network(self.home, Network(genesis, client.url))
+            save_network(self.home, Network(genesis, client.url, self.node_fingerprint()))
             note(f"network {genesis.hex()} pinned in {self.home / NETWORK_FILE}")
 
     def _find_password(self, prompt: str, confirm: bool) -> str:
@@ -178,10 +198,11 @@ def load_network(home: Path) -> Network | None:
     try:
         with path.open("rb") as handle:
             found = json.loads(handle.read(MAX_NETWORK_FILE_BYTES))
-        network = Network(bytes.fromhex(found["genesis"]), str(found["node"]))
+        fingerprint = bytes.fromhex(found.get("fingerprint", ""))
+        network = Network(bytes.fromhex(found["genesis"]), str(found["node"]), fingerprint)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise SessionError(
             f"cannot read {path}", actual=error, hint="Delete it to pin the network anew."
         ) from error
@@ -192,7 +213,10 @@ def load_network(home: Path) -> Network | None:
 
 def save_network(home: Path, network: Network) -> None:
     """Pin `home` to `network`; raises SessionError."""
-    text = json.dumps({"genesis": network.genesis.hex(), "node": network.node}, indent=1) + "\n"
+    document = {"genesis": network.genesis.hex(), "node": network.node}
+    if network.fingerprint:
+        document["fingerprint"] = network.fingerprint.hex()
+    text = json.dumps(document, indent=1) + "\n"
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = home / (NETWORK_FILE + ".new")

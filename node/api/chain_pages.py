@@ -23,8 +23,6 @@ from vm.system.members import NAME_SPACE
 from vm.system.validators import encode_validators
 
 MAX_SYSTEM_RECEIPTS: Final = 100
-MAX_BLOCKS_SEARCHED: Final = 5_000
-"""How many blocks one request for transactions looks into."""
 MAX_NUMBER: Final = 10**9
 """Above the number of any transaction in its block."""
 
@@ -68,11 +66,14 @@ async def list_transactions(context: ApiContext, arguments: Arguments) -> Answer
     limit = arguments.number("limit")
     found: list[JsonObject] = []
     oldest = max(0, base - 1)
-    lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
     pace = context.pace()
     if not number:
         height, number = height - 1, MAX_NUMBER
-    while height > lowest and len(found) < limit:
+    while height > oldest and len(found) < limit:
+        if number == MAX_NUMBER:
+            height = context.reader.skip_quiet(height, oldest)
+            if height <= oldest:
+                break
         block = context.reader.block(height)
         number = min(number, len(block.transactions))
         while number and len(found) < limit:

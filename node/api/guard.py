@@ -27,6 +27,8 @@ SECURITY_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 _log = logging.getLogger("bitenergy.api")
 _BUSY = error_body(ApiError(503, "too_many_connections", "too many connections are open"))
 _REFUSAL = (
@@ -119,6 +121,30 @@ def validate_body_headers(request: web.BaseRequest, max_bytes: int) -> int:
             hint="Send the transactions in several requests.",
         )
     return size
+
+
+async def read_body(request: web.BaseRequest, size: int, body_s: float) -> bytes:
+    """Return a body of `size` bytes; raises ApiError where it takes longer than `body_s` seconds.
+
+    Who waits to be asked for it is asked first.
+    """
+    if not size:
+        return b""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        if request.transport is not None:
+            request.transport.write(_CONTINUE)
+    try:
+        async with asyncio.timeout(body_s):
+            return await request.content.readexactly(size)
+    except TimeoutError as error:
+        raise ApiError(
+            408,
+            "body_too_slow",
+            "the body did not come in time",
+            expected=f"{size} bytes within {body_s:g} s",
+        ) from error
+    except (asyncio.IncompleteReadError, web.RequestPayloadError, ConnectionError) as error:
+        raise ApiError(400, "body_cut_short", "the body is shorter than stated") from error
 
 
 class GuardedProtocol(web.RequestHandler):

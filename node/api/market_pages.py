@@ -19,8 +19,6 @@ from node.ledger.receipt import decode_receipt
 from vm.primitives.address import encode_address
 from vm.primitives.errors import InvalidInput
 
-MAX_BLOCKS_SEARCHED: Final = 5_000
-"""How many blocks one request for trades looks into."""
 _PAGE_END = re.compile(r"(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]{0,18})){2}", re.ASCII)
 # How the name of a trade's event stands in a receipt's bytes.
 _TRADE_MARK: Final = b"\xa5trade"
@@ -121,8 +119,12 @@ async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
         height, number = height - 1, -1
     base = context.facade.store.base
     oldest = max(0, base - 1)
-    lowest = max(oldest, height - MAX_BLOCKS_SEARCHED)
-    while height > lowest:
+    marks = (_TRADE_MARK, market.encode("ascii"))
+    while height > oldest:
+        if number < 0:
+            height = context.reader.skip_quiet(height, oldest, marks)
+            if height <= oldest:
+                break
         found = _trades_of(context, context.reader.block(height), market)
         if number >= 0:
             found = found[:number]

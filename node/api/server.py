@@ -19,6 +19,7 @@ from node.api.guard import (
     SECURITY_HEADERS,
     GuardedServer,
     RequestGuard,
+    read_body,
     validate_body_headers,
 )
 from node.api.limits import ApiLimits, Tally, address_group
@@ -38,7 +39,6 @@ MAX_READER_MESSAGE_BYTES: Final = 1_024
 STOP_S: Final = 2.0
 _FINAL_CACHE: Final = "public, max-age=31536000, immutable"
 _READS: Final = ("GET", "HEAD")
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = logging.getLogger("bitenergy.api")
 
@@ -197,20 +197,7 @@ class ApiServer:
             return b""
         self._bodies_bytes += size
         try:
-            if request.headers.get("Expect", "").lower() == "100-continue":
-                if request.transport is not None:
-                    request.transport.write(_CONTINUE)
-            async with asyncio.timeout(self._limits.body_s):
-                return await request.content.readexactly(size)
-        except TimeoutError as error:
-            raise ApiError(
-                408,
-                "body_too_slow",
-                "the body did not come in time",
-                expected=f"{size} bytes within {self._limits.body_s:g} s",
-            ) from error
-        except (asyncio.IncompleteReadError, web.RequestPayloadError, ConnectionError) as error:
-            raise ApiError(400, "body_cut_short", "the body is shorter than stated") from error
+            return await read_body(request, size, self._limits.body_s)
         finally:
             self._bodies_bytes -= size
 

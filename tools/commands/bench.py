@@ -123,6 +123,18 @@ def auctions(session: Session, plot: str | None) -> int:
     return bench_auctions.run_bench(plot=plot, as_json=session.as_json)
 
 
+@bench_command.command("pages")
+@click.option("--blocks", type=click.IntRange(3_000, 1_000_000), default=100_000, show_default=True)
+@click.option("--offers", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)
+@json_option
+@pass_session
+def pages(session: Session, blocks: int, offers: int) -> int:
+    """How long a node takes to answer what each page of the explorer asks, on a long chain."""
+    from tools.bench import pages as bench_pages
+
+    return bench_pages.run_bench(blocks=blocks, offers=offers, as_json=session.as_json)
+
+
 @bench_command.command("contract")
 @json_option
 @pass_session

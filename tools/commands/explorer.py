@@ -34,7 +34,9 @@ def run(session: Session, host: str, port: int) -> int:
     from tools.explorer.server import ExplorerServer
 
     node = session.client().url
-    server = ExplorerServer(load_site(), node, host=host, port=port)
+    server = ExplorerServer(
+        load_site(), node, host=host, port=port, fingerprint=session.node_fingerprint()
+    )
 
     async def serve() -> None:
         stop = asyncio.Event()

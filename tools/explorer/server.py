@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Final
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import URL
 
-from node.api.answers import ApiError, error_body
+from node.api.answers import ApiError, error_body, status_of
 from node.api.context import Counters
-from node.api.guard import SECURITY_HEADERS, GuardedServer, RequestGuard
+from node.api.guard import (
+    SECURITY_HEADERS,
+    GuardedServer,
+    RequestGuard,
+    read_body,
+    validate_body_headers,
+)
 from node.api.limits import ApiLimits
-from node.api.web_pages import CONTENT_POLICY, Site
+from node.api.web_pages import CONTENT_POLICY, Site, SiteFile
 from vm.primitives.errors import BitenergyError, InvariantViolation
 
 API_PATHS: Final = ("/api/v1/", "/openapi.json", "/metrics")
-MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
+EVENTS_PATH: Final = "/api/v1/events"
+CONNECT_S: Final = 10.0
 ANSWER_S: Final = 45.0
+WRITE_CHUNK_BYTES: Final = 65_536
 _PASSED_DOWN: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Allow")
 _PASSED_UP: Final = ("Content-Type", "If-None-Match")
 
@@ -29,12 +39,26 @@ _log = logging.getLogger("bitenergy.explorer")
 class ExplorerServer:
     """Pages of this machine over the API of a node."""
 
-    def __init__(self, site: Site, node: str, *, host: str, port: int) -> None:
-        """Prepare to serve `site` at `host` and `port`; `node` is the URL of a node's API."""
+    def __init__(
+        self,
+        site: Site,
+        node: str,
+        *,
+        host: str,
+        port: int,
+        fingerprint: bytes = b"",
+        limits: ApiLimits | None = None,
+    ) -> None:
+        """Prepare to serve `site` at `host` and `port`; `node` is the URL of a node's API.
+
+        With `fingerprint` the node is asked over HTTPS if its certificate has this SHA-256.
+        """
         self._site = site
         self._node = node.rstrip("/")
         self._host, self._port = host, port
-        self._limits = ApiLimits()
+        self._fingerprint = fingerprint
+        self._limits = limits or ApiLimits()
+        self._bodies_bytes = 0
         self._guard = RequestGuard(host=host, hosts=(), origins=())
         self._session: aiohttp.ClientSession | None = None
         self._web: GuardedServer | None = None
@@ -45,7 +69,13 @@ class ExplorerServer:
         """Begin to answer; return the port. Raises OSError if the address cannot be had."""
         loop = asyncio.get_running_loop()
         # The node's errors are handed on, so no redirect is followed and no status raises.
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=ANSWER_S))
+        pinned = aiohttp.Fingerprint(self._fingerprint) if self._fingerprint else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=pinned, limit=self._limits.max_connections),
+            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=ANSWER_S),
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
         self._web = GuardedServer(
             self._handle, limits=self._limits, counters=Counters(), on_fatal=_log_violation
         )
@@ -68,53 +98,46 @@ class ExplorerServer:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             self._guard.validate(request)
-            path = request.raw_path.partition("?")[0]
-            if request.method in ("GET", "HEAD"):
-                page = self._site.find(path)
-                if page is not None:
-                    headers = SECURITY_HEADERS | {
-                        "Content-Security-Policy": CONTENT_POLICY,
-                        "Content-Type": page.content_type,
-                        "Cache-Control": "no-cache",
-                    }
-                    return web.Response(body=page.body, headers=headers)
+            target = request.raw_path
+            if not target.startswith("/") or not target.isascii():
+                raise ApiError(400, "invalid_path", "the request's target is not a plain path")
+            path = target.partition("?")[0]
+            page = self._site.find(path) if request.method in ("GET", "HEAD") else None
+            if page is not None:
+                return await self._send_page(request, page)
             if not path.startswith(API_PATHS):
                 raise ApiError(404, "unknown_path", "there is nothing at this path", actual=path)
-            if request.headers.get("Upgrade", "").lower() == "websocket":
+            if path == EVENTS_PATH and request.method == "GET":
                 return await self._follow(request)
             return await self._ask(request)
         except BitenergyError as error:
-            status = error.status if isinstance(error, ApiError) else 400
-            return web.Response(
-                status=status,
-                body=error_body(error),
-                content_type="application/json",
-                headers=SECURITY_HEADERS,
-            )
+            headers = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+            body = error_body(error)
+            return await self._send(request, status_of(error), headers, _whole(body), len(body))
+
+    async def _send_page(self, request: web.BaseRequest, page: SiteFile) -> web.StreamResponse:
+        headers = {
+            "Content-Security-Policy": CONTENT_POLICY,
+            "Content-Type": page.content_type,
+            "Cache-Control": "no-cache",
+            "ETag": f'"{page.tag}"',
+        }
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return await self._send(request, 304, headers, _whole(b""), 0)
+        return await self._send(request, 200, headers, _whole(page.body), len(page.body))
 
     async def _ask(self, request: web.BaseRequest) -> web.StreamResponse:
         """Hand one request on and its answer back; raises ApiError 502 where the node is silent."""
-        size = request.content_length or 0
-        if size > self._limits.max_body_bytes or "Transfer-Encoding" in request.headers:
-            raise ApiError(413, "body_too_large", "the body is too long")
-        async with asyncio.timeout(self._limits.body_s):
-            body = await request.content.readexactly(size) if size else None
+        body = await self._read_body(request)
         headers = {name: request.headers[name] for name in _PASSED_UP if name in request.headers}
         try:
-            async with self._opened().request(
+            answer = await self._opened().request(
                 request.method,
-                self._node + request.raw_path,
+                URL(self._node + request.raw_path, encoded=True),
                 data=body,
                 headers=headers,
                 allow_redirects=False,
-            ) as answer:
-                content = await answer.content.read(MAX_ANSWER_BYTES)
-                passed = {
-                    name: answer.headers[name] for name in _PASSED_DOWN if name in answer.headers
-                }
-                return web.Response(
-                    status=answer.status, body=content, headers=SECURITY_HEADERS | passed
-                )
+            )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(
                 502,
@@ -124,19 +147,78 @@ class ExplorerServer:
                 actual=error,
                 hint="Is it running? `bitenergy node status` says more.",
             ) from error
+        passed = {name: answer.headers[name] for name in _PASSED_DOWN if name in answer.headers}
+        try:
+            # In pieces, as the browser takes them: a long answer is never whole in memory.
+            pieces = answer.content.iter_any()
+            return await self._send(request, answer.status, passed, pieces, answer.content_length)
+        finally:
+            answer.close()
+
+    async def _read_body(self, request: web.BaseRequest) -> bytes | None:
+        """Return what a POST carries; raises ApiError as the node itself would."""
+        if request.method != "POST":
+            if request.content_length or "Transfer-Encoding" in request.headers:
+                raise ApiError(400, "unexpected_body", "this request takes no body")
+            return None
+        size = validate_body_headers(request, self._limits.max_body_bytes)
+        if self._bodies_bytes + size > self._limits.max_bodies_bytes:
+            raise ApiError(503, "busy", "too many requests are being read", hint="Try again.")
+        self._bodies_bytes += size
+        try:
+            return await read_body(request, size, self._limits.body_s)
+        finally:
+            self._bodies_bytes -= size
+
+    async def _send(
+        self,
+        request: web.BaseRequest,
+        status: int,
+        headers: Mapping[str, str],
+        pieces: AsyncIterator[bytes],
+        size: int | None,
+    ) -> web.StreamResponse:
+        """Write an answer; who does not read it in time, or whose node breaks off, is cut off.
+
+        What is cut off is shorter than its header says, so no browser takes it for the whole.
+        """
+        response = web.StreamResponse(status=status, headers=SECURITY_HEADERS | dict(headers))
+        if size is not None and status != 304:
+            response.content_length = size
+        if status >= 400 and request.content_length:
+            response.force_close()
+        limits = self._limits
+        try:
+            async with asyncio.timeout(limits.write_s + (size or 0) / limits.write_bytes_per_s):
+                await response.prepare(request)
+                if request.method != "HEAD" and status != 304:
+                    async for piece in pieces:
+                        await response.write(piece)
+                await response.write_eof()
+        except (TimeoutError, aiohttp.ClientError):
+            response.force_close()
+            if request.transport is not None:
+                request.transport.abort()
+        return response
 
     async def _follow(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass the node's events on until either side ends."""
+        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1_024, timeout=1.0)
+        if not socket.can_prepare(request):
+            return await self._ask(request)
+        url = URL(self._node + request.raw_path, encoded=True)
         try:
-            source = await self._opened().ws_connect(self._node + request.raw_path)
+            source = await self._opened().ws_connect(url)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(502, "no_answer", "the node does not answer", actual=error) from error
-        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1_024, timeout=1.0)
         try:
             await socket.prepare(request)
             reading = asyncio.create_task(socket.receive(), name="explorer-reader")
             try:
                 await self._pass_on(source, socket, reading)
+            except TimeoutError:
+                if request.transport is not None:
+                    request.transport.abort()
             finally:
                 reading.cancel()
         finally:
@@ -150,7 +232,10 @@ class ExplorerServer:
         socket: web.WebSocketResponse,
         reading: asyncio.Task[aiohttp.WSMessage],
     ) -> None:
-        """Send on what comes; whatever the browser says, its leaving included, ends it."""
+        """Send on what comes; whatever the browser says, its leaving included, ends it.
+
+        Raises TimeoutError where the browser does not read.
+        """
         while not reading.done():
             coming = asyncio.ensure_future(source.receive())
             await asyncio.wait({coming, reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -167,6 +252,11 @@ class ExplorerServer:
         if self._session is None:
             raise InvariantViolation("the server answers before it was started")
         return self._session
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), WRITE_CHUNK_BYTES):
+        yield body[start : start + WRITE_CHUNK_BYTES]
 
 
 def _log_violation(violation: InvariantViolation) -> None:

@@ -341,6 +341,21 @@ async def test_searches_that_run_out_of_time_go_on_where_they_stopped(node: Fake
                 assert (await patient.get(path)).json[field] == found
 
 
+async def test_quiet_blocks_cost_a_search_next_to_nothing(fresh_node: FakeNode) -> None:
+    fresh_node.trade()
+    for _ in range(300):
+        fresh_node.grow()
+    hurried = ApiLimits(search_ms=0)
+    async for api in serve(fresh_node, limits=hurried):
+        newest = (await api.get("/transactions?limit=1")).json
+        assert [each["height"] for each in newest["transactions"]] == [2]
+        trades = (await api.get("/markets/local/trades")).json
+        assert {each["height"] for each in trades["trades"]} == {2}
+        # The other market has no trade in any block, which one look at the receipts tells.
+        other = (await api.get("/markets/feeder/trades")).json
+        assert (other["trades"], other["next"]) == ([], None)
+
+
 async def test_few_search_at_a_time(node: FakeNode) -> None:
     limits = ApiLimits(max_searches=1, max_searches_waiting=2)
     async for api in serve(node, limits=limits):

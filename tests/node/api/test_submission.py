@@ -20,7 +20,7 @@ def text_of(raw: bytes) -> str:
 
 async def test_a_batch_is_answered_item_by_item(api: Api) -> None:
     transaction = api.node.transaction("P1", TRANSFER)
-    body = [text_of(transaction.raw), "***", text_of(b"junk"), "", 7, None, "YQ", text_of(b"a")]
+    body = [text_of(transaction.raw), "***", text_of(b"junk"), "", "YQ", text_of(b"a")]
     results = (await api.submit({"transactions": body})).json["results"]
     assert results[0] == {"id": transaction.id.hex(), "accepted": True}
     codes = [result.get("code") for result in results[1:]]
@@ -28,8 +28,6 @@ async def test_a_batch_is_answered_item_by_item(api: Api) -> None:
         "invalid_base64",
         "invalid_encoding",
         "invalid_encoding",
-        "invalid_base64",
-        "invalid_base64",
         "invalid_base64",
         "invalid_encoding",
     ]
@@ -72,11 +70,13 @@ async def test_bodies_that_are_no_batch(api: Api) -> None:
         b'{"transactions": [NaN]}x',
         b'\xff\xfe{"transactions": []}',
         b'{"transactions": [' + b"9" * 5_000 + b"]}",
+        b'{"transactions": [NaN, 1e999]}',
+        b'{"transactions": ["YQ==", null]}',
+        b'{"transactions": [7]}',
     ):
         reply = await api.submit(body)
         assert reply.status == 400, body
         assert reply.code in ("invalid_body", "invalid_json"), body
-    assert (await api.submit(b'{"transactions": [NaN, 1e999]}')).status == 200
 
 
 async def test_nesting_and_many_objects_are_refused_before_they_are_built(api: Api) -> None:

@@ -1,0 +1,157 @@
+"""`bitenergy bench pages`: how long a node takes to answer what each page asks, on a long chain."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import statistics
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from tools.bench.history import open_history
+from tools.bench.traffic import (
+    MARKET,
+    PRICE_LOW_MICRO,
+    Traffic,
+    genesis_template,
+    make_traders,
+)
+from tools.calls import buy, post_offer, transfer
+from tools.errors import EXIT_OK, ToolError
+from tools.output import note, print_json, print_table
+from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
+
+VALIDATORS: Final = 4
+BLOCK_TRANSACTIONS: Final = 500
+POST_MILLI_WH: Final = 1_000_000
+BUSY_BLOCKS: Final = 2_000
+"""Blocks in which something happens; what follows are empty ones, as in a quiet night."""
+BUY_EVERY: Final = 10
+NOTED: Final = 10_000
+REPEATS: Final = 5
+_API: Final = "/api/v1"
+_OFFERS: Final = f"/markets/{MARKET}/offers"
+_TRADES: Final = f"/markets/{MARKET}/trades"
+
+PAGES: Final = {
+    "home": (
+        ("/status", "/validators", "/peers", "/markets", "/members?limit=200"),
+        (f"{_OFFERS}?limit=1", f"{_TRADES}?limit=1"),
+    ),
+    "blocks": (("/blocks?limit=25",),),
+    "blocks, far back": (("/blocks?limit=25&before=500",),),
+    "block": (("/blocks/10?limit=50",),),
+    "transactions": (("/transactions?limit=50",),),
+    "account": (
+        ("/accounts/T0",),
+        ("/accounts/T0/history?limit=50", "/accounts/T0/history?limit=500"),
+    ),
+    "market": (
+        ("/markets",),
+        (f"{_OFFERS}?limit=200", f"{_TRADES}?limit=500", f"{_OFFERS}?seller=T0&limit=200"),
+    ),
+    "grid": (("/markets",), (f"/markets/{MARKET}/lines",)),
+    "exchange": (("/markets",), (f"{_OFFERS}?seller=T0&limit=200",)),
+    "dispatch": (("/dispatch/areas", "/dispatch/rounds?limit=50"),),
+    "contracts": (("/contracts?limit=50",),),
+    "network": (("/status", "/peers", "/doctor", "/mempool"),),
+    "verify": (("/proofs/account/T0", "/genesis/document"),),
+}
+"""What each page asks for: stages one after the other, the requests of a stage together."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageFigures:
+    """What the requests of one page took."""
+
+    page: str
+    """The page."""
+    first_ms: float
+    """The first time that anybody looked at it."""
+    median_ms: float
+    """From then on, the median."""
+    bytes: int
+    """What the node answered."""
+
+
+def run_bench(*, blocks: int, offers: int, as_json: bool) -> int:
+    """Measure and print; return the exit status."""
+    folder = Path(tempfile.mkdtemp(prefix="bitenergy-bench-"))
+    traders = make_traders()
+    network = create_network(folder / "network", genesis_template(traders), validators=VALIDATORS)
+    try:
+        _write_chain(network, Traffic(network.genesis, traders, 1), blocks, offers)
+        start_nodes(network.nodes[:1], timeout_s=60.0)
+        figures = asyncio.run(_measure(network.nodes[0].api_url))
+    finally:
+        stop_nodes(network.nodes)
+        shutil.rmtree(folder, ignore_errors=True)
+    if as_json:
+        pages = [asdict(each) for each in figures]
+        print_json({"blocks": blocks, "offers": offers, "pages": pages})
+    else:
+        print_table(
+            f"bench pages: {blocks} blocks, {offers} standing offers",
+            ("page", ">first ms", ">median ms", ">bytes"),
+            [(each.page, each.first_ms, each.median_ms, each.bytes) for each in figures],
+        )
+    return EXIT_OK
+
+
+def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: int) -> None:
+    """Write posts, some purchases and transfers, and then empty blocks."""
+    history = open_history(network)
+    traders = len(traffic.traders)
+    posts = [
+        traffic.sign(
+            number % traders, (post_offer(MARKET, 0, POST_MILLI_WH, PRICE_LOW_MICRO + number),)
+        )
+        for number in range(offers)
+    ]
+    for start in range(0, offers, BLOCK_TRANSACTIONS):
+        history.append(posts[start : start + BLOCK_TRANSACTIONS])
+    first = history.chain.height
+    for height in range(first + 1, blocks + 1):
+        number = height - first
+        if number > BUSY_BLOCKS:
+            history.append(())
+        elif number % BUY_EVERY:
+            to = traffic.traders[number % (traders - 1) + 1].account
+            history.append([traffic.sign(0, (transfer(to, 1_000),))])
+        else:
+            call = buy(MARKET, 0, 1_000, 2 * PRICE_LOW_MICRO, allow_partial=True)
+            history.append([traffic.sign(number % (traders - 1) + 1, (call,))])
+        if height % NOTED == 0:
+            note(f"{height} of {blocks} blocks written")
+    history.chain.store.close()
+
+
+async def _measure(url: str) -> list[PageFigures]:
+    figures: list[PageFigures] = []
+    async with aiohttp.ClientSession(f"{url}{_API}/") as session:
+        for page, stages in PAGES.items():
+            taken_ms: list[float] = []
+            size = 0
+            for _ in range(1 + REPEATS):
+                start_s = time.perf_counter()
+                size = 0
+                for paths in stages:
+                    size += sum(await asyncio.gather(*(_ask(session, path) for path in paths)))
+                taken_ms.append((time.perf_counter() - start_s) * 1_000)
+            median_ms = statistics.median(taken_ms[1:])
+            figures.append(PageFigures(page, round(taken_ms[0], 1), round(median_ms, 1), size))
+    return figures
+
+
+async def _ask(session: aiohttp.ClientSession, path: str) -> int:
+    """Return the length of an answer; raises ToolError where it is a refusal."""
+    async with session.get(path.removeprefix("/")) as response:
+        body = await response.read()
+        if response.status != 200:
+            raise ToolError("the node refused what a page asks", actual=f"{path}: {body[:200]!r}")
+        return len(body)
