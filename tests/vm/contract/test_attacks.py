@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 
@@ -10,13 +11,14 @@ import pytest
 from tests.vm.contract.attacks import attack_sources
 from tests.vm.contract.hosts import HERE, MemoryChain
 from tools.contract.compiler import compile_source
+from vm.contract.abi import describe_code
 from vm.contract.code_format import CodeForm, FunctionForm, encode_form, parts_of
 from vm.contract.code_object import Code, FunctionKind
 from vm.contract.operations import BY_NAME, encode_instruction
 from vm.contract.value_types import INT, SIMPLE, list_of, tuple_of
 from vm.contract.verifier import decode_code
 from vm.primitives.codec import Encodable, encode
-from vm.primitives.errors import CallError
+from vm.primitives.errors import CallError, DecodeError
 
 LIMIT_S = 0.1
 LIMIT_BYTES = 10_000_000
@@ -132,6 +134,26 @@ def main() -> None:
     with pytest.raises(CallError) as caught:
         chain.call("main")
     assert caught.value.code == "too_long"
+
+
+@pytest.mark.parametrize("count", [19, 128])
+def test_an_interface_written_out_is_small(count: int) -> None:
+    types = (*SIMPLE, tuple_of(*[INT] * 6), tuple_of(*[tuple_of(*[INT] * 6)] * 6))
+    wide = tuple((f"p{place}", 7) for place in range(4))
+    forms = [
+        FunctionForm(
+            f"f{place}", FunctionKind.EXPORT, False, False, (), -1, wide, 7, b"",
+            instruction("return_value", 1),
+        )
+        for place in range(count)
+    ]  # fmt: skip
+    raw = encode_form(CodeForm(types, parts_of(types), (), (), (), (), tuple(forms)))
+    if count == 19:
+        assert len(json.dumps(describe_code(decode_code(raw)))) < 400_000
+        return
+    with pytest.raises(DecodeError) as caught:
+        decode_code(raw)
+    assert caught.value.code == "invalid_code"
 
 
 def test_memory_is_counted_across_contracts() -> None:
