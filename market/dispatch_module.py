@@ -302,6 +302,9 @@ class DispatchModule(Module):
             return _refuse(ctx, area, found, error.code)
         except BitenergyError:
             return _refuse(ctx, area, found, "malformed")
+        # Behind a full line with must-serve demand any price is one of the optimum's.
+        if any(abs(price) > area.max_price for one in solution.intervals for price in one.prices):
+            return _refuse(ctx, area, found, "price_range")
         accept = accept_result(ctx, area, found, layout, solution, bounds)
         if accept.reward_micro:
             move_money(ctx, DISPATCH_ACCOUNT, ctx.caller, accept.reward_micro)
