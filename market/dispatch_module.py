@@ -61,6 +61,7 @@ from market.dispatch_units import (
     read_bids,
     read_wide,
     validate_bids,
+    validate_within,
     write_area,
     write_unit,
 )
@@ -178,6 +179,13 @@ class DispatchModule(Module):
             tuple(read_wide(number) for number in storage),
         )
         if not is_operator:
+            if not terms.members_register:
+                raise CallError(
+                    "operator_registers",
+                    "the area's operators register its units",
+                    actual=area,
+                    hint="An operator registers it for its owner.",
+                )
             if owner != ctx.caller:
                 raise CallError("not_owner", "a member registers units of its own")
             if load_member(ctx, owner).bus != bus:
@@ -217,7 +225,8 @@ class DispatchModule(Module):
     ) -> Encodable:
         """Bid for delivery intervals from `first_interval` on, in place of the registered bids.
 
-        A bid stands until its round is opened, and may be replaced until then.
+        A bid stands until its round is opened, and may be replaced until then. Its powers stay
+        within the limits that the unit is registered with.
         """
         terms = load_area(ctx, area)
         number, record = find_unit(ctx, terms, unit)
@@ -238,6 +247,7 @@ class DispatchModule(Module):
             )
         read = read_bids(bids)
         validate_bids(terms, record._replace(bids=read))
+        validate_within(record, read)
         for place, fields in enumerate(read):
             ctx.put(bid_key(terms.prefix, number, first_interval + place), encode_bid(Bid(*fields)))
         ctx.emit("bid", area, unit, ctx.caller, first_interval, len(bids))

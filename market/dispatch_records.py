@@ -8,7 +8,7 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dr R           a round                      ds A count(8) number of the area's count-th round
     dp R part(2)   a part of the problem's bytes
     dv R interval(2)   the accepted result, or the fallback's prices, of one interval
-    dw R           accounts of the units' owners, 20 bytes each, where the area settles
+    dw R           accounts of the units' owners, 20 bytes each, until the area settled
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
     dz             names of the areas, in the order of genesis
 
@@ -98,6 +98,8 @@ class Area:
     """1 if an accepted result is paid for at its prices, 0 if it only tells prices."""
     keep_rounds: int
     """How many of the area's rounds stay in the state."""
+    members_register: int
+    """1 if members register units of their own, 0 if operators register all."""
     max_price_micro_dollar_per_kwh: int
     """No bid's marginal cost passes it, in either direction."""
 
@@ -130,6 +132,7 @@ class Area:
                 self.bond_micro,
                 self.settles,
                 self.keep_rounds,
+                self.members_register,
                 self.max_price_micro_dollar_per_kwh,
             )
         )
@@ -260,7 +263,7 @@ class ResultRecord(NamedTuple):
 
 def decode_area(data: bytes) -> Area:
     """Return the area of a leaf's bytes."""
-    return Area(*_fields(data, AREA_TYPE, 14))  # type: ignore[arg-type]
+    return Area(*_fields(data, AREA_TYPE, 15))  # type: ignore[arg-type]
 
 
 def decode_money(data: bytes | None) -> AreaMoney:

@@ -462,10 +462,12 @@ def _remember(ctx: CallContext, area: Area, count: int, number: int) -> None:
         return
     key = SEQUENCE_SPACE + area.prefix + (count - area.keep_rounds).to_bytes(8, "big")
     old = decode_round(_leaf(ctx, round_key(int.from_bytes(_leaf(ctx, key), "big"))))
-    if old.status in (OPEN, CLEARING):
+    owners = OWNERS_SPACE + old.number.to_bytes(8, "big")
+    is_unpaid = old.status == PROVED and ctx.get(owners) is not None
+    if is_unpaid or old.status in (OPEN, CLEARING):
         raise CallError(
             "too_many_rounds",
-            "the area's oldest round is not closed yet",
+            "the area's oldest round is not closed and paid for yet",
             expected=f"at most {area.keep_rounds} rounds",
         )
     ctx.delete(key)
@@ -474,5 +476,5 @@ def _remember(ctx: CallContext, area: Area, count: int, number: int) -> None:
     for interval in range(old.intervals):
         ctx.delete(result_key(old.number, interval))
     if area.settles:
-        ctx.delete(OWNERS_SPACE + old.number.to_bytes(8, "big"))
+        ctx.delete(owners)
     ctx.delete(round_key(old.number))

@@ -33,6 +33,7 @@ _FIELDS = (
     "bond",
     "settles",
     "keep_rounds",
+    "members_register",
     "max_price_per_kwh",
     "pot",
     "units",
@@ -102,9 +103,6 @@ def _read_area(entry: object, number: int) -> AreaSection:
         raise InvalidGenesis(
             f"{where}: 'fallback'", expected=" or ".join(FALLBACK_NAMES), actual=fallback
         )
-    settles = found.get("settles", False)
-    if type(settles) is not bool:
-        raise InvalidGenesis(f"{where}: 'settles' is true or false", actual=settles)
     micro_per_dollar = _tokens(found, "tokens_per_dollar", where, default="100")
     if not micro_per_dollar:
         raise InvalidGenesis(f"{where}: 'tokens_per_dollar' is above 0")
@@ -122,8 +120,9 @@ def _read_area(entry: object, number: int) -> AreaSection:
         micro_per_dollar=micro_per_dollar,
         reward_micro=_tokens(found, "reward", where),
         bond_micro=_tokens(found, "bond", where),
-        settles=int(settles),
+        settles=_flag(found, "settles", where, default=0),
         keep_rounds=_integer(found, "keep_rounds", where, 1, MAX_KEPT_ROUNDS, default=100),
+        members_register=_flag(found, "members_register", where, default=1),
         max_price_micro_dollar_per_kwh=_tokens(found, "max_price_per_kwh", where, default="100"),
     )
     units = found.get("units", [])
@@ -198,6 +197,13 @@ def _integer(
             f"{where}: {field!r} is a whole number", expected=f"{low} to {high}", actual=value
         )
     return value
+
+
+def _flag(found: Mapping[str, object], field: str, where: str, *, default: int) -> int:
+    value = found.get(field, bool(default))
+    if type(value) is not bool:
+        raise InvalidGenesis(f"{where}: {field!r} is true or false", actual=value)
+    return int(value)
 
 
 def _name(found: Mapping[str, object], field: str, where: str) -> str:

@@ -98,6 +98,8 @@ def settle_round(ctx: CallContext, number: int) -> None:
     _Settlement(ctx, area, found, problem).run(
         amounts, congestion_revenue_micro(problem, results, area.micro_per_dollar)
     )
+    # So it is known that the round is paid for.
+    ctx.delete(OWNERS_SPACE + number.to_bytes(8, "big"))
 
 
 class _Settlement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from market.dispatch_findings import check_problem
@@ -22,7 +23,7 @@ from market.dispatch_records import (
 )
 from market.dispatch_rounds import DISPATCH_ACCOUNT, load_money, save_money, schedule_opening
 from market.dispatch_section import AreaSection, FirstUnit
-from market.network import Bus, Network
+from market.network import Bus, Network, NetworkFinding
 from market.records import BUS_NAME_SPACE, decode_market, market_key
 from vm.context import CallContext
 from vm.primitives.codec import decode_integer
@@ -86,6 +87,11 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
                 actual=worst,
             )
     findings = [each for each in check_problem(problem) if each.code != "infeasible"]
+    for storage in storages:
+        if storage.energy_end_min_milli_wh > storage.energy_start_milli_wh:
+            # Where the network does not carry it, nobody could prove any result.
+            message = "a storage ends a round at no more than it begins with"
+            findings.append(NetworkFinding("limits", record.name, message))
     if findings:
         raise CallError(
             "invalid_unit",
@@ -93,6 +99,20 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
             expected="no findings",
             actual=f"{len(findings)} findings",
         )
+
+
+def validate_within(record: UnitRecord, bids: Sequence[BidFields]) -> None:
+    """Raise CallError `beyond_unit` unless bids stay within the limits of a registered unit."""
+    low, high = min(bid[2] for bid in record.bids), max(bid[3] for bid in record.bids)
+    for _, _, lo_w, hi_w in bids:
+        if lo_w < low or hi_w > high:
+            raise CallError(
+                "beyond_unit",
+                "the unit is registered with other limits",
+                expected=f"within {low} to {high} W",
+                actual=f"{lo_w} to {hi_w} W",
+                hint="Register it anew to change them.",
+            )
 
 
 def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: bool) -> int:
@@ -117,8 +137,18 @@ def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: boo
         ctx.put(UNIT_INDEX + tail, MARK)
     else:
         number = int.from_bytes(known, "big")
-        if find_unit(ctx, area, record.name)[1].owner != record.owner and not anyones:
+        old = find_unit(ctx, area, record.name)[1]
+        if old.owner != record.owner and not anyones:
             raise CallError("not_owner", "the unit is another member's", actual=record.name)
+        if old.kind != record.kind:
+            # Its bids stand, and what they say of another kind would be found when a round opens.
+            raise CallError(
+                "other_kind",
+                "a unit keeps its kind",
+                expected=KIND_NAMES[old.kind],
+                actual=KIND_NAMES[record.kind],
+                hint="Retire it first.",
+            )
     ctx.put(unit_key(area.prefix, number), record.encode())
     ctx.emit("register_unit", area.name, record.name, record.owner, record.bus, record.kind)
     return number

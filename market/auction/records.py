@@ -101,7 +101,7 @@ class Book:
     orders: int
     """Orders and commitments in it."""
     seed: bytes
-    """Hash over all openings so far, 32 bytes."""
+    """XOR of the hashes of all openings so far, 32 bytes."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are

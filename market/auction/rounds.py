@@ -379,5 +379,9 @@ def _save_book(ctx: CallContext, prefix: bytes, book: Book) -> None:
 
 
 def _next_seed(seed: bytes, number: int, data: bytes) -> bytes:
-    """Return the seed after an opening or a forfeit."""
-    return tagged_hash(TAG_AUCTION_ROUND, encode_trusted((seed, number, data)))
+    """Return the seed after an opening or a forfeit.
+
+    It is the same in whatever order they come: who opens last must not choose it by their order.
+    """
+    added = tagged_hash(TAG_AUCTION_ROUND, encode_trusted((number, data)))
+    return bytes([old ^ new for old, new in zip(seed, added, strict=True)])

@@ -29,6 +29,7 @@ from market.response.stages import response_price_half_micro, settle_first, sett
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.errors import CallError, InvariantViolation
+from vm.primitives.integers import MILLI_WH_PER_KWH
 from vm.system.accounts import load_account, save_account
 
 MAX_MEMBERS: Final = 200
@@ -57,7 +58,7 @@ def place_order(
         )
     if found.members >= MAX_MEMBERS:
         raise CallError("round_full", "the round is full", expected=f"at most {MAX_MEMBERS}")
-    reserve = reserved_micro(energy, upstream) if side == BUY else 0
+    reserve = _order_reserve_micro(energy, upstream) if side == BUY else 0
     leaf = load_account(ctx, ctx.caller)
     if side == BUY:
         leaf.reserve_money(reserve)
@@ -239,6 +240,15 @@ def _carry_out(
     if member.reserve_micro > needed:
         leaf.release_money(member.reserve_micro - needed)
         member.reserve_micro = needed
+
+
+def _order_reserve_micro(energy_milli_wh: int, upstream_price_micro_per_kwh: int) -> int:
+    """Return the most that a bid comes to pay in two settlements, each rounded up.
+
+    That is a micro-token more than at once, unless a milliwatt-hour costs whole micro-tokens.
+    """
+    once = reserved_micro(energy_milli_wh, upstream_price_micro_per_kwh)
+    return once + (upstream_price_micro_per_kwh % MILLI_WH_PER_KWH > 0)
 
 
 def _release(accounts: WorkingAccounts, account: bytes, member: Member) -> None:

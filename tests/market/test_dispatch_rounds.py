@@ -16,6 +16,7 @@ from market.dispatch_results import (
     read_results,
 )
 from tests.market.dispatch_world import MILLI, OPTIMUM, DispatchWorld, changed, wire
+from vm.primitives.codec import encode_integer
 from vm.primitives.errors import CallError
 from vm.primitives.integers import MAX_AMOUNT
 from vm.primitives.merkle import verify_merkle_proof
@@ -209,6 +210,8 @@ def test_bids_for_an_interval_replace_what_was_registered(world: DispatchWorld) 
         ("gas", ("gas", 2, [(0, -(10**23) - 1, 0, 1)]), "price_too_high"),
         ("gas", ("gas", 2, [(10**20, 0, 0, 1_001)]), "price_too_high"),
         ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 1, 0, 1_001)]), "beyond_unit"),
+        ("house", ("house", 2, [(0, 1, -901, -300)]), "beyond_unit"),
     ],
 )
 def test_bids_that_do_not_fit_are_refused(
@@ -298,3 +301,47 @@ def test_index_follows_from_the_leaves(world: DispatchWorld) -> None:
     for key, value in sorted(state.items()):
         rebuilt.dispatch.rebuild_index(ctx, key, value)
     assert {key for key in rebuilt.overlay.changes if key.startswith(b"id")} == indexed
+
+
+def test_a_unit_keeps_its_kind_so_that_its_bids_fit_the_rounds_to_come() -> None:
+    world = DispatchWorld(opens_minutes=30)
+    world.register_all()
+    first = world.time_ms // 3_600_000 + 1
+    world.act("gas", "bid", "grid", "gas", first, wire([(0, 3_000 * MILLI, 0, 1_000)] * 20))
+    load = ("grid", "gas", world.ids["gas"], "B", "load", wire([(0, 1, -1, 0)]), ())
+    assert world.refusal("gas", "register", *load) == "other_kind"
+    assert world.refusal("operator", "register", *load) == "other_kind"
+    world.act("gas", "retire", "grid", "gas")
+    world.act("gas", "register", *load)
+    for _ in range(8):
+        world.advance(900_000)
+    assert world.told("open_round") and not world.told("skip_round")
+
+
+def test_a_proved_round_stays_until_it_is_paid_for() -> None:
+    world = DispatchWorld(keep_rounds=1)
+    world.register_all()
+    world.submit("board", world.open())
+    assert world.refusal("operator", "open", "grid", 0) == "too_many_rounds"
+    world.advance(1)
+    assert len(world.told("settle_round")) == 1
+    assert world.open().number == 2
+
+
+def test_an_area_may_leave_all_registering_to_its_operators() -> None:
+    world = DispatchWorld(members_register=False)
+    gas = ("grid", "gas", world.ids["gas"], "B", "generator", wire([(0, 1, 0, 1_000)]), ())
+    assert world.refusal("gas", "register", *gas) == "operator_registers"
+    world.act("operator", "register", *gas)
+    assert world.refusal("gas", "register", *gas) == "operator_registers"
+    first = world.time_ms // 3_600_000 + 1
+    world.act("gas", "bid", "grid", "gas", first, wire([(0, 2, 0, 900)]))
+
+
+def test_a_storage_that_has_to_charge_is_refused() -> None:
+    world = DispatchWorld()
+    for least, code in ((0, ""), (1, "invalid_unit")):
+        numbers = (0, 0, 0, 0, 10**6, 10**6, 0, 1_000, 0, least)
+        storage = tuple(encode_integer(number) for number in numbers)
+        unit = ("grid", "battery", world.ids["gas"], "B", "storage", (), storage)
+        assert world.refusal("gas", "register", *unit) == code

@@ -11,12 +11,13 @@ from vm.contract.host import Meter
 from vm.contract.library import LIBRARY, LibraryFunction
 from vm.contract.limits import (
     GAS_CONTRACT_CALL,
+    GAS_FRESH_VALUE,
     MAX_ARGUMENT_BYTES,
     MAX_CALL_DEPTH,
     MAX_KEY_BYTES,
     MAX_STORED_BYTES,
 )
-from vm.contract.metering import allocate, charge
+from vm.contract.metering import OBJECT_BYTES, allocate, charge
 from vm.contract.operation import (
     ADDRESS_N,
     BOOL_N,
@@ -134,11 +135,17 @@ def _encoder(scope: Scope, slot: int, value: int) -> MakeKey:
 def _load(scope: Scope, operands: Operands) -> Operator:
     into, slot = operands
     key, decode = bytes([slot]), _decoder(scope, slot)
-    make_first = scope.code.wires[scope.code.slot_types[slot][1]].make_first
+    wire = scope.code.wires[scope.code.slot_types[slot][1]]
+    make_first, size = wire.make_first, wire.first_size
 
     def load(r: Registers) -> None:
         raw = r[0].host.load(key)
-        r[into] = make_first() if raw is None else decode(r, raw)
+        if raw is not None:
+            r[into] = decode(r, raw)
+            return
+        if size > 1:
+            allocate(r[0].meter, GAS_FRESH_VALUE * size, OBJECT_BYTES * size)
+        r[into] = make_first()
 
     return load
 
@@ -279,6 +286,8 @@ def _call(scope: Scope, operands: Operands) -> Operator:
         if depth >= MAX_CALL_DEPTH:
             raise too_deep()
         meter.call_depth = depth + 1
+        if body.fresh:
+            allocate(meter, 0, body.fresh_bytes)
         inner: Registers = [activation, *[r[place] for place in places], *body.rest]
         for place, make in body.fresh:
             inner[place] = make()

@@ -18,6 +18,7 @@ from vm.contract.limits import (
     MAX_EVENTS,
     MAX_FUNCTIONS,
     MAX_IMPORTS,
+    MAX_INTERFACE_NODES,
     MAX_NAME_BYTES,
     MAX_PARAMETERS,
     MAX_REGISTERS,
@@ -146,7 +147,7 @@ def decode_form(raw: bytes) -> CodeForm:
     number, version, types, constants, slots, events, imports, functions = head
     expect((number, version) == (CODE_TYPE, VERSION), f"[{CODE_TYPE}, {VERSION}, …]")
     kinds, parts = _decode_types(types)
-    return CodeForm(
+    form = CodeForm(
         kinds,
         parts,
         _decode_constants(constants),
@@ -154,6 +155,28 @@ def decode_form(raw: bytes) -> CodeForm:
         _decode_events(events, kinds),
         _decode_imports(imports, kinds),
         _decode_functions(functions, kinds),
+    )
+    _check_interface(form)
+    return form
+
+
+def _check_interface(form: CodeForm) -> None:
+    """Bound what the code's interface comes to with all types written out, as readers ask for."""
+    nodes: list[int] = []
+    for parts in form.parts:
+        nodes.append(1 + sum([nodes[number] for number in parts]))
+    total = 0
+    for _, key, value in form.slots:
+        total += nodes[value] + (nodes[key] if key != -1 else 0)
+    for _, _, parameters, result, _ in form.imports:
+        total += nodes[result] + sum([nodes[number] for number in parameters])
+    for function in form.functions:
+        if function.kind is not FunctionKind.INTERNAL:
+            total += nodes[function.result]
+            total += sum([nodes[number] for _, number in function.parameters])
+    expect(
+        total <= MAX_INTERFACE_NODES,
+        f"an interface of at most {MAX_INTERFACE_NODES} types, each with those it is made of",
     )
 
 

@@ -85,6 +85,8 @@ class Body:
     """First values of the registers behind the arguments."""
     fresh: tuple[tuple[int, Callable[[], object]], ...] = ()
     """Registers that need a new first value in each call, and what makes it."""
+    fresh_bytes: int = 0
+    """Memory that these values are counted for."""
     number: int = 0
     """The function's place in the code."""
 

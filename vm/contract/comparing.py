@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from vm.contract.host import Meter
-from vm.contract.metering import charge
+from vm.contract.metering import COLLECTION_GAS, charge
 from vm.contract.value_types import Kind, ValueType
 from vm.contract.wire import Inner
 
@@ -15,14 +15,14 @@ TEXT_SHIFT: Final = 6
 """A unit of gas compares 2**6 bytes or letters."""
 
 
-def equal_of(kind: ValueType) -> Equal:
-    """Return the comparison of values of a type."""
+def equal_of(kind: ValueType, parts: tuple[Equal, ...]) -> Equal:
+    """Return the comparison of values of a type, given those of its items."""
     if kind.kind is Kind.LIST:
-        return _equal_lists(equal_of(kind.items[0]))
+        return _equal_lists(parts[0])
     if kind.kind is Kind.TUPLE:
-        return _equal_tuples(tuple(map(equal_of, kind.items)))
+        return _equal_tuples(parts)
     if kind.kind is Kind.DICT:
-        return _equal_dicts(equal_of(kind.items[1]))
+        return _equal_dicts(parts[1])
     if kind.kind in (Kind.BYTES, Kind.STR):
         return _equal_texts
     return _equal_simple
@@ -41,6 +41,7 @@ def _equal_texts(meter: Meter, left: Inner, right: Inner) -> bool:
 
 def _equal_lists(item: Equal) -> Equal:
     def equal(meter: Meter, left: Inner, right: Inner) -> bool:
+        charge(meter, COLLECTION_GAS)
         if len(left) != len(right):
             return False
         charge(meter, 4 * len(left))
@@ -51,7 +52,7 @@ def _equal_lists(item: Equal) -> Equal:
 
 def _equal_tuples(items: tuple[Equal, ...]) -> Equal:
     def equal(meter: Meter, left: Inner, right: Inner) -> bool:
-        charge(meter, 4 * len(items))
+        charge(meter, COLLECTION_GAS + 4 * len(items))
         return all(
             item(meter, mine, other) for item, mine, other in zip(items, left, right, strict=True)
         )
@@ -63,6 +64,7 @@ def _equal_dicts(item: Equal) -> Equal:
     def equal(meter: Meter, left: Inner, right: Inner) -> bool:
         mine: dict[object, object] = left
         others: dict[object, object] = right
+        charge(meter, COLLECTION_GAS)
         if len(mine) != len(others):
             return False
         # Each look-up may pass every entry, see `lookup_gas`.

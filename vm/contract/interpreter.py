@@ -21,7 +21,7 @@ from vm.contract.code_object import (
 from vm.contract.failures import too_deep
 from vm.contract.host import Host
 from vm.contract.limits import MAX_ARGUMENT_BYTES, MAX_CALL_DEPTH
-from vm.contract.metering import charge
+from vm.contract.metering import allocate, charge
 from vm.contract.wire import Misfit
 from vm.primitives.codec import Encodable, Value, encode_trusted
 from vm.primitives.errors import CallError, OutOfGas
@@ -85,6 +85,8 @@ def run_function(
     meter.call_depth = depth + 1
     activation = Activation(host, meter, runner or run_body)
     body = function.body
+    if body.fresh:
+        allocate(meter, 0, body.fresh_bytes)
     registers: Registers = [activation, *values, *body.rest]
     for place, make in body.fresh:
         registers[place] = make()

@@ -22,6 +22,8 @@ MAX_NAME_BYTES: Final = 32
 MAX_TYPE_DEPTH: Final = 6
 MAX_TYPE_NODES: Final = 48
 """Types that one type is made of, itself included."""
+MAX_INTERFACE_NODES: Final = 4_096
+"""Types in the interface: of storage, imports and functions that are entered, all written out."""
 MAX_TUPLE_ITEMS: Final = 24
 MAX_BYTES: Final = 8_192
 """Bytes of one byte string, letters of one text."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from vm.contract.code_object import Block, Body, EventForm, Import, Registers, Slot
+from vm.contract.comparing import Equal
 from vm.contract.value_types import Kind, ValueType
 from vm.contract.wire import Wire
 from vm.primitives.errors import DecodeError
@@ -87,6 +88,8 @@ class CodeScope:
     """What runs of them."""
     wires: tuple[Wire, ...]
     """How values of each type cross the border."""
+    equals: tuple[Equal, ...]
+    """How two values of each type are compared."""
     firsts: tuple[object, ...]
     """The first value of each type; those with lists within are made anew for each call."""
 

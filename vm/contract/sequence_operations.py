@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from vm.contract.code_object import Registers
-from vm.contract.comparing import TEXT_SHIFT, equal_of
+from vm.contract.comparing import TEXT_SHIFT
 from vm.contract.failures import index_out_of_range, too_long
 from vm.contract.limits import MAX_BYTES, MAX_ITEMS
 from vm.contract.metering import ITEM_BYTES, LETTER_BYTES, OBJECT_BYTES, allocate, charge
@@ -306,7 +306,7 @@ def _contains(scope: Scope, operands: Operands) -> Operator:
             r[into] = part in whole
 
         return has_part
-    equal = equal_of(scope.code.types[scope.registers[item]])
+    equal = scope.code.equals[scope.registers[item]]
 
     def has_item(r: Registers) -> None:
         values: list[object] = r[source]
@@ -374,7 +374,7 @@ def _equal(scope: Scope, operands: Operands) -> Operator:
             r[into] = r[left] == r[right]
 
         return simple
-    compare = equal_of(kind)
+    compare = scope.code.equals[scope.registers[left]]
 
     def equal(r: Registers) -> None:
         r[into] = compare(r[0].meter, r[left], r[right])

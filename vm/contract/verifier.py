@@ -24,9 +24,11 @@ from vm.contract.code_object import (
     Import,
     Slot,
 )
+from vm.contract.comparing import equal_of
 from vm.contract.flow_operations import FINAL
 from vm.contract.host import Meter
 from vm.contract.limits import GAS_BLOCK, GAS_FRESH_VALUE, GAS_FUNCTION
+from vm.contract.metering import OBJECT_BYTES
 from vm.contract.operation import (
     ADDRESS_N,
     NONE_N,
@@ -124,9 +126,10 @@ def decode_code(raw: bytes) -> Code:
 
 def _code_scope(form: CodeForm) -> CodeScope:
     types = form.types
-    wires = list(_SIMPLE_WIRES)
+    wires, equals = list(_SIMPLE_WIRES), list(_SIMPLE_EQUALS)
     for kind, parts in zip(types[len(SIMPLE) :], form.parts[len(SIMPLE) :], strict=True):
         wires.append(wire_from(kind, tuple([wires[number] for number in parts])))
+        equals.append(equal_of(kind, tuple([equals[number] for number in parts])))
     return CodeScope(
         types,
         form.parts,
@@ -147,11 +150,13 @@ def _code_scope(form: CodeForm) -> CodeScope:
         tuple(_head(function, wires) for function in form.functions),
         tuple(Body(number=number) for number in range(len(form.functions))),
         tuple(wires),
+        tuple(equals),
         tuple([wire.make_first() for wire in wires]),
     )
 
 
 _SIMPLE_WIRES: Final = tuple(map(wire_of, SIMPLE))
+_SIMPLE_EQUALS: Final = tuple(equal_of(kind, ()) for kind in SIMPLE)
 
 
 def _constants(form: CodeForm, wires: tuple[Wire, ...]) -> tuple[object, ...]:
@@ -218,6 +223,8 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
             if code.wires[kind].is_shared
         ]
     )
+    fresh = [code.wires[kind].first_size for kind in form.registers if code.wires[kind].is_shared]
+    body.fresh_bytes = OBJECT_BYTES * sum(fresh)
     return Function(
         number,
         form.name,

@@ -13,6 +13,7 @@ from vm.contract.failures import too_large
 from vm.contract.host import Meter
 from vm.contract.limits import MAX_ARGUMENT_BYTES, MAX_BYTES, MAX_INT, MAX_ITEMS, MIN_INT
 from vm.contract.metering import (
+    COLLECTION_GAS,
     ENTRY_BYTES,
     ITEM_BYTES,
     LETTER_BYTES,
@@ -143,10 +144,17 @@ _SIZES: Final[dict[Kind, Callable[[Inner], int]]] = {
 }
 
 
+def _less(room: int, size: int) -> int:
+    """Return the room that is left: empty collections take some, too."""
+    if room < size:
+        raise too_large(MAX_ARGUMENT_BYTES)
+    return room - size
+
+
 def _measure_list(item: Measure) -> Measure:
     def measure(meter: Meter, value: Inner, room: int) -> int:
-        charge(meter, 4 * len(value))
-        room -= 3
+        charge(meter, COLLECTION_GAS + 4 * len(value))
+        room = _less(room, 3)
         for member in value:
             room = item(meter, member, room)
         return room
@@ -156,8 +164,8 @@ def _measure_list(item: Measure) -> Measure:
 
 def _measure_tuple(items: tuple[Measure, ...]) -> Measure:
     def measure(meter: Meter, value: Inner, room: int) -> int:
-        charge(meter, 4 * len(items))
-        room -= 3
+        charge(meter, COLLECTION_GAS + 4 * len(items))
+        room = _less(room, 3)
         for item, member in zip(items, value, strict=True):
             room = item(meter, member, room)
         return room
@@ -167,8 +175,8 @@ def _measure_tuple(items: tuple[Measure, ...]) -> Measure:
 
 def _measure_dict(key: Measure, item: Measure) -> Measure:
     def measure(meter: Meter, value: Inner, room: int) -> int:
-        charge(meter, 8 * len(value))
-        room -= 3
+        charge(meter, COLLECTION_GAS + 8 * len(value))
+        room = _less(room, 3)
         for name, member in value.items():
             room = item(meter, member, key(meter, name, room - 1))
         return room
@@ -284,7 +292,7 @@ def _list_in(kind: ValueType, part: Wire) -> CopyIn:
     def copy(meter: Meter, value: Value) -> Inner:
         if type(value) is not tuple or len(value) > MAX_ITEMS:
             raise Misfit(kind, f" of at most {MAX_ITEMS} items")
-        allocate(meter, 4 * len(value), OBJECT_BYTES + ITEM_BYTES * len(value))
+        allocate(meter, COLLECTION_GAS + 4 * len(value), OBJECT_BYTES + ITEM_BYTES * len(value))
         return [item(meter, member) for member in value]
 
     return copy
@@ -297,7 +305,7 @@ def _tuple_in(kind: ValueType, parts: tuple[Wire, ...]) -> CopyIn:
     def copy(meter: Meter, value: Value) -> Inner:
         if type(value) is not tuple or len(value) != count:
             raise Misfit(kind, f" of {count} items")
-        allocate(meter, 4 * count, OBJECT_BYTES + ITEM_BYTES * count)
+        allocate(meter, COLLECTION_GAS + 4 * count, OBJECT_BYTES + ITEM_BYTES * count)
         return tuple([into(meter, member) for into, member in zip(items, value, strict=True)])
 
     return copy
@@ -311,7 +319,8 @@ def _dict_in(kind: ValueType, key_part: Wire, part: Wire) -> CopyIn:
         if type(value) is not tuple or len(value) > MAX_ITEMS:
             raise Misfit(kind, f" of at most {MAX_ITEMS} entries")
         count = len(value)
-        allocate(meter, 8 * count + count * count // 16, OBJECT_BYTES + ENTRY_BYTES * count)
+        gas = COLLECTION_GAS + 8 * count + count * count // 16
+        allocate(meter, gas, OBJECT_BYTES + ENTRY_BYTES * count)
         made: dict[Inner, Inner] = {}
         for entry in value:
             if type(entry) is not tuple or len(entry) != 2:

@@ -75,7 +75,7 @@ class Execution:
         self.takings: tuple[Taking, Taking] = ({}, {})
         """Money and energy that contracts may take from their callers."""
         self._waiting: list[bytes] = []
-        self._entered: dict[bytes, tuple[Contract, Code, int]] = {}
+        self._entered: dict[bytes, tuple[Contract, Code, int, int]] = {}
 
     def find(self, address: bytes) -> tuple[Contract, Code]:
         """Return a contract's working record and its code; raises CallError."""
@@ -99,7 +99,7 @@ class Execution:
 
     def add(self, address: bytes, record: Contract, code: Code, stored_bytes: int) -> None:
         """Take in a contract of which a deposit for `stored_bytes` is there already."""
-        self._entered[address] = (record, code, stored_bytes)
+        self._entered[address] = (record, code, stored_bytes, record.data_bytes)
 
     def enter(
         self, address: bytes, method: str, arguments: tuple[Value, ...], door: Door, caller: bytes
@@ -124,9 +124,11 @@ class Execution:
 
     def settle(self) -> None:
         """Settle the deposits of all contracts that store more or less than before."""
-        for address, (record, _, before) in self._entered.items():
+        for address, (record, _, before, data_before) in self._entered.items():
             if record.stored_bytes != before:
                 change_deposit(self.ctx, self.sender, address, record, before)
+            # What an upgrade stores may weigh just as much as what its code and source shed.
+            if record.stored_bytes != before or record.data_bytes != data_before:
                 save_contract(self.ctx, address, record)
 
 

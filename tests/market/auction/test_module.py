@@ -174,6 +174,19 @@ def test_the_seed_of_a_round_depends_on_every_opening_and_forfeit() -> None:
     assert len(dict.fromkeys(seeds)) == 3
 
 
+def test_the_order_of_openings_does_not_move_the_seed() -> None:
+    seeds = []
+    for order in ((0, 1, 2), (2, 0, 1), (1, 2, 0)):
+        world = Bidding()
+        openings = [world.seal("A", "buy", step("1", price)) for price in ("5", "6", "7")]
+        world.before(60)
+        for place in order:
+            world.ask("A", "open", *openings[place])
+        world.before(45)
+        seeds.append(world.told("clear")[0][-1])
+    assert len(dict.fromkeys(seeds)) == 1
+
+
 def test_orders_are_cancelled_until_the_gate() -> None:
     world = Bidding()
     number = world.place("A", "buy", step("1", "5"))

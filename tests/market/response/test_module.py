@@ -85,6 +85,22 @@ class Responding(World):
         ]
 
 
+def test_two_payments_each_rounded_up_stay_within_what_was_set_aside() -> None:
+    # Half a micro-token each milliwatt-hour: two parts cost a micro-token, alone each costs one.
+    world = Responding(SECTION | {"upstream_price": "0.5"})
+    number = world.ask("O", "open", *world.at(10, 20))
+    for buyer in ("A", "B"):
+        world.ask(buyer, "want", number, 2, tokens("0.5"))
+    world.ask("S", "supply", number, 2, tokens("0.5"))
+    world.until(10)
+    world.ask("B", "reduce", number, 1, 0)
+    world.until(20)
+    assert len(world.told("second_bought")) == 1
+    for name in world.ids:
+        world.holdings(name)
+    world.conserve()
+
+
 def test_a_round_of_two_settlements() -> None:
     world = Responding()
     number = world.ask("O", "open", *world.at(10, 20))

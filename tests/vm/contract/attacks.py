@@ -63,6 +63,17 @@ _LOOPS: Final[dict[str, tuple[str, str]]] = {
         "x = [1] * 1000\na = [x] * 1000\nb = [x.copy()] * 1000",
         "c = a == b",
     ),
+    "empty lists compared": (
+        "e: list[int] = []\na = [e] * 1024\nb = [e] * 1024",
+        "c = a == b",
+    ),
+    "tuples searched": ("a = [((1,), (1,))] * 1024\nf = ((1,), (2,))", "c = f in a"),
+    "nested tuples compared": (
+        "a = [((((1,),),),)] * 1024\nb = [((((1,),),),)] * 1024",
+        "c = a == b",
+    ),
+    "storing empty lists": ("e: list[int] = []\na = [[e] * 1000]", "self.deep = a"),
+    "loading empty lists": ("e: list[int] = []\nself.deep = [[e] * 1000]", "a = self.deep"),
     "storing": ("", "self.number += 1"),
     "storing lists": ("a = [1000] * 1000", "self.numbers = a"),
     "loading lists": ("self.numbers = [1000] * 1000", "a = self.numbers"),

@@ -9,6 +9,7 @@ from tools.contract.compiler import compile_source
 from vm.contract.code_object import Code
 from vm.contract.host import Host
 from vm.contract.interpreter import Door, run_function
+from vm.contract.metering import charge
 from vm.primitives.codec import Encodable, Value
 from vm.primitives.errors import CallError
 
@@ -116,22 +117,22 @@ class MemoryHost(Host):
 
     def load(self, key: bytes) -> bytes | None:
         """Return what is stored."""
-        self._meter.gas_used += 20
+        charge(self._meter, 20)
         return self._chain.stored.get((self._contract, key))
 
     def save(self, key: bytes, value: bytes) -> None:
         """Store."""
-        self._meter.gas_used += 60 + len(value)
+        charge(self._meter, 60 + len(value))
         self._chain.stored[self._contract, key] = value
 
     def remove(self, key: bytes) -> None:
         """Delete."""
-        self._meter.gas_used += 60
+        charge(self._meter, 60)
         self._chain.stored.pop((self._contract, key), None)
 
     def emit(self, name: str, values: tuple[Encodable, ...]) -> None:
         """Record an event."""
-        self._meter.gas_used += 40
+        charge(self._meter, 40)
         self._chain.events.append((self._contract, name, values))
 
     def call_contract(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 
@@ -10,10 +11,14 @@ import pytest
 from tests.vm.contract.attacks import attack_sources
 from tests.vm.contract.hosts import HERE, MemoryChain
 from tools.contract.compiler import compile_source
-from vm.contract.code_object import Code
+from vm.contract.abi import describe_code
+from vm.contract.code_format import CodeForm, FunctionForm, encode_form, parts_of
+from vm.contract.code_object import Code, FunctionKind
+from vm.contract.operations import BY_NAME, encode_instruction
+from vm.contract.value_types import INT, SIMPLE, list_of, tuple_of
 from vm.contract.verifier import decode_code
 from vm.primitives.codec import Encodable, encode
-from vm.primitives.errors import CallError
+from vm.primitives.errors import CallError, DecodeError
 
 LIMIT_S = 0.1
 LIMIT_BYTES = 10_000_000
@@ -62,6 +67,93 @@ def test_an_attack_ends_in_bounds_of_memory(name: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < LIMIT_BYTES
     finally:
         tracemalloc.stop()
+
+
+LISTS = tuple_of(*[list_of(INT)] * 23)
+"""A type as wide as types may be: each first value makes 24 objects."""
+
+
+def form_of(*functions: tuple[FunctionKind, int, list[int], bytes]) -> bytes:
+    """Return code of functions of kind, result, registers and body, whose type 7 is LISTS."""
+    forms = [
+        FunctionForm(f"f{place}", kind, False, False, (), -1, (), result, bytes(registers), body)
+        for place, (kind, result, registers, body) in enumerate(functions)
+    ]
+    types = (*SIMPLE, list_of(INT), LISTS)
+    return encode_form(CodeForm(types, parts_of(types), (), (), (), (), tuple(forms)))
+
+
+def instruction(name: str, *operands: int) -> bytes:
+    """Return the bytes of an instruction."""
+    return encode_instruction(BY_NAME[name], operands)
+
+
+def test_first_values_of_registers_are_paid_for() -> None:
+    nothing = instruction("return_nothing")
+    wide = (FunctionKind.INTERNAL, 0, [7] * 240, nothing)
+    body = instruction("call", 0, 0) + instruction("jump", 0)
+    code = decode_code(form_of(wide, (FunctionKind.EXPORT, 0, [], body)))
+    chain = MemoryChain({HERE: code})
+    with pytest.raises(CallError) as caught:
+        chain.call("f1")
+    assert caught.value.code == "out_of_memory"
+    # 47 values, of 3 gas and 64 bytes, for each register: as many calls as the memory has room for.
+    calls = 8_000_000 // (240 * 47 * 64) + 1
+    assert calls * 240 * 47 * 3 < chain.gas_used < calls * 240 * 47 * 6
+
+
+@pytest.mark.parametrize("what", ["registers", "comparisons"])
+def test_verified_code_takes_memory_by_its_bytes_alone(what: str) -> None:
+    nothing = instruction("return_nothing")
+    if what == "registers":
+        raw = form_of(*[(FunctionKind.INTERNAL, 0, [7] * 245, nothing)] * 100)
+    else:
+        body = instruction("equal", 1, 2, 3) * 6_000 + nothing
+        raw = form_of((FunctionKind.EXPORT, 0, [2, 7, 7], body))
+    tracemalloc.start()
+    try:
+        code = decode_code(raw)
+        assert tracemalloc.get_traced_memory()[0] < 200 * len(code.raw)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("line", ["self.deep = a", "b = Other(this()).take(a)"])
+def test_empty_lists_take_room_too(line: str) -> None:
+    source = f"""
+deep: list[list[list[int]]]
+Other = interface(take=view(list[list[list[int]]], returns=int))
+
+@export
+def main() -> None:
+    e: list[int] = []
+    a = [[e] * 1024] * 5
+    {line}
+"""
+    chain = MemoryChain({HERE: compile_source(source, {}).code})
+    with pytest.raises(CallError) as caught:
+        chain.call("main")
+    assert caught.value.code == "too_long"
+
+
+@pytest.mark.parametrize("count", [19, 128])
+def test_an_interface_written_out_is_small(count: int) -> None:
+    types = (*SIMPLE, tuple_of(*[INT] * 6), tuple_of(*[tuple_of(*[INT] * 6)] * 6))
+    wide = tuple((f"p{place}", 7) for place in range(4))
+    forms = [
+        FunctionForm(
+            f"f{place}", FunctionKind.EXPORT, False, False, (), -1, wide, 7, b"",
+            instruction("return_value", 1),
+        )
+        for place in range(count)
+    ]  # fmt: skip
+    raw = encode_form(CodeForm(types, parts_of(types), (), (), (), (), tuple(forms)))
+    if count == 19:
+        assert len(json.dumps(describe_code(decode_code(raw)))) < 400_000
+        return
+    with pytest.raises(DecodeError) as caught:
+        decode_code(raw)
+    assert caught.value.code == "invalid_code"
 
 
 def test_memory_is_counted_across_contracts() -> None:

@@ -21,7 +21,7 @@ from tools.rule_changes import parse_changes, proposal_call
 from vm.primitives.codec import encode_integer
 from vm.primitives.errors import CallError, InvalidGenesis
 from vm.system.accounts import read_account
-from vm.system.contract_records import ContractTerms
+from vm.system.contract_records import ENTRY_BYTES, ContractTerms
 from vm.system.contract_terms import changed_terms
 
 NOTES = '''"""Notes under keys, and what goes wrong on purpose."""
@@ -218,6 +218,27 @@ def test_its_owner_upgrades_and_freezes(chain: Chain) -> None:
     assert chain.run("P2", ("contracts", "freeze", (address,))).code == ""
     assert upgrade("P2", 6) == "frozen"
     assert call(chain, address, "note", 2, b"still").code == ""
+
+
+def test_an_upgrade_that_stores_as_much_as_its_source_sheds_is_counted(chain: Chain) -> None:
+    old = made(NOTES)
+    new = made(
+        NOTES.replace("@init", '@upgrade\ndef again():\n    self.notes[1] = b"kept"\n\n@init')
+    )
+    entry_bytes = ENTRY_BYTES + len(b"\x01\x01") + len(b"\xc4\x04kept")
+    padding = "#" * (entry_bytes + len(new.raw) - len(old.raw))
+    address, receipt = deploy(chain, NOTES)
+    assert receipt.code == ""
+    padded = ("contracts", "upgrade", (address, old.raw, padding, ()))
+    assert chain.run("P1", padded).code == ""
+    held = record_of(chain, address).data_bytes
+    upgrade = ("contracts", "upgrade", (address, new.raw, "", ()))
+    assert chain.run("P1", upgrade).code == ""
+    assert record_of(chain, address).data_bytes == held + entry_bytes
+    check_books(chain)
+    assert call(chain, address, "erase", 1).code == ""
+    assert record_of(chain, address).data_bytes == held
+    check_books(chain)
 
 
 def test_a_contract_is_removed_when_it_holds_nothing(chain: Chain) -> None:
