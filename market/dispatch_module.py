@@ -11,6 +11,7 @@ from typing import Final
 
 from market.dispatch_check import validate_certificate
 from market.dispatch_codec import decode_certificate, decode_problem
+from market.dispatch_gas import GAS_PROBLEM_BYTE
 from market.dispatch_interface import dispatch_interfaces
 from market.dispatch_layout import DispatchLayout, lay_out
 from market.dispatch_problem import Bid
@@ -39,7 +40,6 @@ from market.dispatch_rounds import (
     BUILDING,
     DEADLINE,
     DISPATCH_ACCOUNT,
-    GAS_PROBLEM_BYTE,
     MS_PER_MINUTE,
     OPENING,
     SETTLEMENT,
@@ -74,7 +74,6 @@ from vm.primitives.errors import (
     CallError,
     InvalidProof,
     InvariantViolation,
-    OutOfGas,
 )
 from vm.primitives.hashing import HASH_BYTES
 from vm.system.accounts import REMOVED, Account, load_account, save_account
@@ -88,6 +87,8 @@ GAS_SUBMISSION: Final = 2_000
 GAS_SUBMITTED_BYTE: Final = 4
 GAS_CHECKED: Final = 50
 """A bus, line, unit or storage in one interval of a submission."""
+GAS_SKIP: Final = 1_000
+"""Left to tell that a round does not open, also where it costs too much."""
 
 
 def _is_bids(value: Value) -> bool:
@@ -301,6 +302,9 @@ class DispatchModule(Module):
             return _refuse(ctx, area, found, error.code)
         except BitenergyError:
             return _refuse(ctx, area, found, "malformed")
+        # Behind a full line with must-serve demand any price is one of the optimum's.
+        if any(abs(price) > area.max_price for one in solution.intervals for price in one.prices):
+            return _refuse(ctx, area, found, "price_range")
         accept = accept_result(ctx, area, found, layout, solution, bounds)
         if accept.reward_micro:
             move_money(ctx, DISPATCH_ACCOUNT, ctx.caller, accept.reward_micro)
@@ -412,12 +416,12 @@ def _open_when_due(ctx: CallContext, area: Area, first_interval: int) -> None:
     if ctx.time_ms >= first_interval * area.interval_minutes * MS_PER_MINUTE:
         ctx.emit("skip_round", area.name, first_interval, "begun")
         return
-    mark, told = ctx.state.mark(), len(ctx.events)
+    mark, told, limit = ctx.state.mark(), len(ctx.events), ctx.gas_limit
+    ctx.gas_limit -= GAS_SKIP
     try:
         open_round(ctx, area, first_interval)
-    except OutOfGas:
-        raise
     except CallError as error:
         ctx.state.undo(mark)
         del ctx.events[told:]
+        ctx.gas_used, ctx.gas_limit = min(ctx.gas_used, ctx.gas_limit), limit
         ctx.emit("skip_round", area.name, first_interval, error.code)

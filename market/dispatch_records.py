@@ -101,7 +101,7 @@ class Area:
     members_register: int
     """1 if members register units of their own, 0 if operators register all."""
     max_price_micro_dollar_per_kwh: int
-    """No bid's marginal cost passes it, in either direction."""
+    """No bid's marginal cost and no result's price passes it, in either direction."""
 
     @property
     def max_price(self) -> int:

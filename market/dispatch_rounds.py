@@ -10,6 +10,7 @@ from market.dispatch_check import GapBound
 from market.dispatch_codec import TAG_PROBLEM, decode_problem, encode_problem
 from market.dispatch_fallback import clearing_gas, uniform_price
 from market.dispatch_findings import MAX_LISTED, check_problem
+from market.dispatch_gas import GAS_PROBLEM_BYTE, ending_gas, validate_closable
 from market.dispatch_layout import DispatchLayout
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
@@ -63,16 +64,11 @@ GAS_BID: Final = 80
 """A bid that enters a problem: read, checked, hashed."""
 GAS_PLACE: Final = 60
 """A bus or line that enters a problem."""
-GAS_PROBLEM_BYTE: Final = 3
-"""A byte of a problem that is read again and laid out."""
 GAS_ITEM: Final = 60
 """A figure of an accepted result: hashed and kept."""
 MAX_ROUND_GAS: Final = 1_500_000
 """Most that a problem's bids and a result's figures may cost, so that whatever becomes of a round
 fits into what one due item may use."""
-GAS_CLOSING: Final = 200
-GAS_CLOSED_BUS: Final = 30
-"""Gas that a batch of clearing leaves for each interval, and each bus in it, to close the round."""
 
 DEADLINE: Final = 0
 OPENING: Final = 1
@@ -155,6 +151,7 @@ def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
                 ctx.delete(bid_key(area.prefix, number, interval))
     number = ctx.next_number("dispatch_round")
     data = encode_problem(problem)
+    validate_closable(problem, len(data))
     found = Round(
         number=number,
         area=area.name,
@@ -415,7 +412,7 @@ def _clear(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
     """Clear as many intervals as gas allows; schedule the rest, or close the round."""
     gas = clearing_gas(problem)
     buses = len(problem.network.buses)
-    closing = (GAS_CLOSING + GAS_CLOSED_BUS * buses) * (problem.intervals + 2)
+    closing = ending_gas(problem)
     for interval in range(problem.intervals):
         if ctx.get(result_key(found.number, interval)) is not None:
             continue

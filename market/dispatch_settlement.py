@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from market.dispatch_gas import GAS_FIGURE
 from market.dispatch_problem import DispatchProblem
 from market.dispatch_records import (
     ARREARS_SPACE,
@@ -42,8 +43,6 @@ from vm.system.members import NAME_SPACE
 PRICE_SCALE: Final = 10**24
 """Nodal prices are in 1e-24 $/Wh."""
 MINUTES_PER_HOUR: Final = 60
-GAS_FIGURE: Final = 20
-"""One product of a price and a power or flow."""
 SPARE_EVENTS: Final = 8
 
 
@@ -209,7 +208,11 @@ class _Settlement:
         return paid
 
     def _owe(self, owner: bytes, amount_micro: int) -> None:
-        """Note what a member did not have: until it is paid its units stay out of rounds."""
+        """Note what a member did not have: until it is paid its units stay out of rounds.
+
+        Prices are bounded by no amount of money: a debt is at most what an account can hold.
+        """
+        amount_micro = min(amount_micro, MAX_AMOUNT)
         key = ARREARS_SPACE + self._area.prefix + owner
         total = int.from_bytes(self._ctx.get(key) or b"", "big") + amount_micro
         self._ctx.put(key, min(total, MAX_AMOUNT).to_bytes(8, "big"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -61,8 +61,14 @@ OPTIMUM = IntervalResult((1_300 * MILLI, 3_000 * MILLI), (600, 300, -900))
 class DispatchWorld(World):
     """A world whose members trade nothing, but have units in a dispatch area."""
 
-    def __init__(self, people: Sequence[Person] = PEOPLE, **terms: object) -> None:
-        super().__init__(people, {"markets": [MARKET]})
+    def __init__(
+        self,
+        people: Sequence[Person] = PEOPLE,
+        *,
+        network: Mapping[str, object] = NETWORK,
+        **terms: object,
+    ) -> None:
+        super().__init__(people, {"markets": [MARKET | {"network": network}]})
         self.dispatch = DispatchModule(ROLES)
         self.runtime = Runtime([AccountsModule(), self.members, self.market, self.dispatch], ROLES)
         ctx = self.context()

@@ -6,7 +6,7 @@ import pytest
 
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_codec import encode_certificate
-from market.dispatch_records import CLEARING, FALLEN_BACK, OPEN, PROVED
+from market.dispatch_records import CLEARING, FALLEN_BACK, OPEN, PROVED, STATUS_NAMES
 from market.dispatch_results import (
     FLOW_ITEM,
     POWER_ITEM,
@@ -15,8 +15,9 @@ from market.dispatch_results import (
     prove_item,
     read_results,
 )
+from market.dispatch_rounds import BUILDING, load_area, open_round, pass_deadline
 from tests.market.dispatch_world import MILLI, OPTIMUM, DispatchWorld, changed, wire
-from vm.primitives.codec import encode_integer
+from vm.primitives.codec import encode_integer, encode_trusted
 from vm.primitives.errors import CallError
 from vm.primitives.integers import MAX_AMOUNT
 from vm.primitives.merkle import verify_merkle_proof
@@ -345,3 +346,45 @@ def test_a_storage_that_has_to_charge_is_refused() -> None:
         storage = tuple(encode_integer(number) for number in numbers)
         unit = ("grid", "battery", world.ids["gas"], "B", "storage", (), storage)
         assert world.refusal("gas", "register", *unit) == code
+
+
+def test_a_round_that_could_not_be_closed_is_not_opened() -> None:
+    statuses = []
+    for buses in (3_000, 4_200):
+        names = [f"{number:032d}" for number in range(buses)]
+        ends = [{"from": names[0], "to": name, "rating_w": 600} for name in names[1:]]
+        lines = [
+            {"name": f"L{number:031d}", "reactance_nano_ohm": 1_000, **end}
+            for number, end in enumerate(ends)
+        ]
+        network = {"slack": names[0], "buses": names, "lines": lines}
+        world = DispatchWorld(network=network, fallback="uniform")
+        owner, bids = world.ids["gas"], wire([(0, 3_000 * MILLI, 0, 1_000)])
+        world.act("operator", "register", "grid", "gas", owner, names[0], "generator", bids, ())
+        ctx = world.context("operator", gas=2_000_000)
+        ctx.module = "dispatch"
+        try:
+            number = open_round(ctx, load_area(ctx, "grid"), 0)
+        except CallError as error:
+            statuses.append(error.code)
+            continue
+        ctx = world.context(gas=2_000_000)
+        ctx.module = "dispatch"
+        pass_deadline(ctx, number)
+        statuses.append(STATUS_NAMES[world.round(number).status])
+    assert statuses == ["fallen_back", "too_large"]
+
+
+def test_a_round_that_costs_too_much_to_open_is_told_of() -> None:
+    world = DispatchWorld(intervals=96, opens_minutes=30)
+    first = world.time_ms // 3_600_000 + 1
+    owner, bids = world.ids["gas"], wire([(0, 3_000 * MILLI, 0, 10**9)] * 96)
+    for number in range(82):
+        unit = ("grid", f"unit{number}", owner, "B", "generator", bids, ())
+        world.act("operator", "register", *unit)
+        world.act("gas", "bid", "grid", f"unit{number}", first, bids)
+    ctx = world.context(gas=2_000_000)
+    ctx.module = "dispatch"
+    world.dispatch.on_due(ctx, encode_trusted((BUILDING, "grid", first)))
+    assert [event[1:] for event in ctx.events] == [("skip_round", ("grid", first, "out_of_gas"))]
+    assert world.overlay.get(b"do") is None

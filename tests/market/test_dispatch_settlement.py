@@ -7,11 +7,14 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market.dispatch_certificate import IntervalResult
 from market.dispatch_fallback import uniform_price
 from market.dispatch_problem import Bid
 from market.dispatch_settlement import nodal_amount_micro
-from tests.market.dispatch_world import PEOPLE, DispatchWorld
+from node.ledger.receipt import Receipt
+from tests.market.dispatch_world import MILLI, PEOPLE, DispatchWorld
 from tests.market.support import Person
+from vm.primitives.integers import MAX_AMOUNT
 
 TOKEN = 1_000_000
 
@@ -63,6 +66,22 @@ def test_who_cannot_pay_owes_and_stays_out_until_it_has_paid() -> None:
     assert world.pot()[1] == 13_500_000
     world.open()
     assert len(world.problem(3).units) == 3
+    world.assert_conserved()
+
+
+def test_a_debt_beyond_every_amount_is_told_and_owed_as_the_greatest() -> None:
+    # Behind the full line nothing can move: there every price is one of the optimum's.
+    world = DispatchWorld(tokens_per_dollar="1000000", max_price_per_kwh="1000000000")
+    world.register("wind", "A", "generator", (2 * MILLI, 100 * MILLI, 0, 1_000))
+    world.register("house", "B", "load", (0, 9_000 * MILLI, -900, -600))
+    most = 10**30
+    for price, answer in ((most + 1, (False, "price_range")), (most, (True, ""))):
+        result = IntervalResult((1_300 * MILLI, price), (600, -600))
+        assert world.submit("board", world.open(), result) == answer
+    world.advance(1)
+    ((*_, owed),) = world.told("arrears")
+    assert owed == MAX_AMOUNT
+    assert Receipt(b"", "", 0, 0, tuple(world.events), ()).encode()
     world.assert_conserved()
 
 
