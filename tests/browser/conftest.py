@@ -74,7 +74,7 @@ class Terminal(Commands):
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def explorer(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
 ) -> Iterator[Explorer]:
@@ -114,9 +114,12 @@ def trade(terminal: Terminal) -> None:
 HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """Chromium; its absence fails where CI runs and skips on a user's machine."""
+    """Chromium; its absence fails where CI runs and skips on a user's machine.
+
+    Its driver holds an event loop of its own, which must be gone before the next package's tests.
+    """
     if CHROMIUM is None:
         reason = "Chromium is not installed: apt-get install chromium"
         if os.environ.get("CI"):
