@@ -79,12 +79,14 @@ class StoredBlock:
 class ChainReader:
     """Final blocks by height, the last few used of them in memory."""
 
-    __slots__ = ("_cached", "_cached_bytes", "_store")
+    __slots__ = ("_cached", "_cached_bytes", "_quiet", "_store")
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._cached: OrderedDict[int, tuple[StoredBlock, int]] = OrderedDict()
         self._cached_bytes = 0
+        # By marks: no final block above the first height, up to the second, has receipts with them.
+        self._quiet: dict[tuple[bytes, ...], tuple[int, int]] = {}
 
     def block(self, height: int) -> StoredBlock:
         """Return the final block at `height`; raises ApiError 410 where it was pruned."""
@@ -122,23 +124,44 @@ class ChainReader:
             unpacker.skip()
         return int(unpacker.read_array_header())
 
-    def skip_quiet(self, height: int, lowest: int, marks: Sequence[bytes] = ()) -> int:
+    def skip_quiet(self, height: int, lowest: int, marks: tuple[bytes, ...] = ()) -> int:
         """Return the first height from `height` down with receipts that hold all `marks`.
 
         Returns `lowest` where there is none above it, and where it stopped when a slice of time
         was up: what stands at the returned height is for the caller to see. The chain of a quiet
-        night has a hundred thousand empty blocks, and reading their receipts alone takes a
-        microsecond each.
+        night has a hundred thousand empty blocks: reading their receipts alone takes a
+        microsecond each, and the longest stretch without the marks is remembered.
         """
+        low, high = self._quiet.get(marks, (0, 0))
+        top, start = height, height
+        if height > high:
+            found, bottom = self._scan(height, max(lowest, high), marks)
+            if bottom > high or lowest > high:
+                self._remember(marks, bottom, top)
+                return found
+            start = high
+        if low <= start <= high:
+            top, start = max(top, high), max(low, lowest)
+        found, bottom = self._scan(start, lowest, marks)
+        self._remember(marks, bottom, top)
+        return found
+
+    def _scan(self, height: int, lowest: int, marks: tuple[bytes, ...]) -> tuple[int, int]:
+        """Look from `height` down; return what `skip_quiet` does, and above where all is quiet."""
         end_s = time.monotonic() + SLICE_MS / 1000
         for found, stored in self._store.receipts_from(height):
             if found <= lowest:
                 break
             if stored != _NO_RECEIPTS and all(mark in stored for mark in marks):
-                return found
+                return found, found
             if time.monotonic() >= end_s:
-                return found
-        return lowest
+                return found, found - 1
+        return lowest, lowest
+
+    def _remember(self, marks: tuple[bytes, ...], low: int, high: int) -> None:
+        known_low, known_high = self._quiet.get(marks, (0, 0))
+        if high - low > known_high - known_low:
+            self._quiet[marks] = (low, high)
 
     def find_height(self, which: int | bytes | None) -> int:
         """Return the height of the block with a height or id, or of the latest.

@@ -41,3 +41,17 @@ def test_a_small_snapshot_is_moved_and_proved(commands: Commands) -> None:
     figures = commands.ask("bench", "snapshot", "--accounts", "1000")
     assert figures["chunks"] == 16
     assert figures["total_s"] == pytest.approx(figures["taken_s"] + figures["joined_s"], abs=0.11)
+
+
+def test_readers_hear_what_happens(commands: Commands) -> None:
+    figures = commands.ask("bench", "readers", "--readers", "5", "--seconds", "2")
+    # Fifty transactions a second, told to each of five.
+    assert float(str(figures["messages_per_s"])) > 5 * 50 * 0.8
+    assert float(str(figures["block_ms_with"])) > 0
+
+
+def test_pages_of_a_long_chain_are_answered(commands: Commands) -> None:
+    figures = commands.ask("bench", "pages", "--blocks", "3000", "--offers", "500")
+    assert isinstance(figures["pages"], list)
+    assert {page["page"] for page in figures["pages"]} >= {"home", "market", "transactions"}
+    assert all(page["bytes"] > 0 for page in figures["pages"])

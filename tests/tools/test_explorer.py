@@ -57,3 +57,17 @@ def test_the_first_view_is_light_and_every_page_has_an_address() -> None:
     assert site.find("/api/v1/status") is None
     assert site.find("/nothing") is None
     assert site.find("/../pyproject.toml") is None
+
+
+def test_the_index_names_what_every_page_needs_so_that_it_is_fetched_at_once() -> None:
+    needed: set[Path] = set()
+    waiting = [WEB / "app.js"]
+    while waiting:
+        path = waiting.pop()
+        targets = re.findall(r'^import .* from "([^"]+)";', SCRIPTS[path], re.MULTILINE)
+        found = {(path.parent / target).resolve() for target in targets} - needed
+        needed |= found
+        waiting += found
+    index = (WEB / "index.html").read_text("utf-8")
+    named = re.findall(r'<link rel="modulepreload" href="/([^"]+)">', index)
+    assert {WEB / name for name in named} == needed

@@ -66,9 +66,9 @@ def _measure(node: LocalNode, accounts: int) -> IdleFigures:
         starts.append(_start(node))
     client = NodeClient(node.api_url)
     time.sleep(2.0)
-    before, cpu = integer_field(client.status(), "final_height"), _cpu_s(node)
+    before, cpu = integer_field(client.status(), "final_height"), cpu_s(node)
     time.sleep(REST_S)
-    cpu = _cpu_s(node) - cpu
+    cpu = cpu_s(node) - cpu
     heights = integer_field(client.status(), "final_height") - before
     client.close()
     return IdleFigures(
@@ -89,7 +89,7 @@ def _start(node: LocalNode) -> float:
     return time.monotonic() - start_s
 
 
-def _cpu_s(node: LocalNode) -> float:
+def cpu_s(node: LocalNode) -> float:
     """Return the processor time that the node's process used so far, seconds."""
     mark = node.mark
     if mark is None:

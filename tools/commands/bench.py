@@ -153,3 +153,15 @@ def dispatch(session: Session) -> int:
     from tools.bench import dispatch as bench_dispatch
 
     return bench_dispatch.run_bench(as_json=session.as_json)
+
+
+@bench_command.command("readers")
+@click.option("--readers", type=click.IntRange(1, 256), default=200, show_default=True)
+@click.option("--seconds", type=click.IntRange(2, 3_600), default=30, show_default=True)
+@json_option
+@pass_session
+def readers(session: Session, readers: int, seconds: int) -> int:
+    """What WebSocket readers cost a validator at work, and whether its blocks come later."""
+    from tools.bench import readers as bench_readers
+
+    return bench_readers.run_bench(readers=readers, seconds=seconds, as_json=session.as_json)
