@@ -13,12 +13,14 @@ MISSING: Final = object()
 
 
 class RecentEntries:
-    """A bounded cache in two generations: what is used moves to the young one."""
+    """A cache in two generations, bounded in number and bytes: what is used moves to the young."""
 
-    __slots__ = ("_limit", "_old", "_young")
+    __slots__ = ("_bytes", "_limit", "_limit_bytes", "_old", "_young")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 16_777_216) -> None:
         self._limit = limit // 2
+        self._limit_bytes = limit_bytes // 2
+        self._bytes = 0
         self._young: dict[bytes, bytes | None] = {}
         self._old: dict[bytes, bytes | None] = {}
 
@@ -33,10 +35,13 @@ class RecentEntries:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         young = self._young
-        if len(young) >= self._limit:
+        if len(young) >= self._limit or self._bytes >= self._limit_bytes:
             self._old = young
             self._young = young = {}
+            self._bytes = 0
         young[key] = value
+        # An entry that is put again counts again, which only ends its generation earlier.
+        self._bytes += len(key) + (0 if value is None else len(value))
 
 
 class OrderedKeys:
