@@ -475,7 +475,7 @@ async def test_what_was_pruned_is_said_to_be_pruned(fresh_node: FakeNode) -> Non
     store.show_base(2)
     async for api in serve(fresh_node):
         assert (await api.get("/status")).json["base_height"] == 2
-        for path in ("/blocks/1", "/headers/1", "/blocks/0"):
+        for path in ("/blocks/1", "/headers/1", "/blocks/0", "/blocks/1/bytes"):
             answer = await api.get(path)
             assert answer.status == 410
             assert answer.json["error"]["code"] == "pruned"
