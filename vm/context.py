@@ -23,7 +23,7 @@ MAX_EVENTS = 1_024
 """Events of one transaction: its receipt must stay readable."""
 
 MAX_EVENT_GAS = 400_000
-"""Gas of one transaction's events together, by which their bytes are bounded too."""
+"""Gas of one transaction's events and results together, which bounds their bytes and items too."""
 
 COUNTER_PREFIX = b"c"
 
@@ -139,13 +139,19 @@ class CallContext:
         gas = GAS_EVENT + GAS_EVENT_VALUE * len(values)
         for value in values:
             kind = type(value)
-            if kind is bytes or kind is str:
+            if kind is bytes:
                 gas += GAS_BYTE * len(value)  # type: ignore[arg-type]
+            elif kind is str:
+                gas += GAS_BYTE * len(value.encode())  # type: ignore[union-attr]
         self.charge(gas)
+        self.tell(gas)
+        self.events.append((self.module, name, values))
+
+    def tell(self, gas: int) -> None:
+        """Count `gas` of what the receipt will hold; raises CallError `too_many_events`."""
         self.event_gas += gas
         if self.event_gas > MAX_EVENT_GAS:
             raise CallError("too_many_events", "the transaction tells more than a receipt can hold")
-        self.events.append((self.module, name, values))
 
     def next_number(self, counter: str) -> int:
         """Return the next number of the chain-wide `counter`, from 1."""

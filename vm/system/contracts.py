@@ -29,7 +29,7 @@ from vm.contract.limits import GAS_CODE_BYTE, MAX_CODE_BYTES
 from vm.contract.verifier import CodeCache, decode_code
 from vm.module import ContractMethod, Declaration, Module, Section, method
 from vm.overlay import StateReader
-from vm.primitives.codec import Encodable, Value
+from vm.primitives.codec import Encodable, Value, encode_trusted
 from vm.primitives.errors import CallError, DecodeError, InvariantViolation
 from vm.system.account_leaf import (
     ACTIVE,
@@ -65,6 +65,8 @@ MAX_SOURCE_BYTES: Final = 65_536
 MAX_KNOWN_CODES: Final = 128
 GAS_OF_VERIFYING: Final = 20_000
 """Gas of taking code in, beside its bytes."""
+TOLD_GAS_OF_RESULT_BYTE: Final = 8
+"""What a byte of a result counts for among what one receipt may hold: it may be an item."""
 GAS_OF_CODE_BYTE: Final = 40
 """Gas of verifying the form of one byte of code."""
 
@@ -164,6 +166,8 @@ class ContractsModule(Module):
             execution.takings[1][ctx.caller, contract] = energy_milli_wh
         result = execution.enter(contract, function, arguments, Door.CALL, ctx.caller)
         execution.settle()
+        # Against what one receipt may hold alone; the gas of a result is paid as it is made.
+        ctx.tell(TOLD_GAS_OF_RESULT_BYTE * len(encode_trusted(result)))
         return result
 
     @method(

@@ -353,6 +353,39 @@ def tell(data: bytes, times: int):
     assert call(chain, address, "tell", data, 110, gas_limit=4_000_000).code == "too_many_events"
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments", "calls"),
+    [("many", (), 12), ("long", (), 64), ("letters", ("\U0001f600" * 1_000, 300), 1)],
+)
+def test_results_and_wide_letters_leave_a_receipt_readable(
+    name: str, arguments: tuple, calls: int
+) -> None:
+    chain = chain_with()
+    loud = """
+Told = event(what=str)
+
+@export
+def many() -> list[list[int]]:
+    return [[0] * 1000] * 8
+
+@export
+def long() -> bytes:
+    return b"x" * 8000
+
+@export
+def letters(what: str, times: int):
+    for _ in range(times):
+        emit(Told(what))
+"""
+    address, _ = deploy(chain, loud)
+    one = ("contracts", "call", (address, name, arguments, 0, 0))
+    few = chain.run("P1", one) if calls > 1 else call(chain, address, name, *arguments[:1], 3)
+    assert few.code == "" and decode_receipt(few.encode()) == few
+    receipt = chain.run("P1", *[one] * calls, gas_limit=2_000_000, max_fee_micro=2_000_000)
+    assert decode_receipt(receipt.encode()) == receipt
+    assert receipt.code == "too_many_events"
+
+
 def test_every_key_that_can_be_stored_can_be_proved() -> None:
     chain = chain_with()
     keyed = """
