@@ -22,7 +22,7 @@ CASES ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes cycles browser api auctions boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes long cycles browser api auctions boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -77,6 +77,9 @@ canaries: setup ## every planted fault must be caught by a simulation
 
 crashes: setup ## kill a node at every call that writes its data, and fail each with ENOSPC and EIO
 	@$(BIN)/python -m tests.e2e.crash_points $(ARGS)
+
+long: setup ## tests of real processes that take longer than the suite allows
+	@$(BIN)/python -m pytest --numprocesses=$(JOBS) --dist=loadgroup -q -m long $(ARGS)
 
 cycles: setup ## kill -9 a validator of a trading network CYCLES=500 times
 	@$(BIN)/python -m tests.e2e.cycles --cycles $(CYCLES) $(ARGS)

@@ -23,6 +23,7 @@ def test_a_short_run_of_a_chain_loses_nothing(commands: Commands) -> None:
     assert figures["heights"] >= 1
 
 
+@pytest.mark.long
 def test_a_short_run_of_contract_transfers_loses_nothing(commands: Commands) -> None:
     options = ("--traffic", "contract", "--validators", "1", "--transactions", "300")
     figures = commands.ask("bench", "chain", *options)

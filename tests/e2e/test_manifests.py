@@ -11,9 +11,17 @@ from tests.e2e.manifest import FOLDER, load_manifest, parse_fault, run_manifest
 
 pytestmark = pytest.mark.slow
 MANIFESTS = sorted(FOLDER.glob("*.toml"))
+SHORT = ("poa", "pow")
+"""What the suite runs; the others are left to `make long`."""
 
 
-@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in SHORT else [pytest.mark.long])
+        for path in MANIFESTS
+    ],
+)
 def test_a_network_keeps_its_promises(
     path: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
