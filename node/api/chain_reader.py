@@ -198,16 +198,20 @@ class ChainReader:
         return f"Pruned below height {base} here: ask a node in archive mode." if base else ""
 
     def _validate_kept(self, height: int) -> None:
+        if height < self._store.base:
+            raise self.pruned(height)
+
+    def pruned(self, height: int) -> ApiError:
+        """Return what to say of a block that is not here any more."""
         base = self._store.base
-        if height < base:
-            raise ApiError(
-                410,
-                "pruned",
-                f"pruned below height {base}: this node has no older blocks and receipts",
-                expected=f"at least {base}",
-                actual=height,
-                hint="Ask a node in archive mode.",
-            )
+        return ApiError(
+            410,
+            "pruned",
+            f"pruned below height {base}: this node has no older blocks and receipts",
+            expected=f"at least {base}",
+            actual=height,
+            hint="Ask a node in archive mode.",
+        )
 
     def _load(self, height: int) -> tuple[StoredBlock, int]:
         header = self.header(height)

@@ -89,13 +89,7 @@ async def show_block_bytes(context: ApiContext, arguments: Arguments) -> Answer:
     store = context.facade.store
     head, body = store.head_bytes(height), store.body_bytes(height)
     if head is None or body is None:
-        raise ApiError(
-            404,
-            "pruned",
-            "this node does not keep the block any more",
-            actual=height,
-            hint="Ask a node that keeps all blocks.",
-        )
+        raise context.reader.pruned(height)
     return Answer(
         {
             "height": height,

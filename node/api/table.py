@@ -336,7 +336,7 @@ GOVERNANCE_ROUTES: Final = (
         ref("BlockBytes"),
         governance_pages.show_block_bytes,
         (_BLOCK,),
-        {404: _UNKNOWN_BLOCK},
+        {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
         searches=True,
     ),
