@@ -106,6 +106,7 @@ def _read_area(entry: object, number: int) -> AreaSection:
     micro_per_dollar = _tokens(found, "tokens_per_dollar", where, default="100")
     if not micro_per_dollar:
         raise InvalidGenesis(f"{where}: 'tokens_per_dollar' is above 0")
+    settles = _flag(found, "settles", where, default=0)
     area = Area(
         number=number,
         name=name,
@@ -120,9 +121,9 @@ def _read_area(entry: object, number: int) -> AreaSection:
         micro_per_dollar=micro_per_dollar,
         reward_micro=_tokens(found, "reward", where),
         bond_micro=_tokens(found, "bond", where),
-        settles=_flag(found, "settles", where, default=0),
+        settles=settles,
         keep_rounds=_integer(found, "keep_rounds", where, 1, MAX_KEPT_ROUNDS, default=100),
-        members_register=_flag(found, "members_register", where, default=1),
+        members_register=_flag(found, "members_register", where, default=1 - settles),
         max_price_micro_dollar_per_kwh=_tokens(found, "max_price_per_kwh", where, default="100"),
     )
     units = found.get("units", [])

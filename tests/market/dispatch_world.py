@@ -47,6 +47,7 @@ AREA: dict[str, object] = {
     "reward": "2",
     "bond": "5",
     "settles": True,
+    "members_register": True,
     "pot": "3",
 }
 UNITS: tuple[tuple[str, str, str, tuple[int, int, int, int]], ...] = (
