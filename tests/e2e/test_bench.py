@@ -14,6 +14,7 @@ def test_the_stages_of_a_transaction_add_up(commands: Commands) -> None:
     assert figures["all_us"] == pytest.approx(sum(figures[name] for name in stages), abs=0.2)
 
 
+@pytest.mark.long
 def test_a_short_run_of_a_chain_loses_nothing(commands: Commands) -> None:
     figures = commands.ask("bench", "chain", "--validators", "1", "--transactions", "300")
     assert figures["refused"] == {}
@@ -31,18 +32,21 @@ def test_a_short_run_of_contract_transfers_loses_nothing(commands: Commands) -> 
     assert figures["executed_per_final"] >= 1
 
 
+@pytest.mark.long
 def test_a_short_join_gets_everything(commands: Commands) -> None:
     figures = commands.ask("bench", "join", "--transactions", "600")
     assert (figures["transactions"], figures["heights"]) == (600, 2)
     assert figures["verified_per_s"] > 0 and figures["certified_per_s"] > 0
 
 
+@pytest.mark.long
 def test_a_small_snapshot_is_moved_and_proved(commands: Commands) -> None:
     figures = commands.ask("bench", "snapshot", "--accounts", "1000")
     assert figures["chunks"] == 16
     assert figures["total_s"] == pytest.approx(figures["taken_s"] + figures["joined_s"], abs=0.11)
 
 
+@pytest.mark.long
 def test_readers_hear_what_happens(commands: Commands) -> None:
     figures = commands.ask("bench", "readers", "--readers", "5", "--seconds", "2")
     # Fifty transactions a second, told to each of five.
@@ -50,6 +54,7 @@ def test_readers_hear_what_happens(commands: Commands) -> None:
     assert float(str(figures["block_ms_with"])) > 0
 
 
+@pytest.mark.long
 def test_pages_of_a_long_chain_are_answered(commands: Commands) -> None:
     figures = commands.ask("bench", "pages", "--blocks", "3000", "--offers", "500")
     assert isinstance(figures["pages"], list)

@@ -52,6 +52,7 @@ def test_a_start_that_is_killed_at_a_rename(tmp_path: Path, free_port: Callable[
     assert result.struck == "rename of current" and not result.failure, result
 
 
+@pytest.mark.long
 def test_the_witness_and_the_lab_would_notice(tmp_path: Path, free_port: Callable[[], int]) -> None:
     with laboratory(tmp_path, free_port) as lab:
         lab.start()

@@ -179,6 +179,7 @@ def test_one_of_four_is_killed_and_catches_up(nodes: Nodes, members: list[Member
         assert_conserved(nodes, members)
 
 
+@pytest.mark.long
 def test_two_are_killed_and_nothing_happens_until_one_returns(
     nodes: Nodes, members: list[Member]
 ) -> None:
@@ -221,6 +222,7 @@ def _is_still(nodes: Nodes, *names: str) -> bool:
     return before == [nodes.height(name) for name in names]
 
 
+@pytest.mark.long
 def test_all_are_killed_at_once_and_go_on(nodes: Nodes, members: list[Member]) -> None:
     with Trading(nodes, members) as trading:
         for _ in range(3):

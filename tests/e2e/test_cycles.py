@@ -12,6 +12,7 @@ from tests.e2e.cycles import run_cycles
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long
 def test_two_validators_are_killed_under_load(tmp_path: Path, free_port: Callable[[], int]) -> None:
     seen: list[int] = []
     report = run_cycles(2, tmp_path / "net", free_port, pause_s=0.15, done=seen.append)

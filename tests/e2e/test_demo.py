@@ -39,12 +39,11 @@ def published_figures() -> dict[int, dict[str, list[Decimal | None]]]:
 @pytest.mark.parametrize(
     "command",
     [
-        ("demo", "--engine", "poa"),
-        ("demo", "--engine", "pos"),
-        ("demo", "--engine", "pow"),
-        ("contract", "demo"),
+        pytest.param(("demo", "--engine", "poa"), id="poa"),
+        pytest.param(("demo", "--engine", "pos"), id="pos", marks=pytest.mark.long),
+        pytest.param(("demo", "--engine", "pow"), id="pow", marks=pytest.mark.long),
+        pytest.param(("contract", "demo"), id="contract"),
     ],
-    ids=["poa", "pos", "pow", "contract"],
 )
 def test_every_figure_is_the_published_one_on_every_validator(
     commands: Commands, command: tuple[str, ...]

@@ -64,6 +64,7 @@ def test_hash_seeds_optimisation_and_digit_limits(
         nodes.until_equal()
 
 
+@pytest.mark.long
 def test_other_versions_of_python(tmp_path: Path, free_port: Callable[[], int]) -> None:
     """Each validator another version where there are enough, all with other settings."""
     found, reasons = environments()

@@ -28,6 +28,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
         return dict(zip(DEMOS, pool.map(run, DEMOS), strict=True))
 
 
+@pytest.mark.long
 def test_the_published_charging_quotas_come_out_on_every_validator(
     answers: dict[str, dict[str, Any]],
 ) -> None:
@@ -50,6 +51,7 @@ def test_the_published_charging_quotas_come_out_on_every_validator(
     assert_agree(answer["validators"])
 
 
+@pytest.mark.long
 def test_demand_response_is_settled_twice_and_rewarded(
     answers: dict[str, dict[str, Any]],
 ) -> None:
@@ -70,6 +72,7 @@ def test_demand_response_is_settled_twice_and_rewarded(
     assert_agree(answer["validators"])
 
 
+@pytest.mark.long
 def test_a_sealed_auction_is_held_and_a_commitment_forfeited(
     answers: dict[str, dict[str, Any]],
 ) -> None:

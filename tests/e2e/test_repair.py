@@ -19,6 +19,7 @@ def signing_file(nodes: Nodes, name: str) -> Path:
     return path
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("repair")
 def test_a_damaged_node_is_repaired_over_blocks_and_from_a_snapshot(
     tmp_path: Path, free_port: Callable[[], int]

@@ -342,6 +342,7 @@ def test_a_signing_file_that_is_gone(copy: Nodes) -> None:
     assert "sign" in reason
 
 
+@pytest.mark.long
 def test_bytes_that_flip_anywhere_in_the_database(copy: Nodes, network: Nodes) -> None:
     """The node comes up with the very state that it had, or not at all, and says so."""
     random = Random(5)
