@@ -46,7 +46,8 @@ MOST_S = 120.0
 LINE = re.compile(r"(?P<at>[\d.]+) (?P<kind>\w+) (?P<nodes>[\w+]+)(?: for (?P<lasts>[\d.]+))?")
 WAYS = {"cut": Way.CUT, "hold": Way.HELD, "deafen": Way.HELD, "slow": Way.OPEN}
 KINDS = ("kill", "pause", "restart", *WAYS)
-PARAMETERS = {"poa": {}, "pos": {}, "pow": {**LOCAL_PARAMETERS["pow"], "finality_depth": 8}}
+# Deeper than two parts can mine apart while a fault lasts, also at the first blocks' quick pace.
+PARAMETERS = {"poa": {}, "pos": {}, "pow": {**LOCAL_PARAMETERS["pow"], "finality_depth": 24}}
 
 
 @dataclass(frozen=True, slots=True)
