@@ -6,7 +6,7 @@ from pathlib import Path
 
 from consensus.poa import PoaEngine
 from consensus.pos import PosEngine
-from tests.node.network import Network, account_of, genesis_document
+from tests.node.network import Network, account_of, genesis_document, until
 from tests.node.test_upgrades import VALIDATORS, decide, drive, validate_history
 
 TOKEN = 1_000_000
@@ -52,8 +52,8 @@ async def test_a_network_goes_from_one_vote_each_to_votes_by_stake(tmp_path: Pat
         back = await net.start("V3")
         late = await net.start("F", votes=False)
         await net.until_equal()
-        for node in (back, late):
-            assert type(node._driver.engine) is PosEngine
+        # Who caught up hears of the engine with the next height that it begins.
+        await until(lambda: all(type(each._driver.engine) is PosEngine for each in (back, late)))
         assert len(net.roots()) == 1
     finally:
         await net.stop_all()

@@ -168,8 +168,8 @@ _THREE: Final = (INT, INT, INT)
 LIBRARY: Final = (
     LibraryFunction(1, "math", "isqrt", (INT,), INT, 40, _isqrt),
     LibraryFunction(2, "math", "gcd", _TWO, INT, 150, _gcd),
-    LibraryFunction(3, "math", "mul_div", _THREE, INT, 18, _mul_div),
-    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 24, _mul_div_half_even),
+    LibraryFunction(3, "math", "mul_div", _THREE, INT, 24, _mul_div),
+    LibraryFunction(4, "math", "mul_div_half_even", _THREE, INT, 28, _mul_div_half_even),
     LibraryFunction(5, "math", "bit_length", (INT,), INT, 5, int.bit_length),
     LibraryFunction(6, "fixed", "mul", _TWO, INT, 18, _fixed_mul),
     LibraryFunction(7, "fixed", "div", _TWO, INT, 18, _fixed_div),
