@@ -13,7 +13,7 @@ ITEM_BYTES: Final = 80
 """Counted for an item of a list or tuple: its place, and an integer of 256 bits."""
 ENTRY_BYTES: Final = 200
 """Counted for an entry of a dictionary."""
-COLLECTION_GAS: Final = 24
+COLLECTION_GAS: Final = 40
 """Gas of passing over a list, tuple or dictionary, beside what its items cost."""
 OBJECT_BYTES: Final = 64
 """Counted for a value that has a length, beside what it holds."""
