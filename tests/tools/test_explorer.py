@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.errors import ToolError
 from tools.explorer.files import load_site
 
 WEB = Path(__file__).resolve().parents[2] / "tools" / "explorer" / "web"
@@ -71,3 +72,12 @@ def test_the_index_names_what_every_page_needs_so_that_it_is_fetched_at_once() -
     index = (WEB / "index.html").read_text("utf-8")
     named = re.findall(r'<link rel="modulepreload" href="/([^"]+)">', index)
     assert {WEB / name for name in named} == needed
+
+
+def test_a_missing_chart_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("tools.explorer.files.find_spec", missing)
+    with pytest.raises(ToolError, match="chart library"):
+        load_site()

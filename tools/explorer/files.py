@@ -64,7 +64,10 @@ def _file(body: bytes, ending: str) -> SiteFile:
 
 def _chart_library() -> Path:
     """Return D3, as the package XStatic-D3 brings it; the package itself is not imported."""
-    found = find_spec("xstatic.pkg.d3")
+    try:
+        found = find_spec("xstatic.pkg.d3")
+    except ModuleNotFoundError:  # not even the package around it is there
+        found = None
     places = list(found.submodule_search_locations or ()) if found else []
     for place in places:
         path = Path(place) / "data" / "d3.js"
