@@ -87,7 +87,7 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
         return None
     match value:
         case (
-            81,
+            48,
             2,
             bytes(known),
             bytes(genesis),
