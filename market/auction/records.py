@@ -28,10 +28,10 @@ MEMBER_SPACE: Final = b"Xm"
 ORDER_INDEX: Final = INDEX_SPACE + ORDER_SPACE
 MARK: Final = b"\x01"
 
-AUCTION_TYPE: Final = 90
-BOOK_TYPE: Final = 91
-ORDER_TYPE: Final = 92
-MEMBER_TYPE: Final = 93
+AUCTION_TYPE: Final = 110
+BOOK_TYPE: Final = 111
+ORDER_TYPE: Final = 112
+MEMBER_TYPE: Final = 113
 VERSION: Final = 1
 
 UNIFORM: Final = 0
@@ -135,7 +135,7 @@ class AuctionMember:
 
 
 _Leaf = TypeVar("_Leaf", AuctionConfig, Book, AuctionOrder, AuctionMember)
-_TYPES: Final[dict[type, int]] = {
+LEAF_TYPES: Final[dict[type, int]] = {
     AuctionConfig: AUCTION_TYPE,
     Book: BOOK_TYPE,
     AuctionOrder: ORDER_TYPE,
@@ -146,14 +146,18 @@ _TYPES: Final[dict[type, int]] = {
 def encode_leaf(leaf: AuctionConfig | Book | AuctionOrder | AuctionMember) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, field.name) for field in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if (
+        not isinstance(value, tuple)
+        or value[:2] != (LEAF_TYPES[kind], VERSION)
+        or len(value) != count
+    ):
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])

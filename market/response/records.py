@@ -28,11 +28,11 @@ EVENT_SPACE: Final = b"We"
 ENROLMENT_SPACE: Final = b"Wn"
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 80
-ROUND_TYPE: Final = 81
-MEMBER_TYPE: Final = 82
-EVENT_TYPE: Final = 83
-ENROLMENT_TYPE: Final = 84
+TERMS_TYPE: Final = 100
+ROUND_TYPE: Final = 101
+MEMBER_TYPE: Final = 102
+EVENT_TYPE: Final = 103
+ENROLMENT_TYPE: Final = 104
 VERSION: Final = 1
 
 ORDERS: Final = 0
@@ -140,7 +140,7 @@ class Enrolment:
 
 Leaf = ResponseTerms | Round | Member | ResponseEvent | Enrolment
 _Leaf = TypeVar("_Leaf", ResponseTerms, Round, Member, ResponseEvent, Enrolment)
-_TYPES: Final[dict[type, int]] = {
+LEAF_TYPES: Final[dict[type, int]] = {
     ResponseTerms: TERMS_TYPE,
     Round: ROUND_TYPE,
     Member: MEMBER_TYPE,
@@ -152,14 +152,18 @@ _TYPES: Final[dict[type, int]] = {
 def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, field.name) for field in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if (
+        not isinstance(value, tuple)
+        or value[:2] != (LEAF_TYPES[kind], VERSION)
+        or len(value) != count
+    ):
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])

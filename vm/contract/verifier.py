@@ -44,7 +44,7 @@ from vm.contract.operations import OPERATIONS
 from vm.contract.value_types import SIMPLE, ValueType
 from vm.contract.wire import Misfit, Wire, wire_from, wire_of
 from vm.primitives.errors import DecodeError
-from vm.primitives.hashing import TAG_CONTRACT_CODE, tagged_hash
+from vm.primitives.hashing import TAG_CODE, tagged_hash
 
 Instruction = tuple[Operation, Operands]
 
@@ -95,7 +95,7 @@ class CodeCache:
 
 def code_hash(raw: bytes) -> bytes:
     """Return the hash by which code is known, 32 bytes."""
-    return tagged_hash(TAG_CONTRACT_CODE, raw)
+    return tagged_hash(TAG_CODE, raw)
 
 
 def decode_code(raw: bytes) -> Code:

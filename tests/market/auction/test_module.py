@@ -413,7 +413,7 @@ def test_an_auction_that_is_refused(change: dict[str, Any], words: str) -> None:
 
 def test_a_section_that_is_refused() -> None:
     for section, words in (
-        ({"auction": []}, "list"),
+        ({"auction": []}, "unknown fields"),
         ({"auctions": {}}, "list"),
         ({"auctions": [1]}, "object"),
         ({"auctions": [{**COMMON, "name": "a"}] * 2}, "same name"),
