@@ -24,7 +24,7 @@ from vm.primitives.errors import CallError, DecodeError
 LIMIT_S = 0.1
 LIMIT_BYTES = 10_000_000
 MOST_S_OF_GAS = 75e-9
-"""Time of a unit of gas: half as much again as prices were set for, since other work runs beside."""
+"""Time of a unit of gas: half as much again as prices are set for, for what runs beside."""
 ENDS = ("out_of_gas", "out_of_memory", "too_long", "too_deep", "overflow")
 SOURCES = attack_sources()
 
