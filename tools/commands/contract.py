@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from tools.commands.contract_chain import CHAIN_COMMANDS
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import exit_option, json_option, pass_session
 from tools.errors import EXIT_FAILED, EXIT_OK
 from tools.output import print_json, print_lines, print_table
 from tools.session import Session
@@ -140,7 +140,7 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     help="Which of the published cases.",
 )
 @click.option("--engine", default="poa", show_default=True, help="Consensus engine.")
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@exit_option
 @json_option
 @pass_session
 def demo(session: Session, case: str, engine: str, leave: bool) -> int:
