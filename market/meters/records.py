@@ -29,11 +29,11 @@ CHUNK_SPACE: Final = b"Md"
 WATCH_INDEX: Final = INDEX_SPACE + b"M"
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 100
-PROGRESS_TYPE: Final = 101
-METER_TYPE: Final = 102
-CONNECTION_TYPE: Final = 103
-CHUNK_TYPE: Final = 104
+TERMS_TYPE: Final = 120
+PROGRESS_TYPE: Final = 121
+METER_TYPE: Final = 122
+CONNECTION_TYPE: Final = 123
+CHUNK_TYPE: Final = 124
 VERSION: Final = 1
 
 CHUNK_INTERVALS: Final = 24
@@ -249,7 +249,7 @@ def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
 def decode_chunk(data: bytes) -> Chunk:
     """Return the chunk of a leaf's bytes."""
     match unpack_trusted(data):
-        case (104, 1, int(number), bytes(marks), tuple(injected), tuple(withdrawn)):
+        case (124, 1, int(number), bytes(marks), tuple(injected), tuple(withdrawn)):
             return Chunk(number, bytearray(marks), list(injected), list(withdrawn))  # type: ignore[arg-type]
     raise InvariantViolation(f"not a chunk of readings: {data.hex()[:80]}")
 
