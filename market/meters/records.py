@@ -222,25 +222,26 @@ class Chunk:
 
 Leaf = MetersConfig | Progress | Meter | Connection
 _Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection)
-_TYPES: Final[dict[type, int]] = {
+LEAF_TYPES: Final[dict[type, int]] = {
     MetersConfig: TERMS_TYPE,
     Progress: PROGRESS_TYPE,
     Meter: METER_TYPE,
     Connection: CONNECTION_TYPE,
+    Chunk: CHUNK_TYPE,
 }
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, each.name) for each in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if not isinstance(value, tuple) or value[:2] != (LEAF_TYPES[kind], VERSION) or len(value) != count:
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])
