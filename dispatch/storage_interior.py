@@ -150,15 +150,16 @@ class _Newton:
         self._across = np.zeros_like(ground)
         child = arrays.line_zone
         self._across[:, child] = flow
-        self._diagonal = np.empty_like(ground)
-        _eliminate(forest, ground, self._across, self._diagonal)
+        self._diagonal = ground.copy()
+        if len(child):
+            _eliminate(forest, ground, self._across, self._diagonal)
         # How far each zone's price answers to each storage, and the chain of blocks that is left.
         hours, storages = level.shape
         self._cross = arrays.stored * taken + arrays.drawn * given
         answers = np.zeros((storages, hours, arrays.zones))
         for number, zone in enumerate(arrays.storage_zone):
             answers[number, :, zone] = self._cross[:, number]
-            _substitute(forest, self._across, self._diagonal, answers[number])
+            self._substitute(answers[number])
         self._answers = answers
         blocks = np.empty((hours, storages, storages))
         for number, zone in enumerate(arrays.storage_zone):
@@ -182,7 +183,7 @@ class _Newton:
         # `imbalance` counts the level before the first hour, which does not move.
         pushed[1][0] += arrays.start
         right, rest = -balance - pushed[0], -steps - pushed[1]
-        _substitute(arrays.forest, self._across, self._diagonal, right)
+        self._substitute(right)
         rest = rest - self._cross * right[:, arrays.storage_zone]
         value = self._solve_chain(rest)
         price = right - np.einsum("sth,ts->th", self._answers, value)
@@ -190,6 +191,13 @@ class _Newton:
         z_low = np.where(self._free, -(low + self._z_low * x) / self._below, 0.0)
         z_high = np.where(self._free, -(high - self._z_high * x) / self._above, 0.0)
         return x, price, value, z_low, z_high
+
+    def _substitute(self, right: Floats) -> None:
+        """Turn currents into each zone into its prices; of a single zone nothing is compiled."""
+        if len(self._arrays.line_bus):
+            _substitute(self._arrays.forest, self._across, self._diagonal, right)
+        else:
+            right /= self._diagonal
 
     def _solve_chain(self, right: Floats) -> Floats:
         """Solve the equations of all hours: between two of them stands minus what a level gives."""

@@ -9,6 +9,7 @@ import pytest
 
 from dispatch.solve import DIRECT, solve
 from dispatch.storage_plain import solve_storages_plain
+from dispatch.tree_bus import meeting_bus, solve_exactly
 from market.dispatch_check import validate_certificate, verify_certificate
 from market.dispatch_layout import lay_out
 from market.dispatch_problem import (
@@ -173,3 +174,35 @@ def test_a_storage_behind_a_full_line_serves_its_own_bus() -> None:
     assert intervals[1].storages[0].discharge_w == 20
     assert intervals[0].storages[0].charge_w == 20
     assert intervals[1].prices == (4 * PRICE, 5 * PRICE)
+
+
+@pytest.mark.parametrize("bus", ["650", "671"])
+def test_buses_among_themselves_find_the_day_with_storages(bus: str) -> None:
+    """Whatever way of rounding it takes, what comes out is proved."""
+    problem = replace(
+        feeder("congested"),
+        storages=(
+            battery(bus, 200_000, 800_000_000, "east"),
+            battery(bus, 100_000, 300_000_000, "south", stored_ppm=10**6, drawn_ppm=10**6),
+        ),
+    )
+    assert meeting_bus(problem) == bus
+    layout = lay_out(problem)
+    (bound,) = validate_certificate(layout, solve_exactly(problem))
+    (wanted,) = validate_certificate(layout, solve(problem).certificate)
+    assert bound.turnover_twice == pytest.approx(wanted.turnover_twice, rel=1e-6)
+
+
+def test_random_days_of_one_place_are_proved_or_said_to_be_too_fine() -> None:
+    proved = 0
+    for seed in range(24):
+        problem = random_day(seed)
+        storages = tuple(replace(each, bus="N2") for each in problem.storages)
+        problem = replace(problem, storages=storages)
+        try:
+            assert verify_certificate(lay_out(problem), solve_exactly(problem))
+        except InvalidInput as error:
+            assert error.code == "no_rounding"
+        else:
+            proved += 1
+    assert proved >= 22
