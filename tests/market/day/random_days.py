@@ -98,7 +98,7 @@ class RandomDay(DayWorld):
         self.day = calendar.intervals_of(calendar.day_of(self.time_ms // HOUR) + 1)
         self.sellers = names[: len(names) // 2]
         self.plans: dict[tuple[str, int], int] = {}
-        self.sent = {name: self.time_ms // HOUR for name in self.metered}
+        self.sent = dict.fromkeys(self.metered, self.time_ms // HOUR)
         self.ends = {name: {self.time_ms // HOUR - 1: (0, 0)} for name in self.metered}
         self.sealed: dict[tuple[int, int], tuple[str, tuple[Any, ...]]] = {}
         self.standing: list[tuple[str, int, int]] = []
@@ -366,8 +366,8 @@ def run_days(count: int, seed: int, *, report: bool = False) -> Tally:
             raise
         if report and (number + 1) % max(1, count // 50) == 0:
             print(
-                f"{number + 1} of {count} days, {tally.orders:,} orders, {tally.share():.1%} of them"
-                f" traded, {time.monotonic() - begun:.0f} s",
+                f"{number + 1} of {count} days, {tally.orders:,} orders, {tally.share():.1%} traded"
+                f", {time.monotonic() - begun:.0f} s",
                 flush=True,
             )
     return tally
@@ -383,9 +383,7 @@ def main() -> None:
     print(f"{tally.days} days: money and energy conserved in every block")
     print(f"orders {tally.orders:,}, traded {tally.traded:,} ({tally.share():.1%})")
     print(f"cancelled {tally.cancelled:,}, not opened {tally.forfeited:,}")
-    print(
-        f"intervals corrected {tally.corrections:,}, members in debt or with claims {tally.indebted}"
-    )
+    print(f"intervals corrected {tally.corrections:,}, in debt or with claims {tally.indebted}")
     print("lines:", ", ".join(f"{name} {count:,}" for name, count in tally.lines.most_common()))
     print("refused:", ", ".join(f"{name} {count:,}" for name, count in tally.refused.most_common()))
     if tally.share() < 0.7:

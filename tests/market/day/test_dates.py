@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from market.day.calendar import (
+from market.day.dates import (
     EU_RULE,
     NO_RULE,
     Zone,
