@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from market.auction.contract_interface import auction_interfaces
 from market.auction.feeder import count_buses, validate_connected
 from market.auction.orders import SIDE_NAMES, Step
 from market.auction.records import (
@@ -34,7 +35,7 @@ from market.auction.rounds import (
 from market.auction.section import read_section
 from vm.arguments import NAME, UINT63, Argument, ArgumentKind, byte_string
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import Encodable, Value, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
@@ -79,6 +80,10 @@ class AuctionModule(Module):
         )
         for config in configs:
             ctx.put(AUCTION_SPACE + config.name.encode(), encode_leaf(config))
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `auction`."""
+        return auction_interfaces()
 
     @method(
         Argument("auction", NAME),

@@ -20,12 +20,14 @@ from market.auction.records import (
     AuctionConfig,
     AuctionMember,
     AuctionOrder,
+    AuctionResult,
     Book,
     decode_leaf,
     delete_order,
     encode_leaf,
     load_orders,
     save_order,
+    save_result,
 )
 from market.auction.uniform import clear_midpoint, clear_uniform
 from market.auction.zones import ZonalClearing, clear_zones
@@ -241,6 +243,7 @@ def clear_book(ctx: CallContext, config: AuctionConfig, interval: int) -> None:
             clearing.buyer_price_half_micro_per_kwh,
             clearing.seller_price_half_micro_per_kwh,
         )
+    save_result(ctx, config, AuctionResult(interval, clearing.volume_milli_wh, *prices))
     ctx.emit(
         "clear",
         config.name,
