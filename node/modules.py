@@ -7,6 +7,7 @@ from typing import Final
 
 from market.auction.module import AuctionModule
 from market.dispatch_module import DispatchModule
+from market.meters.module import MetersModule
 from market.module import MarketModule
 from market.quota.module import QuotaModule
 from market.response.module import ResponseModule
@@ -36,6 +37,7 @@ MODULES: Final[Catalogue] = {
     "market": {1: lambda roles: MarketModule()},
     "dispatch": {1: DispatchModule},
     "reward": {1: lambda roles: BlockRewardModule()},
+    "meters": {1: MetersModule},
     "quota": {1: lambda roles: QuotaModule()},
     "auction": {1: lambda roles: AuctionModule()},
     "response": {1: lambda roles: ResponseModule()},

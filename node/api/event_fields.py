@@ -19,6 +19,8 @@ _ROUND = ("area", "round")
 _STATION = ("round", "station")
 _ORDER = ("auction", "interval", "order", "member")
 _MEMBER = ("round", "member")
+_ENERGY = ("member", "interval")
+_DIFFERENCE = ("injected_difference_milli_wh", "withdrawn_difference_milli_wh")
 _MEMBER_TRADE = (*_MEMBER, "energy_milli_wh", "amount_micro")
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
@@ -139,6 +141,13 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("quota", "pay"): ("round", "from", "to", "amount_micro"),
     ("quota", "surplus"): ("round", "to", "amount_micro"),
     ("quota", "stage"): ("round", "stage"),
+    ("meters", "register"): ("meter", "member", "interval"),
+    ("meters", "revoke"): ("meter", "member", "end_interval"),
+    ("meters", "submit"): ("meter", "member", "interval", "readings", "new"),
+    ("meters", "estimated"): (*_ENERGY, "injected_milli_wh", "withdrawn_milli_wh", "quality"),
+    ("meters", "corrected"): (*_ENERGY, *_DIFFERENCE),
+    ("meters", "true_up"): ("member", "meter", *_DIFFERENCE),
+    ("meters", "closed"): ("interval",),
     ("response", "open"): ("round", "orders_until_ms", "responses_until_ms"),
     ("response", "order"): (*_MEMBER, "side", "energy_milli_wh", "price_micro_per_kwh"),
     ("response", "retract"): _MEMBER,

@@ -8,6 +8,7 @@ import pytest
 
 from market.auction import records as auction_records
 from market.governing import GOVERNED
+from market.meters import records as meter_records
 from market.quota import records as quota_records
 from market.response import records as response_records
 from node.ledger import (
@@ -141,7 +142,7 @@ def test_every_space_of_the_state_is_listed() -> None:
 
 
 def test_leaves_of_market_mechanisms_have_the_fields_of_the_page() -> None:
-    kinds = auction_records.LEAF_TYPES | response_records.LEAF_TYPES
+    kinds = auction_records.LEAF_TYPES | response_records.LEAF_TYPES | meter_records.LEAF_TYPES
     kinds[quota_records.QuotaTerms] = quota_records.TERMS_TYPE
     kinds[quota_records.Round] = quota_records.ROUND_TYPE
     kinds[quota_records.Station] = quota_records.STATION_TYPE
