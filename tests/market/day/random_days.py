@@ -101,7 +101,7 @@ class RandomDay(DayWorld):
         self.sent = dict.fromkeys(self.metered, self.time_ms // HOUR)
         self.ends = {name: {self.time_ms // HOUR - 1: (0, 0)} for name in self.metered}
         self.sealed: dict[tuple[int, int], tuple[str, tuple[Any, ...]]] = {}
-        self.standing: list[tuple[str, int, int]] = []
+        self.placed: list[tuple[str, int, int]] = []
         if rng.random() < 0.1:
             self.call("U", "transfer", self.ids["O"], tokens("99990"), "", module="accounts")
 
@@ -116,7 +116,7 @@ class RandomDay(DayWorld):
             times: dict[str, Any] = {"minutes": {"intraday": 120, "real_time": 30}.get(kind)}
             if kind == "day_ahead":
                 times = {"opens": "08:00", "closes": "12:00"}
-            gate = {
+            gate: dict[str, Any] = {
                 "kind": kind,
                 "mechanism": mechanism,
                 "rationing": rng.choice(("pro_rata", "time")),
@@ -158,7 +158,7 @@ class RandomDay(DayWorld):
                             self.trade(name, interval, sealed=gate.sealed)
                 if window.closes_ms <= self.time_ms < window.clears_ms:
                     self.open_all(interval)
-        for name, interval, number in rng.sample(self.standing, min(2, len(self.standing))):
+        for name, interval, number in rng.sample(self.placed, min(2, len(self.placed))):
             if rng.random() < 0.2 and not self.attempt(name, "cancel", "local", interval, number):
                 self.tally.cancelled += 1
         if rng.random() < 0.1:
@@ -207,7 +207,7 @@ class RandomDay(DayWorld):
         if not sealed:
             if not self.attempt(name, "place", "local", interval, side, steps, last):
                 self.tally.orders += 1
-                self.standing.append((name, interval, self.result))
+                self.placed.append((name, interval, self.result))
             return
         self.interval = interval
         try:
@@ -225,7 +225,7 @@ class RandomDay(DayWorld):
             name, arguments = self.sealed.pop(key)
             if self.rng.random() < 0.93 and not self.attempt(name, "open", *arguments):
                 self.tally.orders += 1
-                self.standing.append((name, interval, arguments[2]))
+                self.placed.append((name, interval, arguments[2]))
 
     def read(self, name: str) -> None:
         """Let a meter count, and tell its registers as meters do: or late, twice, or nonsense."""
