@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tools.commands.market_files import FILE_COMMANDS
 from tools.commands.markets import (
     choose_interval,
     choose_market,
@@ -132,3 +133,7 @@ def lines(session: Session, interval: str | None, market: str | None) -> None:
             (">used kWh", ("used_milli_wh",), as_kwh),
         ],
     )
+
+
+for _command in FILE_COMMANDS:
+    market_command.add_command(_command)
