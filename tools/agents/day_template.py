@@ -31,7 +31,7 @@ HUANG_TOLERANCE_PERCENT: Final = 60
 STATION: Final = "Station"
 STREETS: Final = ("North", "East", "Lane")
 LINE_FROM: Final = {"North": STATION, "East": STATION, "Lane": "East"}
-LINE_W_PER_HOME: Final = {"North": 800, "East": 1_200, "Lane": 500}
+LINE_W_PER_HOME: Final = {"North": 200, "East": 150, "Lane": 100}
 """Rating of the line to each street, for each home of the market."""
 REACTANCE: Final = 60_000_000
 MINUTES_PER_DAY: Final = 1_440
@@ -95,7 +95,7 @@ def make_template(homes: Sequence[Home], plan: DayPlan) -> dict[str, object]:
             {
                 "name": home.name,
                 "roles": ["prosumer", "consumer"],
-                "bus": street_of(number),
+                "bus": street_of(number, home),
                 "balance": BALANCE,
             }
         )
@@ -134,9 +134,11 @@ def feeder_network(count: int) -> Network:
     return Network(STATION, tuple([Bus(name) for name in (STATION, *STREETS)]), tuple(lines))
 
 
-def street_of(number: int) -> str:
-    """Return the bus of the home with a number, from 0."""
-    return STREETS[number % len(STREETS)]
+def street_of(number: int, home: Home) -> str:
+    """Return the bus of the home with a number: roofs of the lane face south, and carry plants."""
+    if any(home.plant_w):
+        return "North" if number % len(STREETS) == 0 else "Lane"
+    return "East" if number % len(STREETS) == 0 else "North"
 
 
 def meter_name(home: Home) -> str:

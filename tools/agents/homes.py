@@ -19,9 +19,9 @@ from tools.agents.profiles import ProfileSet
 SLOT_MINUTES: Final = 15
 MILLI_WH_PER_W_SLOT: Final = 250
 """One watt for a quarter of an hour, in milliwatt-hours."""
-PLANT_PERCENT: Final = 45
+PLANT_PERCENT: Final = 30
 """Homes of a hundred that have a plant."""
-PLANT_KWP: Final = (3, 10)
+PLANT_KWP: Final = (2, 5)
 SCALE_PERCENT: Final = (70, 130)
 """How a home's load compares with the profile of its kind."""
 FLEXIBLE_PERCENT: Final = (10, 40)
@@ -52,6 +52,13 @@ class Need:
     def energy_milli_wh(self) -> int:
         """All of it."""
         return sum(part.energy_milli_wh for part in self.parts)
+
+    def as_one(self) -> Need:
+        """Return the same need at one price: what it is worth on average, rounded down."""
+        if len(self.parts) < 2:
+            return self
+        worth = sum(energy * price for energy, price in self.parts)
+        return Need(self.side, (Step(self.energy_milli_wh, worth // self.energy_milli_wh),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,7 @@ class Home:
         will not use.
         """
         load, plant = self._forecast(first_slot, slots)
-        margin = _share(load + plant, margin_percent)
+        margin = self.error_milli_wh(first_slot, slots, margin_percent)
         if load >= plant:
             energy = max(0, load - plant - margin)
             some = _share(energy, self.flexible_percent)
@@ -124,10 +131,14 @@ class Home:
         load, plant = self._forecast(first_slot, slots)
         optional = need.parts[1].energy_milli_wh if len(need.parts) > 1 else 0
         kept_back = min(optional, max(0, need.energy_milli_wh - traded_milli_wh))
-        most = _share(load + plant, error_percent)
+        most = self.error_milli_wh(first_slot, slots, error_percent)
         error = random.randint(-most, most)
         net = load - plant + error + (-kept_back if need.side == BUY else kept_back)
         return Flow(max(0, net), max(0, -net), error)
+
+    def error_milli_wh(self, first_slot: int, slots: int, percent: int) -> int:
+        """Return how far a reading is from the forecast at most: `percent` of load and plant."""
+        return _share(sum(self._forecast(first_slot, slots)), percent)
 
     def _forecast(self, first_slot: int, slots: int) -> tuple[int, int]:
         chosen = [(first_slot + offset) % len(self.load_w) for offset in range(slots)]

@@ -39,12 +39,13 @@ from tools.agents.trader import DayTerms, Trader
 from tools.amounts import parse_tokens
 from tools.client import integer_field, object_field, text_field
 from tools.demo_network import DemoNetwork, demo_network
-from tools.errors import NodeTimeout
+from tools.errors import NodeTimeout, ToolError
 from tools.output import note
+from vm.primitives.address import account_id
 from vm.primitives.errors import InvalidInput
 
-START_MS: Final = 6_000
-"""Until four validators answer."""
+START_MS: Final = (7_000, 20_000, 60_000)
+"""Time given to four validators to answer, at the first attempt and at further ones."""
 START_MS_PER_HOME: Final = 25
 """What each home adds to that: its keys, and its meter's registration."""
 ORDER_MS: Final = 1.0
@@ -54,6 +55,12 @@ MINUTE_MS_PER_HUNDRED_HOMES: Final = 60
 NOTE_EVERY: Final = 8
 INTERVAL_MINUTES: Final = 15
 DEADLINE_S: Final = 60.0
+
+
+class NotReady(ToolError):
+    """A network that was not up when its day began."""
+
+    default_code = "too_slow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +116,32 @@ class DayResult:
 
 
 def play_day(options: DayOptions, *, keep: bool, quiet: bool) -> DayResult:
-    """Play a day on a network of its own; raises a ClientError where the network fails."""
+    """Play a day on a network of its own; raises a ClientError where the network fails.
+
+    When the day begins stands in genesis, before anybody knows how long the validators take to
+    start. Where they took too long, a network with more time is made. Raises ToolError if that
+    does not help either.
+    """
     profiles = load_profiles(options.profile)
     homes = draw_homes(profiles, TARIFFS, count=options.members, seed=options.seed)
-    plan = make_plan(options)
-    template = make_template(homes, plan)
-    with demo_network(template, name="day", keep=keep, quiet=quiet) as demo:
-        channel = Channel([node.api_url for node in demo.network.nodes], demo.network.genesis)
+    for start_ms in START_MS:
+        plan = make_plan(options, start_ms)
+        template = make_template(homes, plan)
         try:
-            return _Day(options, plan, homes, demo, channel).play()
-        finally:
-            channel.close()
+            with demo_network(template, name="day", keep=keep, quiet=quiet) as demo:
+                urls = [node.api_url for node in demo.network.nodes]
+                channel = Channel(urls, demo.network.genesis)
+                try:
+                    return _Day(options, plan, homes, demo, channel).play()
+                finally:
+                    channel.close()
+        except NotReady:
+            note(f"the validators took over {start_ms / 1000:.0f} s to start")
+    raise ToolError(
+        "the network was never ready before the first gate",
+        code="too_slow",
+        hint="Choose a greater --minute-ms, or fewer --members.",
+    )
 
 
 def default_minute_ms(members: int) -> int:
@@ -127,7 +149,7 @@ def default_minute_ms(members: int) -> int:
     return max(LEAST_MINUTE_MS, members * MINUTE_MS_PER_HUNDRED_HOMES // 100)
 
 
-def make_plan(options: DayOptions) -> DayPlan:
+def make_plan(options: DayOptions, start_ms: int) -> DayPlan:
     """Return when on the chain's clock the day is: soon enough, late enough to be ready."""
     length_ms = INTERVAL_MINUTES * options.minute_ms
     if options.intervals * INTERVAL_MINUTES + options.first_hour * 60 > 24 * 60:
@@ -141,10 +163,10 @@ def make_plan(options: DayOptions) -> DayPlan:
         options.intervals,
         options.profile if options.profile[:1].isdigit() else date,
     )
-    ready_ms = START_MS + START_MS_PER_HOME * options.members
+    ready_ms = start_ms + START_MS_PER_HOME * options.members
     ready_ms += round(ORDER_MS * options.members * options.intervals)
-    start_ms = time.time_ns() // 1_000_000 + ready_ms + plan.lead_minutes * options.minute_ms
-    return replace(plan, first_interval=-(-start_ms // length_ms))
+    first_ms = time.time_ns() // 1_000_000 + ready_ms + plan.lead_minutes * options.minute_ms
+    return replace(plan, first_interval=-(-first_ms // length_ms))
 
 
 class _Day:
@@ -175,13 +197,15 @@ class _Day:
     def play(self) -> DayResult:
         """Play it and gather its figures."""
         before_micro = self._money_micro()
+        self._validate_ready()
         self._register_meters()
+        self._validate_ready()
         start_s = time.monotonic()
         runner = Runner(self._channel, self._terms, self._traders, self._hear)
         runner.run(self._intervals)
         self._await_corrections()
         wall_s = time.monotonic() - start_s
-        buses = {home.name: street_of(number) for number, home in enumerate(self._homes)}
+        buses = {home.name: street_of(number, home) for number, home in enumerate(self._homes)}
         for figures in self._record.intervals.values():
             add_truth(figures, self._traders, self._network, buses, INTERVAL_MINUTES)
         return DayResult(
@@ -203,7 +227,7 @@ class _Day:
         template = make_template(self._homes, self._plan)
         modules = template["modules"]
         section = modules["day"] if isinstance(modules, dict) else {}
-        ((market, _),) = read_section(section, lambda _: bytes(20), lambda _: 1)
+        ((market, _),) = read_section(section, lambda name: account_id(name.encode()), lambda _: 1)
         return DayTerms(MARKET, market.calendar, TARIFFS)
 
     def _trader(self, number: int, home: Home) -> Trader:
@@ -233,6 +257,13 @@ class _Day:
         ]
         parts = [wanted[at : at + MAX_CALLS] for at in range(0, len(wanted), MAX_CALLS)]
         self._channel.values(self._channel.submit([(signer, part) for part in parts]))
+
+    def _validate_ready(self) -> None:
+        """Raise NotReady if the first gate is about to close before the orders are there."""
+        closes_ms = self._terms.calendar.windows(self._plan.first_interval)[0].closes_ms
+        needed_ms = round(ORDER_MS * len(self._homes) * self._plan.intervals)
+        if time.time_ns() // 1_000_000 + needed_ms > closes_ms:
+            raise NotReady("the network was not ready before the first gate")
 
     def _hear(self, told: Told) -> None:
         self._record.hear(told)

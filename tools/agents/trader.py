@@ -12,10 +12,11 @@ from random import Random
 from typing import Final
 
 from market.auction.orders import BUY, SELL, SIDE_NAMES, Step
+from market.auction.records import HUANG
 from market.day.gates import TO_THE_LAST, Calendar
 from market.day.orders import commitment_of
 from tools import calls
-from tools.agents.homes import SLOT_MINUTES, Flow, Home, Tariffs, gain_micro
+from tools.agents.homes import SLOT_MINUTES, Flow, Home, Need, Tariffs, gain_micro
 from tools.agents.strategies import Offered, Outcome, Strategy, View
 from tools.wallet import Signer
 from vm.primitives.integers import divide_up
@@ -26,6 +27,8 @@ MINUTES_PER_HOUR: Final = 60
 SALT_BYTES: Final = 32
 MILLI_WH_PER_KWH: Final = 1_000_000
 NO_ORDER: Final = -1
+ERRORS_OF_A_NEED: Final = 4
+"""A reading may be two errors above what was stated: half of such a need, which is tolerated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class DayTerms:
     """Its intervals and gates."""
     tariffs: Tariffs
     """The upstream prices, between which orders lie."""
+
+    @property
+    def is_one_price(self) -> bool:
+        """Whether a gate is `huang`, in which a member is one trader on one side."""
+        return any(gate.mechanism == HUANG for gate in self.calendar.gates)
 
     @property
     def slots(self) -> int:
@@ -124,9 +132,7 @@ class Trader:
     def bid(self, interval: int, *, is_sealed: bool) -> Call | None:
         """Return the call that places, or commits to, its order of an interval; None for none."""
         first_slot = self.terms.first_slot(interval)
-        need = self.home.need(
-            first_slot, self.terms.slots, self.terms.tariffs, margin_percent=self.error_percent
-        )
+        need = self._need(first_slot)
         hour = first_slot * SLOT_MINUTES // MINUTES_PER_HOUR
         view = View(hour, need, self.terms.tariffs, self.last_price_micro)
         steps = self.strategy.bid(view) if need.parts else ()
@@ -220,6 +226,20 @@ class Trader:
         if played is not None and played.steps:
             first = played.first_gain_micro
             self.strategy.learn(Outcome(first, played.gain_micro - first))
+
+    def _need(self, first_slot: int) -> Need:
+        """Return what the home wants to trade.
+
+        In `huang` all of an owner's energy trades at its least favourable price, and what its meter
+        does not bear out costs a penalty. So there it states one price, means what it states, and
+        stays away where its forecast is too uncertain.
+        """
+        slots, percent = self.terms.slots, self.error_percent
+        need = self.home.need(first_slot, slots, self.terms.tariffs, margin_percent=percent)
+        if not self.terms.is_one_price:
+            return need
+        least = ERRORS_OF_A_NEED * self.home.error_milli_wh(first_slot, slots, percent)
+        return need.as_one() if need.energy_milli_wh >= least else Need(need.side, ())
 
     def _cover_micro(self, energy_milli_wh: int) -> int:
         """Return what covers any order of so much energy, so that it tells no side and no price."""
