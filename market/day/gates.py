@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from market.day.calendar import (
+from market.day.dates import (
     MINUTES_PER_DAY,
     Zone,
     date_of,

@@ -107,7 +107,8 @@ class DayModule(Module):
     @method(Argument("market", NAME), roles=TRADER_ROLES)
     def join(self, ctx: CallContext, name: str) -> Encodable:
         """Have the caller belong to a market: its meter is settled there from now on."""
-        join(ctx, load_market(ctx, name), ctx.caller)
+        since = join(ctx, load_market(ctx, name), ctx.caller)
+        ctx.emit("join", name, ctx.caller, since)
         return None
 
     @method(
@@ -195,8 +196,8 @@ class DayModule(Module):
         As far as there is free money; anybody may call. Returns the amount.
         """
         market = load_market(ctx, name)
-        amount = pay_arrears(ctx, market, member)
-        ctx.emit("pay_arrears", name, member, amount)
+        payer, payee, amount = pay_arrears(ctx, market, member)
+        ctx.emit("pay_arrears", name, payer, payee, amount)
         return amount
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:

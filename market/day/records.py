@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Final, NamedTuple, TypeVar
 
-from market.day.calendar import Zone
+from market.day.dates import Zone
 from market.day.gates import Calendar, Gate
 from vm.context import CallContext
 from vm.overlay import INDEX_SPACE, StateReader

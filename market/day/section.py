@@ -9,7 +9,7 @@ from market.auction.crossing import RATIONING_NAMES
 from market.auction.feeder import MAX_BUSES
 from market.auction.records import HUANG, MECHANISM_NAMES, PAY_AS_BID, UNIFORM
 from market.auction.section import INTERVAL_MINUTES, MINUTE_MS, BusesOf
-from market.day.calendar import (
+from market.day.dates import (
     EU_RULE,
     MINUTES_PER_DAY,
     NO_RULE,

@@ -21,7 +21,7 @@ def validate_trader(ctx: CallContext, market: DayMarket) -> None:
     """Have the caller belong to the market. Raises CallError `other_market`, `in_arrears`."""
     standing = load_standing(ctx, ctx.caller)
     if standing is None:
-        join(ctx, market, ctx.caller)
+        ctx.emit("join", market.name, ctx.caller, join(ctx, market, ctx.caller))
         return
     if standing.market != market.number:
         raise CallError("other_market", "the member belongs to another day market")
@@ -34,21 +34,21 @@ def validate_trader(ctx: CallContext, market: DayMarket) -> None:
         )
 
 
-def join(ctx: CallContext, market: DayMarket, account: bytes) -> None:
-    """Enter a member, to be settled from the next interval on. Raises CallError `joined`."""
+def join(ctx: CallContext, market: DayMarket, account: bytes) -> int:
+    """Enter a member; return the first interval settled for it. Raises CallError `joined`."""
     if load_standing(ctx, account) is not None:
         raise CallError("joined", "the member belongs to a day market already")
     since = market.calendar.interval_at(ctx.time_ms) + 1
     save_standing(ctx, account, Standing(market.number, since, 0, 0, *true_ups(ctx, account)))
     ctx.put(STANDING_INDEX + market.number.to_bytes(2, "big") + account, MARK)
     start_settling(ctx, market, since)
-    ctx.emit("join", market.name, account, since)
+    return since
 
 
-def pay_arrears(ctx: CallContext, market: DayMarket, account: bytes) -> int:
+def pay_arrears(ctx: CallContext, market: DayMarket, account: bytes) -> tuple[bytes, bytes, int]:
     """Move what a member and the supplier owe each other, as far as there is free money.
 
-    Returns the amount. Raises CallError `no_arrears`.
+    Returns payer, payee and amount. Raises CallError `no_arrears`.
     """
     standing = load_standing(ctx, account)
     if standing is None or standing.market != market.number or not standing.owed_micro:
@@ -62,4 +62,4 @@ def pay_arrears(ctx: CallContext, market: DayMarket, account: bytes) -> int:
     accounts.save()
     standing.owed_micro -= amount if is_debt else -amount
     save_standing(ctx, account, standing)
-    return amount
+    return payer, payee, amount

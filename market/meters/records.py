@@ -29,11 +29,11 @@ CHUNK_SPACE: Final = b"Md"
 WATCH_INDEX: Final = INDEX_SPACE + b"M"
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 100
-PROGRESS_TYPE: Final = 101
-METER_TYPE: Final = 102
-CONNECTION_TYPE: Final = 103
-CHUNK_TYPE: Final = 104
+TERMS_TYPE: Final = 120
+PROGRESS_TYPE: Final = 121
+METER_TYPE: Final = 122
+CONNECTION_TYPE: Final = 123
+CHUNK_TYPE: Final = 124
 VERSION: Final = 1
 
 CHUNK_INTERVALS: Final = 24
@@ -222,25 +222,30 @@ class Chunk:
 
 Leaf = MetersConfig | Progress | Meter | Connection
 _Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection)
-_TYPES: Final[dict[type, int]] = {
+LEAF_TYPES: Final[dict[type, int]] = {
     MetersConfig: TERMS_TYPE,
     Progress: PROGRESS_TYPE,
     Meter: METER_TYPE,
     Connection: CONNECTION_TYPE,
+    Chunk: CHUNK_TYPE,
 }
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, each.name) for each in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if (
+        not isinstance(value, tuple)
+        or value[:2] != (LEAF_TYPES[kind], VERSION)
+        or len(value) != count
+    ):
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])
@@ -249,7 +254,7 @@ def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
 def decode_chunk(data: bytes) -> Chunk:
     """Return the chunk of a leaf's bytes."""
     match unpack_trusted(data):
-        case (104, 1, int(number), bytes(marks), tuple(injected), tuple(withdrawn)):
+        case (124, 1, int(number), bytes(marks), tuple(injected), tuple(withdrawn)):
             return Chunk(number, bytearray(marks), list(injected), list(withdrawn))  # type: ignore[arg-type]
     raise InvariantViolation(f"not a chunk of readings: {data.hex()[:80]}")
 

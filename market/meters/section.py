@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from market.meters.records import MINUTES_PER_DAY, MetersConfig
 from vm.primitives.errors import InvalidGenesis
+from vm.primitives.genesis_fields import AccountOf, read_object
 
 INTERVAL_MINUTES: Final = (15, 30, 60)
 MINUTE_MS: Final = 60_000
 MAX_OPEN_INTERVALS: Final = 960
 """Intervals that one reading may change: what it tells of them fits a receipt."""
 MAX_DAYS: Final = 62
+MAX_MEAN_DAYS: Final = 30
 MAX_POWER_W: Final = 10**9
 MAX_METERS: Final = 10_000
 _FIELDS: Final = (
@@ -26,9 +28,6 @@ _FIELDS: Final = (
     "meters",
 )
 
-AccountOf = Callable[[str], bytes | None]
-"""Returns the account of the member with a name, or None."""
-
 
 def read_section(
     section: Mapping[str, object], account_of: AccountOf
@@ -37,29 +36,23 @@ def read_section(
 
     Raises InvalidGenesis.
     """
-    unknown = [name for name in section if name not in _FIELDS]
-    if unknown:
-        raise InvalidGenesis(
-            "'meters' has unknown fields", expected=", ".join(_FIELDS), actual=unknown
-        )
-    minutes = section.get("interval_minutes", 15)
-    if type(minutes) is not int or minutes not in INTERVAL_MINUTES:
-        raise InvalidGenesis("'meters.interval_minutes'", expected=INTERVAL_MINUTES, actual=minutes)
-    week = 7 * MINUTES_PER_DAY
+    fields = read_object(section, "'meters'", _FIELDS)
+    week, most = 7 * MINUTES_PER_DAY, MAX_DAYS * MINUTES_PER_DAY
     config = MetersConfig(
-        minutes,
-        _number(section, "minute_ms", MINUTE_MS, 1, MINUTE_MS),
-        _number(section, "deadline_minutes", 60, 0, week),
-        _number(section, "correction_minutes", 2 * MINUTES_PER_DAY, 0, MAX_DAYS * MINUTES_PER_DAY),
-        _number(section, "retention_days", 7, 1, MAX_DAYS),
-        _number(section, "mean_days", 3, 0, 30),
-        _number(section, "max_power_w", 1_000_000, 1, MAX_POWER_W),
+        fields.one_of("interval_minutes", INTERVAL_MINUTES, default=15),
+        fields.integer("minute_ms", 1, MINUTE_MS, default=MINUTE_MS),
+        fields.integer("deadline_minutes", 0, week, default=60),
+        fields.integer("correction_minutes", 0, most, default=2 * MINUTES_PER_DAY),
+        fields.integer("retention_days", 1, MAX_DAYS, default=7),
+        fields.integer("mean_days", 0, MAX_MEAN_DAYS, default=3),
+        fields.integer("max_power_w", 1, MAX_POWER_W, default=1_000_000),
     )
     _validate(config)
-    meters = section.get("meters", [])
-    if not isinstance(meters, list) or len(meters) > MAX_METERS:
-        raise InvalidGenesis("'meters.meters' is a list", expected=f"at most {MAX_METERS}")
-    return config, [_read_meter(entry, account_of) for entry in meters]
+    meters: list[tuple[bytes, bytes]] = []
+    for place, entry in enumerate(fields.entries("meters", most=MAX_METERS)):
+        own = read_object(entry, f"'meters': meter {place}", ("meter", "member"))
+        meters.append((own.account("meter", account_of), own.account("member", account_of)))
+    return config, meters
 
 
 def _validate(config: MetersConfig) -> None:
@@ -78,22 +71,3 @@ def _validate(config: MetersConfig) -> None:
             expected="a day more than deadline and corrections take, and at least 'mean_days'",
             actual=config.retention_days,
         )
-
-
-def _read_meter(entry: object, account_of: AccountOf) -> tuple[bytes, bytes]:
-    if not isinstance(entry, dict) or sorted(entry) != ["member", "meter"]:
-        raise InvalidGenesis("'meters.meters' has entries of 'meter' and 'member'", actual=entry)
-    found: list[bytes] = []
-    for name in (entry["meter"], entry["member"]):
-        account = account_of(name) if isinstance(name, str) else None
-        if account is None:
-            raise InvalidGenesis("'meters.meters' names somebody who is no member", actual=name)
-        found.append(account)
-    return found[0], found[1]
-
-
-def _number(section: Mapping[str, object], name: str, default: int, low: int, high: int) -> int:
-    value = section.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise InvalidGenesis(f"'meters.{name}'", expected=f"{low} to {high}", actual=value)
-    return value

@@ -103,18 +103,28 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     from tools.contract.profiling import LineProfile
     from tools.contract.source_file import load_artefact
     from tools.contract.testing import run_tests, test_file_of
+    from vm.contract.limits import GAS_CODE_BYTE
 
     artefact = load_artefact(file)
     profile = LineProfile(artefact)
     results = run_tests(tests or test_file_of(file), file, profile)
     source = artefact.source.splitlines()
+    load_gas = GAS_CODE_BYTE * len(artefact.raw)
     if session.as_json:
         lines = [
             {"line": line, "gas": used, "runs": profile.runs_by_line.get(line, 0)}
             for line, used in sorted(profile.gas_by_line.items())
         ]
         total = sum(profile.gas_by_line.values())
-        print_json({"file": str(file), "tests": len(results), "gas": total, "lines": lines})
+        print_json(
+            {
+                "file": str(file),
+                "tests": len(results),
+                "gas": total,
+                "load_gas": load_gas,
+                "lines": lines,
+            }
+        )
         return EXIT_OK
     rows = [
         [
@@ -127,6 +137,10 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     ]
     print_table(
         f"{file}: gas over {len(results)} tests", [">line", ">gas", ">runs", "source"], rows
+    )
+    print_lines(
+        f"Beside its lines a transaction pays for itself, and {load_gas} gas for"
+        f" {len(artefact.raw)} bytes of code."
     )
     return EXIT_OK
 

@@ -64,10 +64,10 @@ class _FreeMeter:
 class CodeCache:
     """Decoded code by hash: the last that were asked for, up to a number and a size.
 
-    A byte of code takes some 70 bytes of memory once decoded.
+    A byte of code takes some 70 bytes of memory once decoded, and at most 170.
     """
 
-    def __init__(self, limit: int, limit_bytes: int = 524_288) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 262_144) -> None:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._bytes = 0

@@ -72,7 +72,10 @@ class DayWorld(World):
         people = [
             Person("O", roles=("operator", "dso"), energy="0"),
             Person("U", roles=("supplier",), balance="100000", energy="0"),
-            *(Person(name, bus=places.get(name, ""), balance=balance, energy="0") for name in names),
+            *(
+                Person(name, bus=places.get(name, ""), balance=balance, energy="0")
+                for name in names
+            ),
             *(Person("M" + name, ("meter",), balance="0", energy="0") for name in self.metered),
         ]
         own = [{"meter": "M" + name, "member": name} for name in self.metered]
@@ -88,7 +91,7 @@ class DayWorld(World):
         self.names = tuple(names)
         self.interval = self.time_ms // QUARTER + 9
         self.registers = {name: [0, 0] for name in self.metered}
-        self.read_until = {name: self.time_ms // QUARTER for name in self.metered}
+        self.read_until = dict.fromkeys(self.metered, self.time_ms // QUARTER)
 
     @property
     def local(self) -> DayMarket:
@@ -128,19 +131,15 @@ class DayWorld(World):
         """Commit with some cover; return the arguments that open it."""
         salt = who.encode().rjust(32, b"-")
         which = ("buy", "sell").index(side)
-        digest = commitment_of(
-            "local", self.interval, self.ids[who], which, steps, last_gate, salt
-        )
-        number = self.ask(
-            who, "commit", "local", self.interval, digest, len(steps), tokens(cover)
-        )
+        digest = commitment_of("local", self.interval, self.ids[who], which, steps, last_gate, salt)
+        number = self.ask(who, "commit", "local", self.interval, digest, len(steps), tokens(cover))
         return "local", self.interval, number, side, steps, last_gate, salt
 
     def measure(self, name: str, injected: str, withdrawn: str) -> None:
         """Have a meter tell what flowed in the interval, all at once; nothing flowed before it."""
         after = self.interval + 1
         self.go(max(self.time_ms, after * QUARTER))
-        first = self.read_until[name]
+        first = max(self.read_until[name], self.interval - 1)
         registers = [tuple(self.registers[name])] * (self.interval - first)
         self.registers[name][0] += kwh(injected)
         self.registers[name][1] += kwh(withdrawn)
