@@ -135,7 +135,7 @@ class DayRecord:
             case "clear":
                 self._clear(figures, fields)
             case "price" if fields.get("gate") == 0:
-                price = integer_field(fields, "price_half_micro")
+                price = integer_field(fields, "price_half_micro_per_kwh")
                 figures.prices_half_micro[str(fields.get("bus"))] = price
             case "bought":
                 figures.bought_micro += integer_field(fields, "amount_micro")
@@ -143,11 +143,11 @@ class DayRecord:
                 self._settle(figures, fields)
 
     def _clear(self, figures: IntervalFigures, fields: Mapping[str, object]) -> None:
-        figures.volume_milli_wh += integer_field(fields, "volume_milli_wh")
+        figures.volume_milli_wh += integer_field(fields, "energy_milli_wh")
         if fields.get("gate") == 0:
             figures.bids_milli_wh = integer_field(fields, "bids_milli_wh")
             figures.offers_milli_wh = integer_field(fields, "offers_milli_wh")
-            price = fields.get("buyer_price_half_micro")
+            price = fields.get("buyer_price_half_micro_per_kwh")
             if isinstance(price, int):
                 figures.prices_half_micro[""] = price
 

@@ -158,7 +158,9 @@ def draw_homes(profiles: ProfileSet, tariffs: Tariffs, *, count: int, seed: int)
     for number in range(count):
         load = profiles.loads_w[random.choice(loads)]
         scale, shift = random.randint(*SCALE_PERCENT), random.randint(-3, 3)
-        kwp = random.randint(*PLANT_KWP) if random.randrange(PERCENT) < PLANT_PERCENT else 0
+        # Every so many homes: a small neighbourhood has its share of plants too.
+        has_plant = (number + 1) * PLANT_PERCENT % PERCENT < PLANT_PERCENT
+        kwp = random.randint(*PLANT_KWP) if has_plant else 0
         plant = profiles.plants_w_per_kwp[random.choice(plants)]
         homes.append(
             Home(

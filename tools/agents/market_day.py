@@ -270,7 +270,7 @@ class _Day:
         if told.module != "day" or told.name != "settle":
             return
         done = sum([figures.is_settled for figures in self._record.intervals.values()])
-        if done % NOTE_EVERY == 0 and told.fields.get("settlement") == 0 and done:
+        if done % NOTE_EVERY == 0 and told.fields.get("part") == 0 and done:
             note(f"{done} of {self._plan.intervals} intervals settled")
 
     def _await_corrections(self) -> None:

@@ -162,13 +162,15 @@ class Runner:
             return
         interval = integer_field(fields, "interval")
         if told.name in ("bought", "sold"):
-            trader = self._by_account.get(decode_address(text_field(fields, "account")))
+            trader = self._by_account.get(decode_address(text_field(fields, "member")))
             if trader is not None:
                 side = BUY if told.name == "bought" else SELL
                 energy = integer_field(fields, "energy_milli_wh")
                 trader.award(interval, side, energy, integer_field(fields, "amount_micro"))
         elif told.name in ("clear", "price"):
-            price = fields.get("buyer_price_half_micro", fields.get("price_half_micro"))
+            price = fields.get(
+                "buyer_price_half_micro_per_kwh", fields.get("price_half_micro_per_kwh")
+            )
             if isinstance(price, int):
                 self._prices[interval] = price // 2
                 for trader in self._traders:
