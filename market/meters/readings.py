@@ -16,6 +16,7 @@ from market.meters.records import (
     MetersConfig,
     chunk_key,
     decode_chunk,
+    load_config,
     load_connection,
     load_progress,
     load_terms,
@@ -93,6 +94,32 @@ def validate_on_grid(config: MetersConfig, start_ms: int, end_ms: int) -> None:
             "meters measure whole intervals",
             expected=f"multiples of {length} ms, one after the other",
             actual=f"{start_ms} to {end_ms}",
+        )
+
+
+def validate_measurable(
+    config: MetersConfig, start_ms: int, end_ms: int, readings_until_ms: int
+) -> None:
+    """Raise CallError `not_on_grid`, `wrong_times` unless meters measure a time by a deadline."""
+    validate_on_grid(config, start_ms, end_ms)
+    last = config.interval_of(end_ms) - 1
+    low, high = config.deadline_ms(last), config.correction_ms(last)
+    if not low <= readings_until_ms <= high:
+        raise CallError(
+            "wrong_times",
+            "a meter's readings are complete at their deadline, and at last final",
+            expected=f"readings until {low} to {high} ms",
+            actual=readings_until_ms,
+        )
+
+
+def validate_unmetered(ctx: CallContext) -> None:
+    """Raise CallError `read_by_meters` where readings come from the network's meters alone."""
+    if load_config(ctx) is not None:
+        raise CallError(
+            "read_by_meters",
+            "this network takes readings from its registered meters",
+            hint="They submit them with `meters.submit`.",
         )
 
 

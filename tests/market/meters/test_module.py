@@ -340,7 +340,7 @@ def test_a_section_that_does_not_fit_is_refused() -> None:
         return read_section(fields, lambda name: None)
 
     config, meters = read(interval_minutes=60)
-    assert (config.interval_ms, config.slots, meters) == (3_600_000, 8, [])
+    assert (config.interval_ms, config.slots, meters) == (3_600_000, 15, [])
     assert read(interval_minutes=15, minute_ms=100)[0].interval_ms == 1_500
     for fields in (
         {"interval": 15},
@@ -350,7 +350,7 @@ def test_a_section_that_does_not_fit_is_refused() -> None:
         {"deadline_minutes": -1},
         {"correction_minutes": MAX_OPEN_INTERVALS * 15},
         {"retention_days": 1, "correction_minutes": 60},
-        {"mean_days": 8},
+        {"mean_days": 15},
         {"max_power_w": 0},
         {"meters": {}},
         {"meters": [{"meter": "M1"}]},
