@@ -3,7 +3,8 @@
 The seller lays down a deposit, the buyer the whole price. When the readings of the last interval are
 final, anybody has it settled: the buyer pays for what the meter shows, at most what was agreed, and
 gets the rest back; what is missing costs the seller a penalty from the deposit. What was only
-estimated, because the meter sent no later register, counts as missing.
+estimated, because the meter sent no later register, counts as missing. So does everything if the
+seller, who lets the contract read its meter beforehand (`meters.allow_reader`), forbids it again.
 """
 
 import bank
@@ -42,6 +43,7 @@ def offer(
     require(1 <= intervals <= MAX_INTERVALS, "too many intervals or none")
     require(not readings.is_closed(first_interval), "the intervals are past")
     require(readings.has_meter(caller()), "the seller has no meter")
+    require(readings.may_read(caller()), "the seller lets the contract read its meter")
     deposit = trade_amount(energy_milli_wh, penalty_price_micro_per_kwh)
     if deposit > 0:
         bank.collect(deposit)
@@ -97,6 +99,8 @@ def settle(number: int):
 
 def delivered(found: Forward) -> int:
     energy = 0
+    if not readings.may_read(found.seller):
+        return 0
     for interval in range(found.first_interval, found.first_interval + found.intervals):
         quality = readings.quality(found.seller, interval, 1)
         if 0 < quality <= INTERPOLATED:

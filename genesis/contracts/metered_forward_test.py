@@ -26,6 +26,9 @@ def make_forward(world):
         desk.offer(buyer, 4 * KWH, 10 * TOKEN, 5 * TOKEN, first, 2, by=seller, money="20")
     registered = (meter.address, seller.address, first, 700 * KWH, 0, 0)
     world.run(world.operator, "meters", "register", registered)
+    with world.fails("requirement_failed", "lets the contract read"):
+        desk.offer(buyer, 4 * KWH, 10 * TOKEN, 5 * TOKEN, first, 2, by=seller, money="20")
+    world.run(seller, "meters", "allow_reader", (desk.address,))
     terms = (4 * KWH, 10 * TOKEN, 5 * TOKEN, first, 2)
     number = desk.offer(buyer, *terms, by=seller, money="20")
     desk.accept(number, by=buyer, money="40")
@@ -89,6 +92,15 @@ def test_without_any_reading_the_deposit_is_lost(world):
     desk.settle(number, by=buyer)
     assert balances(world, seller, buyer) == (80, 120)
     assert world.money(desk) == 0
+
+
+def test_who_forbids_reading_has_delivered_nothing(world):
+    desk, seller, buyer, meter, number, first = make_forward(world)
+    submit(world, meter, first, 1 * KWH, 9 * KWH)
+    world.run(seller, "meters", "forbid_reader", (desk.address,))
+    world.advance(minutes=UNTIL_FINAL)
+    desk.settle(number, by=buyer)
+    assert balances(world, seller, buyer) == (80, 120)
 
 
 def test_what_nobody_accepted_is_taken_back(world):

@@ -15,6 +15,7 @@ from market.meters.records import (
     NONE,
     MetersConfig,
     chunk_key,
+    consent_key,
     decode_chunk,
     load_config,
     load_connection,
@@ -148,3 +149,8 @@ def true_ups(ctx: CallContext, member: bytes) -> tuple[int, int]:
     if found is None:
         return 0, 0
     return found.true_up_injected_milli_wh, found.true_up_withdrawn_milli_wh
+
+
+def may_read(ctx: CallContext, member: bytes, reader: bytes) -> bool:
+    """Tell whether a member lets an account, or a contract, read its energies."""
+    return reader == member or ctx.get(consent_key(member, reader)) is not None
