@@ -16,6 +16,7 @@ from node.api import (
 )
 from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
+from node.api.market_day_routes import MARKET_DAY_ROUTES
 from node.api.node_routes import NODE_ROUTES
 from node.api.parameters import (
     BLOCK,
@@ -409,6 +410,7 @@ ROUTES: Final = (
     *MEMBER_ROUTES,
     *STAKE_ROUTES,
     *MARKET_ROUTES,
+    *MARKET_DAY_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,
