@@ -1,10 +1,18 @@
-// Every text of the pages: key: [English, German]. tests/tools/explorer holds that both are there
-// and that every key that a page uses exists.
+// Every text of the pages: key: [English, German]. tests/tools/test_explorer.py holds that both are
+// there and that every key that a page uses exists.
+
+import { DAY_TEXTS } from "./texts_day.js";
 
 export const TEXTS = {
+  ...DAY_TEXTS,
   // Frame
   skip: ["Skip to content", "Zum Inhalt springen"],
   navigation: ["Pages", "Seiten"],
+  menu: ["Menu", "Menü"],
+  group_trade: ["Trade", "Handel"],
+  group_grid: ["Power grid", "Stromnetz"],
+  group_chain: ["Chain", "Kette"],
+  group_network: ["Network", "Netzwerk"],
   language: ["Language", "Sprache"],
   search: ["Search", "Suchen"],
   search_label: ["Height, id, address or name", "Höhe, Kennung, Adresse oder Name"],
@@ -22,7 +30,7 @@ export const TEXTS = {
   nav_grid: ["Grid", "Netz"],
   nav_dispatch: ["Dispatch", "Einsatz"],
   nav_contracts: ["Contracts", "Verträge"],
-  nav_network: ["Network", "Knoten"],
+  nav_network: ["Nodes", "Knoten"],
   nav_verify: ["Verify", "Prüfen"],
   problem: ["Something did not work", "Etwas ging nicht"],
   no_such_page: ["There is no such page.", "Diese Seite gibt es nicht."],
@@ -206,7 +214,20 @@ export const TEXTS = {
   needs_https: ["Browsers use keys only on pages from this machine (http://localhost) or over HTTPS. Open the explorer there, or give your node a certificate (docs/operating.md).", "Browser benutzen Schlüssel nur auf Seiten von dieser Maschine (http://localhost) oder über HTTPS. Öffnen Sie den Explorer dort, oder geben Sie Ihrem Knoten ein Zertifikat (docs/operating.md)."],
   // Grid
   grid_title: ["Grid of {market}", "Netz von {market}"],
-  grid_words: ["The feeder: each line with how full it is. Wider is fuller.", "Das Netz: jede Leitung mit ihrer Auslastung. Breiter ist voller."],
+  grid_words: ["The feeder: each line with how full it is, each bus with its price where there is one.", "Das Netz: jede Leitung mit ihrer Auslastung, jeder Knotenpunkt mit seinem Preis, wo es einen gibt."],
+  grid_source: ["Shown is", "Gezeigt wird"],
+  grid_trades: ["what was traded in the market", "was am Markt gehandelt wurde"],
+  grid_dispatch: ["dispatch, round {number} of {when}", "Einsatz, Runde {number} vom {when}"],
+  hour_of: ["Hour {hour} of {count}", "Stunde {hour} von {count}"],
+  drawing: ["Drawing of the feeder", "Zeichnung des Netzes"],
+  bus_prices_caption: ["Price and units at each bus", "Preis und Anlagen an jedem Knotenpunkt"],
+  full: ["full", "voll"],
+  legend_lines: ["Lines", "Leitungen"],
+  legend_prices: ["Price at the bus, per kWh", "Preis am Knotenpunkt, je kWh"],
+  load_low: ["below 50 %", "unter 50 %"],
+  load_some: ["50 to 90 %", "50 bis 90 %"],
+  load_high: ["over 90 %", "über 90 %"],
+  load_full: ["full", "voll"],
   no_network: ["This market trades without a network.", "Dieser Markt handelt ohne Netz."],
   lines_caption: ["Lines with their flow in the interval", "Leitungen mit ihrem Fluss im Intervall"],
   from_to: ["Between", "Zwischen"],
