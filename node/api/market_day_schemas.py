@@ -260,6 +260,25 @@ MARKET_DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
             ),
         }
     ),
+    "Unasked": record(
+        {
+            "address": ADDRESS,
+            "unasked": array(
+                record(
+                    {
+                        "height": COUNT,
+                        "time_ms": COUNT,
+                        "what": TEXT,
+                        "money_micro": nullable(INTEGER),
+                        "energy_milli_wh": nullable(INTEGER),
+                        "events": array(ref("Event")),
+                    }
+                )
+            ),
+            "next": nullable(TEXT),
+            "base_height": COUNT,
+        }
+    ),
     "ModuleEvents": record(
         {
             "events": array(

@@ -231,6 +231,19 @@ MEMBER_ROUTES: Final = (
         {404: _UNKNOWN_ACCOUNT},
         searches=True,
     ),
+    Route(
+        "GET",
+        f"{BASE}/accounts/{{who}}/unasked",
+        "unasked",
+        "What came to an account by itself, without a transaction (clearings, settlements, "
+        "rewards), the newest first, with the money and energy that it brought (negative: took); "
+        "`next` is the `before` to go on with, also where few were found.",
+        ref("Unasked"),
+        member_pages.list_unasked,
+        (_ACCOUNT, _LIMIT, _CURSOR),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
 )
 
 MARKET_ROUTES: Final = (

@@ -116,6 +116,10 @@ async def test_an_open_auction_over_a_feeder(day_api: Api) -> None:
     assert [(each["side"], each["amount_micro"]) for each in cleared["awards"]] == [
         ("buy", 15 * TOKEN)
     ]
+    (entry,) = (await day_api.get("/accounts/P2/unasked")).json["unasked"]
+    assert (entry["height"], entry["what"]) == (cleared["height"], "auction.bought")
+    assert (entry["money_micro"], entry["energy_milli_wh"]) == (-15 * TOKEN, KWH * 3 // 4)
+    assert (await day_api.get("/accounts/V3/unasked")).json["unasked"] == []
     assert (await day_api.get(f"{path}/intervals/{interval}")).json["book"] == []
     assert (await day_api.get("/auctions/nothing/clearings")).status == 404
 

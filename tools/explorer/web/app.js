@@ -113,7 +113,7 @@ function drawHead(active) {
   } }, t("menu"));
   pages.classList.remove("open");
   refill(document.getElementById("head"),
-    h("a", { class: "brand", href: "/" }, "bitenergy"), menu,
+    h("a", { class: "brand", href: "/" }, "bitenergy"),
     h("form", { class: "search", role: "search", onsubmit: search },
       h("label", { class: "hidden", for: "search" }, t("search_label")),
       h("input", { id: "search", name: "q", type: "search", placeholder: t("search_hint"), autocomplete: "off", spellcheck: "false", maxlength: 80 }),
@@ -122,7 +122,7 @@ function drawHead(active) {
       h("a", { href: "/wallet", class: "button quiet", "aria-current": active === "wallet" ? "page" : null }, wallet ? t("wallet_open") : t("wallet")),
       h("label", { class: "hidden", for: "language" }, t("language")),
       h("select", { id: "language", onchange: (event) => { setLanguage(event.target.value); frame(); show({ focus: false }); } },
-        Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language() }, name)))));
+        Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language() }, name))), menu));
   const link = (name) => h("li", {}, h("a", { href: `/${name}`, "aria-current": name === active ? "page" : null }, t(`nav_${name || "home"}`)));
   pages.setAttribute("aria-label", t("navigation"));
   refill(pages, NAVIGATION.map(([group, names]) => h("div", { class: "group" }, group && h("p", { id: group }, t(group)),

@@ -28,8 +28,6 @@ export const DAY_TEXTS = {
   cancel_order: ["Cancel order", "Gebot zurückziehen"],
   empty_book: ["No order stands here yet.", "Hier steht noch kein Gebot."],
   nothing_to_do_now: ["There is nothing for you to do now.", "Für Sie ist jetzt nichts zu tun."],
-  minutes: ["{count} minutes", "{count} Minuten"],
-  seconds: ["{count} s", "{count} s"],
   blocks_count: ["{count} blocks", "{count} Blöcke"],
   at_most: ["At most {amount}.", "Höchstens {amount}."],
   readings_until: ["Readings until", "Ablesungen bis"],

@@ -29,12 +29,13 @@ export async function render(stage, [name], context) {
   const auction = auctions.find((one) => one.name === name) ?? auctions[0];
   const title = t("auction_title", { name: auction.name });
   const chosen = context.query.get("interval");
-  const state = { interval: chosen === null || !/^\d{1,15}$/.test(chosen) ? Number(auction.open_interval) : Number(chosen) };
+  const { intervals: [next] } = await get(`/auctions/${auction.name}/intervals`, { limit: 1 });
+  const state = { interval: Number(/^\d{1,15}$/.test(chosen ?? "") ? chosen : next?.interval ?? auction.open_interval) };
   const [intervals, book, own, cleared, trade] = Array.from({ length: 5 }, () => h("div", {}));
   const draw = () => Promise.all([drawIntervals(intervals, auction), drawBook(book, auction, state.interval), drawCleared(cleared, auction)]);
   const drawOwn = () => ownOrders(own, auction, state.interval, async () => { await Promise.all([drawOwn(), draw()]); });
   add(stage, h("h1", {}, title),
-    auctions.length > 1 && h("p", { class: "row" }, auctions.map((one) => h("a", { class: "button quiet", href: `/auctions/${one.name}`, "aria-current": one.name === auction.name ? "page" : null }, one.name))),
+    auctions.length > 1 && h("p", { class: "row tabs" }, auctions.map((one) => h("a", { class: "button quiet", href: `/auctions/${one.name}`, "aria-current": one.name === auction.name ? "page" : null }, one.name))),
     terms(auction), section(t("intervals"), intervals), section(t("book_of", { when: startWords(auction, state.interval) }), book),
     section(t("your_orders"), walletNotice(), own, trade), section(t("cleared"), cleared));
   await Promise.all([draw(), drawOwn()]);

@@ -3,7 +3,7 @@
 import { get } from "../core/api.js";
 import { add, h, refill } from "../core/dom.js";
 import { callForm, redrawOn } from "../core/form.js";
-import { integer, money, parseAmount, time } from "../core/format.js";
+import { duration, integer, money, parseAmount, time } from "../core/format.js";
 import { accountLink, factList, field, mark, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
 import { table } from "../core/table.js";
@@ -12,7 +12,6 @@ import { comparison } from "./shadow.js";
 
 const PAGE = 30;
 const KINDS = { voting: "warn", counting: "warn", passed: "good", applied: "good", failed: "bad", expired: "bad", void: "bad" };
-const MINUTE_MS = 60_000;
 // A market's rules as people write them: the chain's name, and how a value is read.
 const MARKET_RULES = {
   line_policy: ["line_policy", String],
@@ -60,7 +59,7 @@ function ruleFacts(page) {
     [t("eligible"), integer(settings.eligible)],
     [t("quorum"), t("quorum_words", { part: settings.quorum.join("/") })],
     [t("threshold"), t("threshold_words", { part: settings.threshold.join("/") })],
-    [t("voting_period"), t("minutes", { count: integer(Number(settings.voting_period_ms) / MINUTE_MS) })],
+    [t("voting_period"), duration(settings.voting_period_ms)],
     [t("notice"), t("blocks_count", { count: integer(settings.notice_blocks) })],
     [t("engine"), engineWords],
     [t("module_versions"), Object.entries(page.module_versions).map(([name, version]) => `${name} ${version}`).join(", ")],
@@ -84,7 +83,7 @@ export function changeWords(proposal) {
   return values.map(([name, value]) => {
     const rule = proposal.name === "market" && Object.entries(MARKET_RULES).find(([, [known]]) => known === name);
     if (!rule) return `${where}.${name}=${value}`;
-    return `${where}.${rule[0]}=${value === null ? "none" : rule[1] === micro ? money(value) : value}`;
+    return `${where}.${rule[0]}=${value === null ? "none" : rule[1][1] === micro ? money(value) : value}`;
   }).join(" ");
 }
 

@@ -20,7 +20,7 @@ export async function render(stage, [name], context) {
   const { markets, market: named } = await chooseMarket(name);
   const market = named.lines > 0 || name ? named : markets.find((one) => one.lines > 0) ?? named;
   const title = t("grid_title", { market: market.name });
-  add(stage, h("h1", {}, title), marketLinks(markets, market, "grid"));
+  add(stage, h("h1", {}, title), marketLinks(markets.filter((one) => one.lines > 0 || one === market), market, "grid"));
   if (market.lines === 0) {
     add(stage, h("p", { class: "empty" }, t("no_network")));
     return title;
@@ -77,6 +77,7 @@ async function showRound(stage, market, number) {
   const microPerDollar = areas.find((area) => area.name === round.area).micro_per_dollar;
   const place = h("div", {});
   const words = h("output", { for: "field-hour" });
+  const start = busiestHour(round, given, results);
   const draw = (hour) => {
     const result = results[hour];
     words.textContent = hourWords(round, given, hour);
@@ -88,9 +89,22 @@ async function showRound(stage, market, number) {
     })), prices), h("div", { class: "columns" }, priceTable(prices, given, result), flowTable(rows, lines)));
   };
   add(stage, h("p", {}, h("a", { href: `/dispatch/${round.number}` }, t("round_title", { number: round.number, area: round.area })), " · ", t(`round_${round.status}`)),
-    results.length > 1 && field({ name: "hour", title: t("hour"), type: "range", min: 1, max: results.length, value: 1, oninput: (event) => draw(Number(event.target.value) - 1) }),
+    results.length > 1 && field({ name: "hour", title: t("hour"), type: "range", min: 1, max: results.length, value: start + 1, oninput: (event) => draw(Number(event.target.value) - 1) }),
     h("p", { class: "now" }, words), place);
-  draw(0);
+  draw(start);
+}
+
+/** The hour that it is now, if the round has it; else the one in which a line is fullest. */
+function busiestHour(round, given, results) {
+  const now = Math.floor(Date.now() / (given.interval_minutes * 60_000)) - Number(round.first_interval);
+  if (Number(round.first_interval) > 0 && now >= 0 && now < results.length) return now;
+  const spread = (result) => {
+    const prices = Object.values(result.lambda).map(Number);
+    return Math.max(...prices) - Math.min(...prices);
+  };
+  const marked = results.map((result, hour) => [Math.max(0, ...given.lines.map((line) => shareOf(result.flow_w[`${line.from}-${line.to}`] ?? 0, line.rating_w))), spread(result), -hour]);
+  const [[, , most]] = marked.sort((left, right) => right[0] - left[0] || right[1] - left[1] || right[2] - left[2]);
+  return -most;
 }
 
 function hourWords(round, given, hour) {

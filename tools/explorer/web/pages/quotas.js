@@ -4,7 +4,7 @@
 import { get } from "../core/api.js";
 import { add, h, refill } from "../core/dom.js";
 import { amountOf, callForm, inMinutes, momentOf, redrawOn, wattsOf } from "../core/form.js";
-import { energy, integer, money, power, price, time } from "../core/format.js";
+import { duration, energy, integer, money, power, price, time } from "../core/format.js";
 import { accountLink, factList, field, mark, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
 import { current } from "../core/store.js";
@@ -37,7 +37,7 @@ async function list(stage, context) {
   }
   add(stage, section(t("rounds"), place), section(t("terms"), factList([
     [t("pricing"), t(`pricing_${terms.pricing}`)],
-    [t("billed"), t("minutes", { count: integer(terms.billed_minutes) })],
+    [t("billed"), duration(terms.billed_minutes * 60_000)],
     [t("deposit"), t("deposit_percent", { percent: integer(terms.deposit_percent) })],
     [t("excess_price"), `${price(terms.penalty_price_micro_per_kwh)} ${t("tokens_per_kwh")}`],
   ])), h("details", {}, h("summary", {}, t("announce_title")), h("p", { class: "note" }, t("for_roles", { roles: "dso" })), walletNotice(), announceForm(draw)));

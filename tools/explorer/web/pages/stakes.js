@@ -5,7 +5,7 @@ import { get } from "../core/api.js";
 import { accountOfAddress } from "../core/crypto.js";
 import { add, h, refill } from "../core/dom.js";
 import { amountOf, callForm, redrawOn } from "../core/form.js";
-import { integer, money, time } from "../core/format.js";
+import { duration, integer, money, percent, time } from "../core/format.js";
 import { accountLink, blockLink, factList, field, mark, moment, problem, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
 import { current } from "../core/store.js";
@@ -13,7 +13,6 @@ import { table } from "../core/table.js";
 import { t } from "../core/text.js";
 
 const MINED = 100;
-const MINUTE_MS = 60_000;
 
 export async function render(stage, [who], context) {
   return who ? one(stage, who, context) : overview(stage, context);
@@ -56,9 +55,9 @@ async function validators() {
     columns: [
       { title: t("name"), cell: (row) => accountLink(row.address, row.name), plain: (row) => row.name ?? row.address },
       { title: t("power"), number: true, cell: (row) => integer(row.power), plain: (row) => row.power },
-      { title: t("share"), number: true, cell: (row) => new Intl.NumberFormat(document.documentElement.lang, { style: "percent", maximumFractionDigits: 1 }).format(share(row)), plain: (row) => share(row).toFixed(6) },
+      { title: t("share"), number: true, cell: (row) => percent(share(row), 1), plain: (row) => share(row).toFixed(6) },
       { title: t("stake"), number: true, cell: (row) => (row.stake_micro === undefined ? "–" : money(row.stake_micro)), plain: (row) => row.stake_micro ?? "" },
-      { title: t("commission"), number: true, cell: (row) => (row.commission_percent === undefined ? "–" : `${integer(row.commission_percent)} %`), plain: (row) => row.commission_percent ?? "" },
+      { title: t("commission"), number: true, cell: (row) => (row.commission_percent === undefined ? "–" : percent(row.commission_percent / 100)), plain: (row) => row.commission_percent ?? "" },
       { title: t("state"), cell: (row) => (row.power ? mark(t("validates"), "good") : mark(t("too_little_stake"), "warn")), plain: (row) => (row.power ? "validates" : "waits") },
       { title: t("slashed_at"), cell: (row) => (row.slashed_height ? blockLink(row.slashed_height) : "–"), plain: (row) => row.slashed_height ?? "" },
     ],
@@ -70,7 +69,7 @@ function termFacts(terms) {
     [t("staked_token"), t(`token_${terms.token}`)],
     terms.token !== "none" && [t("min_stake"), money(terms.min_stake_micro)],
     terms.token !== "none" && [t("max_validators"), integer(terms.max_validators)],
-    terms.token !== "none" && [t("unbonding"), t("minutes", { count: integer(Number(terms.unbonding_ms) / MINUTE_MS) })],
+    terms.token !== "none" && [t("unbonding"), duration(terms.unbonding_ms)],
     [t("block_reward"), money(terms.block_reward_micro)],
     [t("fees_go"), terms.share_fees ? t("fees_shared") : t("fees_proposer")],
     [t("fault_costs"), [terms.token !== "none" && t("slash_part", { percent: integer(terms.slash_percent) }), Number(terms.fine_micro) > 0 && t("fine_of", { amount: money(terms.fine_micro) }),
@@ -178,7 +177,7 @@ async function work() {
   return [
     factList([
       [t("difficulty"), header.seal ? integer(BigInt(`0x${header.seal.slice(0, 16)}`)) : "–"],
-      [t("mean_block_time"), blocks.length > 1 ? t("seconds", { count: integer(Math.round((10 * spanS) / (blocks.length - 1)) / 10) }) : "–"],
+      [t("mean_block_time"), blocks.length > 1 ? duration(1000 * Math.round((10 * spanS) / (blocks.length - 1)) / 10) : "–"],
       [t("final_height"), blockLink(status.final_height)],
       [t("tip"), integer(status.tip_height)],
       [t("time"), time(blocks[0].time_ms)],
