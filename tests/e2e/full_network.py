@@ -54,6 +54,16 @@ AUCTIONS: Final = (
         "max_price": "35",
     },
     {
+        "name": "quick-sealed",
+        "mechanism": "huang",
+        "account": "EDC",
+        "minute_ms": 1_000,
+        "gate_minutes": 10,
+        "opening_minutes": 8,
+        "deposit": "5",
+        "max_price": "35",
+    },
+    {
         "name": "sealed",
         "mechanism": "huang",
         "account": "EDC",
@@ -63,7 +73,7 @@ AUCTIONS: Final = (
         "max_price": "35",
     },
 )
-"""One over the feeder, one whose quarter of an hour lasts 1.5 s, and one with sealed orders."""
+"""One over the feeder, one whose quarter of an hour lasts 1.5 s, and two with sealed orders."""
 HOURS: Final = 24
 DEAR: Final = 300 * 10**18
 CHEAP: Final = 90 * 10**18

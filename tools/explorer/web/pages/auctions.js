@@ -15,6 +15,8 @@ import { commitTo, keptOrders, readSteps, stepFields, stepWords } from "./auctio
 
 const AHEAD = 8;
 const CLEARED = 100;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const TICK_MS = 100;
 const STAGES = { open: "good", opening: "warn", clearing: "plain" };
 
 /** A price in half micro-tokens per kWh. */
@@ -33,13 +35,14 @@ export async function render(stage, [name], context) {
   const state = { interval: Number(/^\d{1,15}$/.test(chosen ?? "") ? chosen : next?.interval ?? auction.open_interval) };
   const [intervals, book, own, cleared, trade] = Array.from({ length: 5 }, () => h("div", {}));
   const draw = () => Promise.all([drawIntervals(intervals, auction), drawBook(book, auction, state.interval), drawCleared(cleared, auction)]);
-  const drawOwn = () => ownOrders(own, auction, state.interval, async () => { await Promise.all([drawOwn(), draw()]); });
+  const drawBoth = () => Promise.all([drawOwn(), draw()]);
+  const drawOwn = () => ownOrders(own, auction, context, drawBoth);
   add(stage, h("h1", {}, title),
     auctions.length > 1 && h("p", { class: "row tabs" }, auctions.map((one) => h("a", { class: "button quiet", href: `/auctions/${one.name}`, "aria-current": one.name === auction.name ? "page" : null }, one.name))),
     terms(auction), section(t("intervals"), intervals), section(t("book_of", { when: startWords(auction, state.interval) }), book),
     section(t("your_orders"), walletNotice(), own, trade), section(t("cleared"), cleared));
   await Promise.all([draw(), drawOwn()]);
-  if (current()) refill(trade, section(auction.sealed ? t("commit") : t("place_order"), orderForm(auction, state.interval, async () => { await Promise.all([drawOwn(), draw()]); })));
+  if (current()) refill(trade, section(auction.sealed ? t("commit") : t("place_order"), orderForm(auction, state.interval, drawBoth)));
   redrawOn(context, draw);
   return title;
 }
@@ -168,12 +171,18 @@ function orderForm(auction, interval, done) {
   });
 }
 
-async function ownOrders(place, auction, interval, done) {
+/** Own orders with what can be done with them now; drawn again when a gate closes or a book clears. */
+async function ownOrders(place, auction, context, done) {
   const key = current();
   if (!key) return;
   const { intervals } = await get(`/auctions/${auction.name}/intervals`, { limit: 50 });
   const books = await Promise.all(intervals.map((one) => get(`/auctions/${auction.name}/intervals/${one.interval}`, { member: key.address, limit: 50 })));
   const mine = books.flatMap((book) => book.book.map((order) => ({ ...order, book })));
+  const nextMs = Math.min(...mine.flatMap(({ book }) => [book.gate_ms, book.clearing_ms]).map((at) => Number(at) - Date.now()).filter((left) => left > 0));
+  if (nextMs < LONGEST_TIMER_MS) {
+    const timer = setTimeout(() => done().catch(() => {}), nextMs + TICK_MS);
+    context.signal.addEventListener("abort", () => clearTimeout(timer));
+  }
   refill(place, mine.length === 0 ? h("p", { class: "empty" }, t("no_own_orders")) : mine.map((order) => ownOrder(auction, order, done)));
 }
 

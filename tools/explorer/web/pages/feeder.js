@@ -2,7 +2,7 @@
 // only repeat what widths, percentages and prices in figures say.
 
 import { h, svg } from "../core/dom.js";
-import { integer, price } from "../core/format.js";
+import { percent, price } from "../core/format.js";
 import { t } from "../core/text.js";
 
 const GAP_X = 150;
@@ -52,7 +52,7 @@ export function layout(lines) {
   return places;
 }
 
-/** lines: [{name, from, to, share, words}]; prices: Map of a bus to its price, or null. */
+/** lines: [{name, from, to, share (null where it is not known), words}]; prices: Map of a bus to its price, or null. */
 export function feeder(lines, prices) {
   const places = layout(lines);
   const at = (bus) => [MARGIN_X + places.get(bus).x * GAP_X, MARGIN_Y + places.get(bus).depth * GAP_Y];
@@ -70,7 +70,7 @@ export function feeder(lines, prices) {
 }
 
 function edge(line, [x1, y1], [x2, y2]) {
-  return svg("line", { x1, y1, x2, y2, class: `edge ${levelOf(line.share)}`, "stroke-width": THIN + (WIDE - THIN) * Math.min(line.share, 1), "data-share": line.share.toFixed(4) },
+  return svg("line", { x1, y1, x2, y2, class: `edge ${levelOf(line.share ?? 0)}`, "stroke-width": THIN + (WIDE - THIN) * Math.min(line.share ?? 0, 1), "data-line": line.name, "data-share": line.share?.toFixed(4) },
     svg("title", {}, `${line.name}: ${line.words}`));
 }
 
@@ -78,7 +78,7 @@ const levelOf = (share) => LEVELS.find(([limit]) => share < limit)[1];
 
 function label(line, [x1, y1], [x2, y2]) {
   const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
-  return svg("text", { x: x + 9, y: y + 4, class: "halo" }, `${line.name} ${integer(Math.round(line.share * 100))} %`, line.share >= FULL ? ` ${t("full")}` : "");
+  return svg("text", { x: x + 9, y: y + 4, class: "halo" }, line.share === null ? line.name : `${line.name} ${percent(line.share)}`, line.share >= FULL ? ` ${t("full")}` : "");
 }
 
 function busMark(bus, [cx, cy], prices, scale) {

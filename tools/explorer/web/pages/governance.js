@@ -43,13 +43,19 @@ async function list(stage, context) {
   await draw();
   const [{ parameters, }, { markets }, status] = await Promise.all([get("/params"), get("/markets"), get("/status")]);
   add(stage, h("h1", {}, t("nav_governance")), h("p", {}, t("governance_words")), section(t("proposals"), proposals),
-    section(t("in_force"), rules, details(t("chain_parameters"), parameterTable(parameters))),
+    section(t("in_force"), rules, parameterDetails(parameters)),
     section(t("propose"), walletNotice(), proposeForm({ page, parameters, markets, height: Number(status.height), done: draw })));
   redrawOn(context, draw);
   return t("nav_governance");
 }
 
-const details = (title, ...children) => h("details", {}, h("summary", {}, title), children);
+function parameterDetails(parameters) {
+  const place = h("div", {});
+  const open = (event) => {
+    if (event.target.open) refill(place, parameterTable(parameters));
+  };
+  return h("details", { ontoggle: open }, h("summary", {}, t("chain_parameters")), place);
+}
 
 function ruleFacts(page) {
   const { settings, engine } = page;

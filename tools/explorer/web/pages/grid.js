@@ -84,7 +84,7 @@ async function showRound(stage, market, number) {
     const prices = new Map(Object.entries(result.lambda).map(([bus, value]) => [bus, nodalPrice(value, microPerDollar)]));
     const rows = given.lines.map((line) => ({ ...line, flow: result.flow_w[`${line.from}-${line.to}`] ?? null }));
     refill(place, feeder(rows.map((line) => ({
-      name: line.name, from: line.from, to: line.to, share: line.flow === null ? 0 : shareOf(line.flow, line.rating_w),
+      name: line.name, from: line.from, to: line.to, share: line.flow === null ? null : shareOf(line.flow, line.rating_w),
       words: line.flow === null ? "–" : `${power(line.flow)}${line.rating_w === null ? "" : ` / ${power(line.rating_w)}`}`,
     })), prices), h("div", { class: "columns" }, priceTable(prices, given, result), flowTable(rows, lines)));
   };
@@ -119,7 +119,7 @@ function shareOf(used, limit) {
 }
 
 function priceTable(prices, given, result) {
-  const at = (bus) => given.units.filter((unit) => unit.bus === bus).map((unit) => `${unit.name} ${power(result.p_w[unit.name] ?? 0)}`).join(", ");
+  const at = (bus) => given.units.filter((unit) => unit.bus === bus).map((unit) => `${unit.name} ${result.p_w[unit.name] === undefined ? "" : power(result.p_w[unit.name])}`).join(", ");
   return section(t("nodal_prices"), table({
     caption: t("bus_prices_caption"), file: "nodal-prices", rows: [...prices].map(([bus, value]) => ({ bus, value })),
     columns: [
