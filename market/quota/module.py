@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.quota.contract_interface import quota_interfaces
 from market.quota.records import (
     DEMAND,
     MARK,
@@ -35,7 +36,7 @@ from market.quota.section import read_section
 from market.quota.settlement import allocate, settle, trade
 from vm.arguments import ACCOUNT, UINT63, Argument, integer
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.system.accounts import load_account, save_account
@@ -60,6 +61,10 @@ class QuotaModule(Module):
         """Write the terms; raises InvalidGenesis."""
         if section:
             ctx.put(TERMS_KEY, read_section(section).encode())
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `quota`."""
+        return quota_interfaces()
 
     @method(
         Argument("capacity_w", POWER),

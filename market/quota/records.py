@@ -24,9 +24,9 @@ STATION_SPACE: Final = b"Qs"
 STATION_INDEX: Final = INDEX_SPACE + b"Q"
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 70
-ROUND_TYPE: Final = 71
-STATION_TYPE: Final = 72
+TERMS_TYPE: Final = 105
+ROUND_TYPE: Final = 106
+STATION_TYPE: Final = 107
 VERSION: Final = 1
 
 DEMAND: Final = 0

@@ -16,6 +16,7 @@ from market.response.records import (
     ENROLMENT_SPACE,
     EVENT_SPACE,
     Enrolment,
+    EventResult,
     ResponseEvent,
     ResponseTerms,
     delete_own,
@@ -26,6 +27,7 @@ from market.response.records import (
     number_key,
     own_key,
     save_own,
+    save_result,
 )
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
@@ -123,6 +125,7 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     """
     event = load_event(ctx, number)
     accounts = WorkingAccounts(ctx)
+    totals = [0, 0, 0]
     for account, enrolment in load_each(ctx, Enrolment, ENROLMENT_SPACE, number).items():
         reward = penalty = 0
         if enrolment.baseline and enrolment.measured:
@@ -139,7 +142,9 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
                 price=event.penalty_price_micro_per_kwh,
                 tolerance_percent=terms.tolerance_percent,
             )
-            ctx.emit("settle", number, account, sum(delivered), reward, penalty)
+            figures = (sum(delivered), reward, penalty)
+            totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
+            ctx.emit("settle", number, account, *figures)
         else:
             ctx.emit("unread", number, account)
         accounts.pay_reserved(event.caller, account, number, reward)
@@ -150,6 +155,7 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     accounts.account(event.caller).release_money(event.reserve_micro)
     accounts.save()
     ctx.delete(number_key(EVENT_SPACE, number))
+    save_result(ctx, EventResult(number, *totals))
     ctx.emit("ended", number)
 
 

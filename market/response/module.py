@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.response.contract_interface import response_interfaces
 from market.response.events import DIRECTION_NAMES, reserve_micro
 from market.response.flexibility import (
     enrol,
@@ -28,7 +29,7 @@ from market.response.rounds import give_up, place_order, retract_order, save_rou
 from market.response.section import read_section
 from vm.arguments import ACCOUNT, AMOUNT, UINT63, Argument, ArgumentKind
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import Encodable, Value, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
@@ -80,6 +81,10 @@ class ResponseModule(Module):
         if section:
             terms = read_section(section, lambda name: ctx.get(NAME_SPACE + name.encode()))
             ctx.put(TERMS_KEY, encode_leaf(terms))
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `response`."""
+        return response_interfaces()
 
     @method(
         Argument("orders_until_ms", UINT63),
