@@ -39,12 +39,12 @@ from tools.agents.trader import DayTerms, Trader
 from tools.amounts import parse_tokens
 from tools.client import integer_field, object_field, text_field
 from tools.demo_network import DemoNetwork, demo_network
-from tools.errors import NodeTimeout, ToolError
+from tools.errors import NodeTimeout, ToolError, TransactionFailed
 from tools.output import note
 from vm.primitives.address import account_id
 from vm.primitives.errors import InvalidInput
 
-START_MS: Final = (7_000, 20_000, 60_000)
+START_MS: Final = (8_000, 40_000, 120_000)
 """Time given to four validators to answer, at the first attempt and at further ones."""
 START_MS_PER_HOME: Final = 25
 """What each home adds to that: its keys, and its meter's registration."""
@@ -256,7 +256,14 @@ class _Day:
             if trader.meter is not None
         ]
         parts = [wanted[at : at + MAX_CALLS] for at in range(0, len(wanted), MAX_CALLS)]
-        self._channel.values(self._channel.submit([(signer, part) for part in parts]))
+        try:
+            self._channel.values(self._channel.submit([(signer, part) for part in parts]))
+        except TransactionFailed as failed:
+            if failed.code != "wrong_interval":
+                raise
+            raise NotReady(
+                "the first interval closed before its meters were registered"
+            ) from failed
 
     def _validate_ready(self) -> None:
         """Raise NotReady if the first gate is about to close before the orders are there."""
