@@ -99,6 +99,9 @@ def test_the_run_of_canaries_fails_where_one_is_not_caught(
     monkeypatch.setitem(MUTANTS, "persist-skipped", replace(mutant, caught_by=("agreement",)))
     assert canaries.main(one) == 1
     assert "BROKE WHAT IT DOES NOT NAME: seed 0" in capsys.readouterr().out
+    monkeypatch.setattr(canaries, "breaks", lambda name, seed: "persist _x.<locals>.mutant()")
+    monkeypatch.setitem(MUTANTS, "persist-skipped", replace(mutant, caught_by=("persist",)))
+    assert not canaries.search(("engine", "persist-skipped")).is_caught
 
 
 def test_a_network_without_quorum_finalises_nothing_and_fails_the_run() -> None:
