@@ -4,8 +4,8 @@ SNAPSHOTS/HEIGHT/manifest   what it is of
 SNAPSHOTS/HEIGHT/outline    the tree's pages above the chunks
 SNAPSHOTS/HEIGHT/PATH       one chunk each
 
-A snapshot is made under another name and renamed when it is whole and synced. Memory is bounded by the
-buffers of the chunks and the largest chunk, whatever the size of the state.
+A snapshot is made under another name and renamed when it is whole and synced. Memory is bounded by
+the buffers of the chunks and the largest chunk, whatever the size of the state.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class SnapshotTaking:
             self._view.close()
 
     def _write(self, name: str, data: bytes) -> None:
-        """Make a file of the snapshot that lasts: who offers it must have it, also after a crash."""
+        """Make a file that lasts: who offers a snapshot must have it, also after a crash."""
         self._disk.append(self._folder / name, data)
         self._disk.sync_file(self._folder / name)
 

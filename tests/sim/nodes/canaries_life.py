@@ -329,7 +329,7 @@ LIFE_CANARIES: dict[str, Canary] = {
     ),
     "header-link-unchecked": Canary(
         _header_link_unchecked,
-        ("light", "progress"),
+        ("light",),
         needs=lambda scenario: bool(scenario.lights and scenario.dishonest),
     ),
     "applied-early": Canary(_applied_early, ("fee", "model", "node"), needs=_votes("price")),
