@@ -86,7 +86,7 @@ class Disk:
         return path.stat().st_size
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write at the end of a file, that is made if there is none; lost in a crash before `sync_file`."""
+        """Write at the end of a file, made if there is none; a crash before `sync_file` loses it."""
         with path.open("ab") as file:
             file.write(data)
 

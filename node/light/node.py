@@ -158,11 +158,12 @@ class LightNode:
         heard = self.chain_sources()
         if isinstance(self.headers, HeaderChain) or heard >= LEAST_SOURCES:
             return []
-        return [
+        text = (
             f"{heard} peers show this node their chain: under proof of work a peer that is heard "
-            f"alone can show a chain of its own, so name at least {LEAST_SOURCES}, run by different "
-            "members, as peers in node.toml"
-        ]
+            f"alone can show a chain of its own, so name at least {LEAST_SOURCES} of different "
+            "members as peers in node.toml"
+        )
+        return [text]
 
     def _warn(self) -> None:
         """Log the warnings, once until there are none."""
