@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final
 
 from market.dispatch_problem import Bid
 
 NANO: Final = 10**9
 """Nanowatts in a watt."""
+
+NEAR_NW: Final = 1_000_000
+"""A power this near to whole watts may stand at a limit."""
 
 Point = tuple[int, int]
 """Price, 1e-24 $/Wh, and power, nW."""
@@ -95,15 +99,15 @@ def clamp_curve(curve: Curve, rating_w: int | None) -> Curve:
     low, high = lowest_price(curve, -limit), highest_price(curve, limit)
     if low is not None and high is not None:
         high = max(low, high)  # of a curve so steep that both round to one price
+    # Points at the limit itself stay: between two of them a curve may lie flat at it.
     inner = [
-        (price, power)
+        (price, max(-limit, min(limit, power)))
         for price, power in curve
-        if (low is None or power > -limit) and (high is None or power < limit)
+        if (low is None or power >= -limit) and (high is None or power <= limit)
     ]
-    inner = [(price, max(-limit, min(limit, power))) for price, power in inner]
     start = [] if low is None else [(low, -limit)]
     end = [] if high is None else [(high, limit)]
-    found = start + inner + end
+    found = [point for point, _ in groupby(start + inner + end)]
     return tuple(found) if found else ((0, 0),)
 
 
@@ -152,11 +156,19 @@ def share_out(spans: Sequence[tuple[int, int]], total_w: int) -> list[int]:
     # Those with the largest fractions go up first; of equals the first.
     order = sorted(range(len(spans)), key=lambda place: (-(targets[place] % NANO), place))
     step = 1 if missing > 0 else -1
-    for place in order if missing > 0 else reversed(order):
+    for place in order if missing > 0 else ():
         if not missing:
             break
         powers[place] += step
         missing -= step
+    # Storages, whose watts stand fixed, can ask for a watt or two beyond that: what stands strictly
+    # between two watts, and so at no limit, takes it.
+    inner = [place for place in order if NEAR_NW < targets[place] % NANO < NANO - NEAR_NW]
+    while missing and inner:
+        for place in reversed(inner):
+            if missing:
+                powers[place] += step
+                missing -= step
     if missing:
         raise ValueError(f"{missing} W of {total_w} W fit into none of {len(spans)} spans")
     return powers

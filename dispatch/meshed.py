@@ -79,7 +79,7 @@ class MeshedDispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Standard:
+class Standard:
     """min ½ xᵀQx + cᵀx under E x = e and G x ≤ g; x is powers, then angles but the slack's."""
 
     quadratic: Floats
@@ -131,13 +131,13 @@ def solve_meshed_interval(problem: MeshedProblem, slack: int) -> MeshedDispatch:
     """Return the optimum of one interval; raises InvalidInput `no_solution` where none is found."""
     standard = _standard(problem, slack)
     try:
-        x, multipliers, steps = _interior_point(standard)
+        x, multipliers, steps = interior_point(standard)
     except np.linalg.LinAlgError:
         raise _no_solution("singular equations") from None
     return _polish(problem, standard, slack, x, multipliers, steps)
 
 
-def _standard(problem: MeshedProblem, slack: int) -> _Standard:
+def _standard(problem: MeshedProblem, slack: int) -> Standard:
     units = len(problem.a)
     keep = np.arange(len(problem.fixed)) != slack
     flows = (problem.weight[:, None] * problem.incidence)[:, keep]
@@ -151,7 +151,7 @@ def _standard(problem: MeshedProblem, slack: int) -> _Standard:
             np.hstack([np.zeros((lines, units)), -flows]),
         ]
     )
-    return _Standard(
+    return Standard(
         quadratic=np.concatenate([problem.a, np.zeros(flows.shape[1])]),
         linear=np.concatenate([problem.b, np.zeros(flows.shape[1])]),
         equal=np.hstack([problem.at_bus, balance]),
@@ -161,7 +161,7 @@ def _standard(problem: MeshedProblem, slack: int) -> _Standard:
     )
 
 
-def _interior_point(standard: _Standard) -> tuple[Floats, Floats, int]:
+def interior_point(standard: Standard) -> tuple[Floats, Floats, int]:
     """Return x, the multipliers of G x ≤ g, and the steps taken."""
     below, bound, equal = standard.below, standard.bound, standard.equal
     quadratic = standard.quadratic + TINY_A
@@ -252,7 +252,7 @@ def _longest(slack: Floats, slack_move: Floats, multipliers: Floats, move: Float
 
 def _polish(
     problem: MeshedProblem,
-    standard: _Standard,
+    standard: Standard,
     slack: int,
     x: Floats,
     multipliers: Floats,
@@ -299,7 +299,7 @@ def _solve(matrix: Floats, right: Floats) -> Floats:
     return np.linalg.lstsq(matrix, right, rcond=1e-13)[0].astype(np.float64)
 
 
-def _solve_active(standard: _Standard, x: Floats, active: Flags) -> tuple[Floats, Floats, Floats]:
+def _solve_active(standard: Standard, x: Floats, active: Flags) -> tuple[Floats, Floats, Floats]:
     """Return x, prices and multipliers where exactly the `active` limits hold as equations.
 
     Of several solutions (linear bids) it takes the one nearest to `x`, which is within all limits.

@@ -29,7 +29,7 @@ def quantise_radial(arrays: RadialArrays, dispatch: RadialDispatch) -> Certifica
     """
     powers: Integers = np.empty(dispatch.powers_w.shape, dtype=np.int64)
     for interval in range(len(powers)):
-        _round_powers(
+        round_powers(
             arrays.tree,
             arrays.interval_bids(interval),
             dispatch.prices[interval],
@@ -56,7 +56,7 @@ def round_price(price: float) -> int:
 
 
 @njit(cache=True)
-def _round_powers(
+def round_powers(
     tree: Tree, bids: Bids, price: Floats, power: Floats, flow: Floats, rounded: Integers
 ) -> None:
     """Write the integer power of each unit of one interval into `rounded`."""

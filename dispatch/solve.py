@@ -15,6 +15,7 @@ from dispatch.quantise import quantise_radial, round_price
 from dispatch.quantise_mesh import quantise_meshed
 from dispatch.settle import settle
 from dispatch.solution import Residual, Solution
+from dispatch.storage import solve_with_storages
 from dispatch.tree import solve_tree
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_layout import DispatchLayout, lay_out
@@ -52,23 +53,34 @@ def solve_meshed(problem: DispatchProblem) -> Solution:
     return Solution(DIRECT, Certificate(tuple(results)), (0,) * problem.intervals)
 
 
+def solve_storages(problem: DispatchProblem) -> Solution:
+    """Return the optimum of a sound radial problem with storages, over all its intervals at once.
+
+    Raises InvalidInput `no_solution`, `no_rounding`.
+    """
+    certificate = solve_with_storages(lay_out(problem))
+    return Solution(DIRECT, certificate, (0,) * problem.intervals)
+
+
 def solve(
     problem: DispatchProblem, method: str = TREE, links: Sequence[tuple[str, str]] = ()
 ) -> Solution:
     """Return what `method` makes of a sound problem.
 
     `links` are the pairs of buses that exchange messages under consensus, by default the lines'.
-    The tree method stands for the direct one where the network is meshed.
+    The tree method stands for the direct one where the network is meshed or has storages.
     Raises InvalidInput `unsuitable_method` where a method cannot take this kind of problem.
     """
     is_meshed = not problem.is_radial
-    if is_meshed and method in (TREE, DIRECT) and not problem.storages:
+    if method in (TREE, DIRECT) and is_meshed and not problem.storages:
         return solve_meshed(problem)
+    if method in (TREE, DIRECT) and problem.storages and not is_meshed:
+        return solve_storages(problem)
     if method not in METHODS or method == DIRECT or is_meshed or problem.storages:
         raise InvalidInput(
             f"the method {method!r} cannot solve this problem",
             code="unsuitable_method",
-            expected="direct on a meshed network, another on a radial one, both without storages",
+            expected="direct on a meshed network or with storages, another on a radial one without",
             actual=f"{len(problem.network.lines)} lines, {len(problem.storages)} storages",
         )
     if method == TREE:

@@ -10,7 +10,7 @@ without anybody having seen the whole.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dispatch.exact_curves import (
     Curve,
@@ -22,7 +22,9 @@ from dispatch.exact_curves import (
     span,
     unit_curve,
 )
-from market.dispatch_certificate import Certificate, IntervalResult
+from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
+from market.dispatch_check import verify_certificate
+from market.dispatch_layout import lay_out
 from market.dispatch_problem import Bid, DispatchProblem
 from market.network import orient
 
@@ -34,9 +36,9 @@ class BusView:
     bus: str
     """Its name."""
     parent: str | None
-    """The next bus towards the slack bus; None at the slack bus."""
+    """The next bus towards the slack bus, or where else curves meet; None there."""
     rating_w: int | None
-    """What the line to it carries; None for no limit, and at the slack bus."""
+    """What the line to it carries; None for no limit, and where curves meet."""
     children: tuple[str, ...]
     """Names of the buses behind it, in the network's order."""
     child_ratings_w: tuple[int | None, ...]
@@ -57,9 +59,21 @@ class BusOutcome:
     """What its children are to deliver, in their order."""
 
 
+def meeting_bus(problem: DispatchProblem) -> str | None:
+    """Return the bus at which curves meet: that of the storages, or without any the slack bus.
+
+    The board of a storage answers the prices of all hours at once, so it has to know them all.
+    None where storages are at several buses: then nobody stands where all hours could be settled.
+    """
+    buses = {storage.bus for storage in problem.storages}
+    if len(buses) > 1:
+        return None
+    return buses.pop() if buses else problem.network.slack
+
+
 def views_of(problem: DispatchProblem) -> dict[str, BusView]:
-    """Return every bus's own part of a radial problem."""
-    network = problem.network
+    """Return every bus's own part of a radial problem, as seen from where curves meet."""
+    network = replace(problem.network, slack=meeting_bus(problem) or problem.network.slack)
     places = orient(network)
     names = [bus.name for bus in network.buses]
     children: dict[str, list[tuple[str, int | None]]] = {name: [] for name in names}
@@ -109,7 +123,8 @@ def settle_bus(
 ) -> BusOutcome:
     """Return what a bus ends with, `told` by its parent its price and what to deliver.
 
-    At the slack bus `told` is None. Raises ValueError where what it was told cannot be.
+    Where curves meet `told` is None, unless storages there set the price. Raises ValueError where
+    what it was told cannot be.
     """
     if told is None:
         price, flow_w = clearing_price(own), 0
@@ -180,24 +195,65 @@ def settle_subtree(
     return found
 
 
-def solve_exactly(problem: DispatchProblem) -> Certificate:
-    """Return the certificate of a sound radial problem without storages, as one computer finds it.
+def answer_all_hours(
+    problem: DispatchProblem, own: Sequence[Curve], attempt: int
+) -> tuple[list[tuple[int, int]], Sequence[tuple[StorageResult, ...]]]:
+    """Return what the bus where curves meet is told by its storages, and what these do.
 
-    Message for message what the boards do together.
+    `own` are its curves without them. Raises InvalidInput `no_solution`.
+    """
+    # Numbers of floats are needed where there are storages, and by their boards alone.
+    from dispatch.storage_plan import plan_storages
+
+    rows = lay_out(problem).storages
+    plan = plan_storages(own, rows, problem.interval_minutes, attempt)
+    told = [(price, -plan.injection_w(interval)) for interval, price in enumerate(plan.prices)]
+    return told, plan.results
+
+
+def solve_exactly(problem: DispatchProblem) -> Certificate:
+    """Return the certificate of a sound radial problem, as one computer finds it.
+
+    Message for message what the boards do together. The solver for one computer takes over where
+    storages are at several buses, or their whole watts fit nothing that boards can share out.
+    Raises InvalidInput `no_solution`, `no_rounding` where there are storages.
     """
     views = views_of(problem)
-    slack = problem.network.slack
-    sent = subtree_curves(views, slack, problem.intervals)
-    return certificate_of(problem, settle_subtree(views, slack, sent, None, problem.intervals))
+    root = meeting_bus(problem)
+    if root is None:
+        return _solve_on_one_computer(problem)
+    sent = subtree_curves(views, root, problem.intervals)
+    if not problem.storages:
+        return certificate_of(problem, settle_subtree(views, root, sent, None, problem.intervals))
+    children = {child: sent[child] for child in views[root].children}
+    own = combine(views[root], children, problem.intervals)
+    told, storages = answer_all_hours(problem, own, 0)
+    try:
+        found = settle_subtree(views, root, sent, told, problem.intervals)
+        certificate = certificate_of(problem, found, storages)
+    except ValueError:
+        return _solve_on_one_computer(problem)
+    if verify_certificate(lay_out(problem), certificate):
+        return certificate
+    return _solve_on_one_computer(problem)
 
 
-def certificate_of(problem: DispatchProblem, found: Subtree) -> Certificate:
+def _solve_on_one_computer(problem: DispatchProblem) -> Certificate:
+    from dispatch.storage import solve_with_storages
+
+    return solve_with_storages(lay_out(problem))
+
+
+def certificate_of(
+    problem: DispatchProblem, found: Subtree, storages: Sequence[tuple[StorageResult, ...]] = ()
+) -> Certificate:
     """Return the certificate of a whole network; raises KeyError where a part is missing."""
     return Certificate(
         tuple(
             IntervalResult(
                 tuple(found.prices[bus.name][interval] for bus in problem.network.buses),
                 tuple(found.powers_w[unit.name][interval] for unit in problem.units),
+                storages=tuple(storages[interval]) if storages else (),
             )
             for interval in range(problem.intervals)
         )

@@ -1,11 +1,11 @@
 """Canonical bytes and hashes of dispatch problems and of the certificates that solve them.
 
     network      [slack, [bus...], [[name, from, to, rating or nil, reactance, owner]...]]
-    problem      [90, 1, network, minutes, intervals, [unit...], [storage...]]
+    problem      [85, 1, network, minutes, intervals, [unit...], [storage...]]
     unit         [name, bus, kind (0 generator, 1 load), [[a, b, lo_w, hi_w]...]]
     storage      [name, bus, charge_max_w, discharge_max_w, charge_cost, discharge_cost,
                   stored_ppm, drawn_ppm, min, max, start, end_min]
-    certificate  [91, 1, [interval...]]
+    certificate  [86, 1, [interval...]]
     interval     [[price...], [power_w...], [flow_w...], [cycle price...],
                   [[charge_w, discharge_w, store_price]...]]
 
@@ -39,8 +39,8 @@ from vm.primitives.codec import (
 from vm.primitives.errors import DecodeError
 from vm.primitives.hashing import tag, tagged_hash
 
-PROBLEM_TYPE: Final = 90
-CERTIFICATE_TYPE: Final = 91
+PROBLEM_TYPE: Final = 85
+CERTIFICATE_TYPE: Final = 86
 VERSION: Final = 1
 TAG_PROBLEM: Final = tag("dispatch/problem")
 TAG_DISPATCH: Final = tag("dispatch/result")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,14 +18,11 @@ from market.records import (
     MarketConfig,
     pair_of,
 )
-from vm.primitives.address import check_name
-from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import BitenergyError, InvalidGenesis
+from vm.primitives.genesis_fields import AccountOf, read_decimal, read_object
 from vm.primitives.integers import MAX_AMOUNT, MILLI_WH_PER_KWH, trade_amount_micro
 
 MAX_MARKETS: Final = 1_000
-PRICE_DECIMALS: Final = 6
-KWH_DECIMALS: Final = 6
 MAX_GATE_CLOSURE_MINUTES: Final = 7 * 24 * 60
 DEFAULT_MIN_ENERGY_KWH: Final = "0.001"
 DEFAULT_OFFERS_PER_MEMBER: Final = 1_000
@@ -51,9 +48,6 @@ _FIELDS = (
 _NETWORK_FIELDS = ("slack", "buses", "lines")
 _LINE_FIELDS = ("name", "from", "to", "rating_w", "reactance_nano_ohm", "owner")
 
-AccountOf = Callable[[str], bytes | None]
-"""Returns the account of the member with a name, or None."""
-
 
 @dataclass(frozen=True, slots=True)
 class MarketSection:
@@ -71,10 +65,8 @@ class MarketSection:
 
 def read_section(section: Mapping[str, object], account_of: AccountOf) -> tuple[MarketSection, ...]:
     """Return the markets of a genesis section, in its order; raises InvalidGenesis."""
-    _validate_fields(section, ("markets",), "the section 'market'")
-    markets = section.get("markets", [])
-    if not isinstance(markets, list) or len(markets) > MAX_MARKETS:
-        raise InvalidGenesis("'markets' is a list", expected=f"at most {MAX_MARKETS} markets")
+    fields = read_object(section, "the section 'market'", ("markets",))
+    markets = fields.entries("markets", most=MAX_MARKETS)
     found = tuple(_read_market(entry, number, account_of) for number, entry in enumerate(markets))
     names = [market.config.name for market in found]
     if len(dict.fromkeys(names)) != len(names):
@@ -88,76 +80,59 @@ def read_network(entry: object, where: str = "the network") -> Network:
     `{"slack": bus, "buses": [bus…], "lines": [{"name", "from", "to", "rating_w",
     "reactance_nano_ohm", "owner"}…]}`; the last three may be missing or null.
     """
-    found = _object(entry, where)
-    _validate_fields(found, _NETWORK_FIELDS, where)
-    buses, lines = found.get("buses"), found.get("lines", [])
+    fields = read_object(entry, where, _NETWORK_FIELDS)
+    buses, lines = fields.found.get("buses"), fields.found.get("lines", [])
     if not isinstance(buses, list) or not isinstance(lines, list):
         raise InvalidGenesis(f"{where}: 'buses' and 'lines' are lists")
     return Network(
-        _text(found, "slack", where),
+        fields.text("slack"),
         tuple(Bus(str(name)) for name in buses),
-        tuple(_read_line(line, where) for line in lines),
+        tuple(_read_line(line, f"{where}: a line") for line in lines),
     )
 
 
 def _read_line(entry: object, where: str) -> Line:
-    found = _object(entry, f"{where}: a line")
-    _validate_fields(found, _LINE_FIELDS, f"{where}: a line")
-    rating = found.get("rating_w")
+    fields = read_object(entry, where, _LINE_FIELDS)
     return Line(
-        _text(found, "name", where),
-        _text(found, "from", where),
-        _text(found, "to", where),
-        None if rating is None else _integer(found, "rating_w", where),
-        _integer(found, "reactance_nano_ohm", where),
-        _text(found, "owner", where, default=""),
+        fields.text("name"),
+        fields.text("from"),
+        fields.text("to"),
+        None if fields.found.get("rating_w") is None else fields.integer("rating_w", 0, MAX_AMOUNT),
+        fields.integer("reactance_nano_ohm", 0, MAX_AMOUNT, default=0),
+        fields.text("owner", default=""),
     )
 
 
 def _read_market(entry: object, number: int, account_of: AccountOf) -> MarketSection:
-    found = _object(entry, "a market")
-    name = found.get("name")
-    if not isinstance(name, str) or not check_name(name):
-        raise InvalidGenesis("a market has a name", actual=name)
+    name = read_object(entry, "a market", _FIELDS).name("name")
     where = f"market {name!r}"
-    _validate_fields(found, _FIELDS, where)
-    edc = _account(found.get("edc"), f"{where}: 'edc'", account_of)
-    limits = _read_pair_limits(found, where, account_of)
-    buses, lines = _read_places(found.get("network"), where, account_of)
-    default_limit = found.get("default_pair_limit_kwh")
-    min_energy = _decimal(
-        found.get("min_energy_kwh", DEFAULT_MIN_ENERGY_KWH),
-        f"{where}: 'min_energy_kwh'",
-        KWH_DECIMALS,
-    )
+    fields = read_object(entry, where, _FIELDS)
+    limits = _read_pair_limits(fields.found.get("pair_limits_kwh", {}), where, account_of)
+    buses, lines = _read_places(fields.found.get("network"), where, account_of)
+    min_energy = fields.decimal("min_energy_kwh", default=DEFAULT_MIN_ENERGY_KWH)
     if not min_energy:
-        raise InvalidGenesis(f"{where}: 'min_energy_kwh' is above 0", actual=0)
-    min_price = found.get("min_price")
+        raise fields.refusal("min_energy_kwh", "is above 0", "more than 0")
     config = MarketConfig(
         number=number,
         name=name,
-        policy=_choice(found, "line_policy", POLICY_NAMES, where),
-        penalty_price_micro_per_kwh=_decimal(
-            found.get("penalty_price", "0"), f"{where}: 'penalty_price'", PRICE_DECIMALS
-        ),
-        penalty_payee=_choice(found, "penalty_payee", PAYEE_NAMES, where),
-        edc=edc,
+        policy=fields.choice("line_policy", POLICY_NAMES, default=POLICY_NAMES[0]),
+        penalty_price_micro_per_kwh=fields.decimal("penalty_price", default="0"),
+        penalty_payee=fields.choice("penalty_payee", PAYEE_NAMES, default=PAYEE_NAMES[0]),
+        edc=fields.account("edc", account_of, default=b""),
         default_pair_limit_milli_wh=None
-        if default_limit is None
-        else _decimal(default_limit, f"{where}: 'default_pair_limit_kwh'", KWH_DECIMALS),
+        if fields.found.get("default_pair_limit_kwh") is None
+        else fields.decimal("default_pair_limit_kwh"),
         pair_limits=len(limits),
-        interval_minutes=_integer(found, "interval_minutes", where),
-        gate_closure_minutes=_integer(found, "gate_closure_minutes", where),
+        interval_minutes=fields.integer("interval_minutes", 0, MAX_AMOUNT, default=0),
+        gate_closure_minutes=fields.integer("gate_closure_minutes", 0, MAX_AMOUNT, default=0),
         # By default the lowest at which the smallest purchase costs a micro-token.
         min_price_micro_per_kwh=-(-MILLI_WH_PER_KWH // min_energy)
-        if min_price is None
-        else _decimal(min_price, f"{where}: 'min_price'", PRICE_DECIMALS),
-        max_price_micro_per_kwh=_decimal(
-            found.get("max_price", "1000000"), f"{where}: 'max_price'", PRICE_DECIMALS
-        ),
+        if fields.found.get("min_price") is None
+        else fields.decimal("min_price"),
+        max_price_micro_per_kwh=fields.decimal("max_price", default="1000000"),
         min_energy_milli_wh=min_energy,
-        max_offers_per_member=_integer(
-            found, "max_offers_per_member", where, default=DEFAULT_OFFERS_PER_MEMBER
+        max_offers_per_member=fields.integer(
+            "max_offers_per_member", 0, MAX_AMOUNT, default=DEFAULT_OFFERS_PER_MEMBER
         ),
         buses=len(buses),
         lines=len(lines),
@@ -211,16 +186,16 @@ def _validate_least(config: MarketConfig, where: str) -> None:
         )
 
 
-def _read_pair_limits(
-    found: Mapping[str, object], where: str, account_of: AccountOf
-) -> dict[bytes, int]:
+def _read_pair_limits(entry: object, where: str, account_of: AccountOf) -> dict[bytes, int]:
+    if not isinstance(entry, dict):
+        raise InvalidGenesis(f"{where}: 'pair_limits_kwh' is a JSON object", actual=entry)
     limits: dict[bytes, int] = {}
-    for names, limit in _object(found.get("pair_limits_kwh", {}), where).items():
+    for names, limit in entry.items():
         what = f"{where}: the limit of {names!r}"
         pair = _read_pair(names, what, account_of)
         if pair in limits:
             raise InvalidGenesis(f"{what} is given twice", hint="A-B and B-A are one pair.")
-        limits[pair] = _decimal(limit, what, KWH_DECIMALS)
+        limits[pair] = read_decimal(limit, what)
     return limits
 
 
@@ -264,70 +239,19 @@ def _read_places(
             numbers[line.to_bus],
             line.rating_w,
             line.reactance_nano_ohm,
-            _account(line.owner or None, f"{where}: owner of line {line.name!r}", account_of),
+            _owner_account(line, where, account_of),
         )
         for line in network.lines
     )
     return buses, lines
 
 
-def _account(name: object, what: str, account_of: AccountOf) -> bytes:
-    if name is None:
-        return b""
-    account = account_of(name) if isinstance(name, str) else None
+def _owner_account(line: Line, where: str, account_of: AccountOf) -> bytes:
+    account = account_of(line.owner) if line.owner else b""
     if account is None:
-        raise InvalidGenesis(f"{what} is no member", expected="the name of a member", actual=name)
+        raise InvalidGenesis(
+            f"{where}: the owner of line {line.name!r} is no member",
+            expected="the name of a member",
+            actual=line.owner,
+        )
     return account
-
-
-def _choice(found: Mapping[str, object], field: str, names: tuple[str, ...], where: str) -> int:
-    value = found.get(field, names[0])
-    if value not in names:
-        raise InvalidGenesis(f"{where}: {field!r}", expected=" or ".join(names), actual=value)
-    return names.index(str(value))
-
-
-def _integer(found: Mapping[str, object], field: str, where: str, *, default: int = 0) -> int:
-    value = found.get(field, default)
-    if type(value) is not int or not 0 <= value <= MAX_AMOUNT:
-        raise InvalidGenesis(f"{where}: {field!r} is a whole number", actual=value)
-    return value
-
-
-def _decimal(value: object, what: str, decimals: int) -> int:
-    try:
-        number = parse_decimal(value, decimals) if isinstance(value, str) else -1
-    except BitenergyError as error:
-        raise InvalidGenesis(f"{what}: {error}") from error
-    if not 0 <= number <= MAX_AMOUNT:
-        raise InvalidGenesis(
-            f"{what} is a number as text, not below 0", expected='for example "0.1"', actual=value
-        )
-    return number
-
-
-def _text(
-    found: Mapping[str, object], field: str, where: str, *, default: str | None = None
-) -> str:
-    value = found.get(field)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str):
-        raise InvalidGenesis(f"{where}: {field!r} is a name", actual=value)
-    return value
-
-
-def _object(entry: object, what: str) -> dict[str, object]:
-    if not isinstance(entry, dict):
-        raise InvalidGenesis(f"{what}: not a JSON object", actual=entry)
-    return entry
-
-
-def _validate_fields(found: Mapping[str, object], names: tuple[str, ...], where: str) -> None:
-    unknown = [name for name in found if name not in names]
-    if unknown:
-        raise InvalidGenesis(
-            f"{where} has unknown fields",
-            expected=", ".join(names),
-            actual=", ".join(map(str, unknown)),
-        )

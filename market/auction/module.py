@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from market.auction.contract_interface import auction_interfaces
 from market.auction.feeder import count_buses, validate_connected
 from market.auction.orders import SIDE_NAMES, Step
 from market.auction.records import (
@@ -34,7 +35,7 @@ from market.auction.rounds import (
 from market.auction.section import read_section
 from vm.arguments import NAME, UINT63, Argument, ArgumentKind, byte_string
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import Encodable, Value, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
@@ -80,6 +81,10 @@ class AuctionModule(Module):
         for config in configs:
             ctx.put(AUCTION_SPACE + config.name.encode(), encode_leaf(config))
 
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `auction`."""
+        return auction_interfaces()
+
     @method(
         Argument("auction", NAME),
         Argument("interval", UINT63),
@@ -100,7 +105,7 @@ class AuctionModule(Module):
         if config.sealed:
             raise CallError("sealed", "this auction takes commitments", hint="Commit, then open.")
         validate_gate(ctx, config, interval)
-        validate_connected(ctx, config)
+        validate_connected(ctx, config.market)
         chosen, which = tuple([Step(*step) for step in steps]), SIDE_NAMES.index(side)
         validate_order(config, which, chosen)
         money, energy = needs_of(which, chosen)
@@ -135,7 +140,7 @@ class AuctionModule(Module):
         if not config.sealed:
             raise CallError("not_sealed", "this auction takes open orders", hint="Place it.")
         validate_gate(ctx, config, interval)
-        validate_connected(ctx, config)
+        validate_connected(ctx, config.market)
         order = AuctionOrder(
             ctx.caller, commitment, config.deposit_micro, cover_micro, cover_milli_wh, 0, ()
         )

@@ -4,8 +4,9 @@ Keys, with A the auction's number (2 bytes) and I the delivery interval (8), num
 
     Xc name              an auction            Xb A I              a book
     Xo A I number(8)     an order              iXo A I number      the order is there
-    Xm A I account       a member in a book
+    Xm A I account       a member in a book    Xr A place(2)      a result
 
+Results of an auction lie in a ring of MAX_RESULTS places, by interval: nobody has to clear them up.
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
 """
 
@@ -25,14 +26,19 @@ AUCTION_SPACE: Final = b"Xc"
 BOOK_SPACE: Final = b"Xb"
 ORDER_SPACE: Final = b"Xo"
 MEMBER_SPACE: Final = b"Xm"
+RESULT_SPACE: Final = b"Xr"
 ORDER_INDEX: Final = INDEX_SPACE + ORDER_SPACE
 MARK: Final = b"\x01"
 
-AUCTION_TYPE: Final = 90
-BOOK_TYPE: Final = 91
-ORDER_TYPE: Final = 92
-MEMBER_TYPE: Final = 93
+AUCTION_TYPE: Final = 110
+BOOK_TYPE: Final = 111
+ORDER_TYPE: Final = 112
+MEMBER_TYPE: Final = 113
+RESULT_TYPE: Final = 114
 VERSION: Final = 1
+
+MAX_RESULTS: Final = 512
+"""Results of an auction that are kept: five days of quarters of an hour."""
 
 UNIFORM: Final = 0
 MIDPOINT: Final = 1
@@ -134,26 +140,46 @@ class AuctionMember:
     """Bit mask of the sides on which it has open orders: 1 bids, 2 offers."""
 
 
-_Leaf = TypeVar("_Leaf", AuctionConfig, Book, AuctionOrder, AuctionMember)
-_TYPES: Final[dict[type, int]] = {
+@dataclass(frozen=True, slots=True)
+class AuctionResult:
+    """What came of an interval's clearing."""
+
+    interval: int
+    """The interval."""
+    volume_milli_wh: int
+    """Energy that changed hands."""
+    buyer_price_half_micro_per_kwh: int | None
+    """What buyers paid; None where there is no one price."""
+    seller_price_half_micro_per_kwh: int | None
+    """What sellers got; None where there is no one price."""
+
+
+Leaf = AuctionConfig | Book | AuctionOrder | AuctionMember | AuctionResult
+_Leaf = TypeVar("_Leaf", AuctionConfig, Book, AuctionOrder, AuctionMember, AuctionResult)
+LEAF_TYPES: Final[dict[type, int]] = {
     AuctionConfig: AUCTION_TYPE,
     Book: BOOK_TYPE,
     AuctionOrder: ORDER_TYPE,
     AuctionMember: MEMBER_TYPE,
+    AuctionResult: RESULT_TYPE,
 }
 
 
-def encode_leaf(leaf: AuctionConfig | Book | AuctionOrder | AuctionMember) -> bytes:
+def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, field.name) for field in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if (
+        not isinstance(value, tuple)
+        or value[:2] != (LEAF_TYPES[kind], VERSION)
+        or len(value) != count
+    ):
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])
@@ -216,6 +242,23 @@ def load_orders(ctx: CallContext, prefix: bytes) -> dict[int, AuctionOrder]:
 def steps_of(order: AuctionOrder) -> tuple[Step, ...]:
     """Return the steps of an open order."""
     return tuple([Step(*step) for step in order.steps])
+
+
+def save_result(ctx: CallContext, config: AuctionConfig, result: AuctionResult) -> None:
+    """Write what came of an interval, in place of one that is long past."""
+    ctx.put(_result_key(config, result.interval), encode_leaf(result))
+
+
+def load_result(ctx: CallContext, config: AuctionConfig, interval: int) -> AuctionResult | None:
+    """Return what came of an interval; None before it is cleared, or once it is forgotten."""
+    data = ctx.get(_result_key(config, interval))
+    found = None if data is None else decode_leaf(AuctionResult, data)
+    return found if found is not None and found.interval == interval else None
+
+
+def _result_key(config: AuctionConfig, interval: int) -> bytes:
+    place = interval % MAX_RESULTS
+    return RESULT_SPACE + config.number.to_bytes(2, "big") + place.to_bytes(2, "big")
 
 
 def order_key(prefix: bytes, number: int) -> bytes:

@@ -8,12 +8,9 @@ from typing import Final
 from market.auction.crossing import RATIONING_NAMES
 from market.auction.feeder import MAX_BUSES
 from market.auction.records import HUANG, MECHANISM_NAMES, PAY_AS_BID, UNIFORM, AuctionConfig
-from vm.primitives.address import check_name
-from vm.primitives.decimal_text import parse_decimal
-from vm.primitives.errors import BitenergyError, InvalidGenesis
-from vm.primitives.integers import MAX_AMOUNT
+from vm.primitives.errors import InvalidGenesis
+from vm.primitives.genesis_fields import AccountOf, read_object
 
-DECIMALS: Final = 6
 MAX_AUCTIONS: Final = 100
 MAX_MINUTES: Final = 7 * 24 * 60
 MINUTE_MS: Final = 60_000
@@ -35,8 +32,6 @@ _FIELDS: Final = (
     "market",
 )
 
-AccountOf = Callable[[str], bytes | None]
-"""Returns the account of the member with a name, or None."""
 BusesOf = Callable[[str], int]
 """Returns the number of buses of a market's network; 0 if there is none."""
 
@@ -45,11 +40,8 @@ def read_section(
     section: Mapping[str, object], account_of: AccountOf, buses_of: BusesOf
 ) -> list[AuctionConfig]:
     """Return the auctions of a genesis section; raises InvalidGenesis."""
-    auctions = section.get("auctions", [])
-    if list(section) not in ([], ["auctions"]) or not isinstance(auctions, list):
-        raise InvalidGenesis("the section 'auction' has a list 'auctions'", actual=list(section))
-    if len(auctions) > MAX_AUCTIONS:
-        raise InvalidGenesis("too many auctions", expected=MAX_AUCTIONS, actual=len(auctions))
+    fields = read_object(section, "the section 'auction'", ("auctions",))
+    auctions = fields.entries("auctions", most=MAX_AUCTIONS)
     found = [_read(entry, number, account_of) for number, entry in enumerate(auctions)]
     for config in found:
         _validate(config, buses_of(config.market) if config.market else 0)
@@ -59,44 +51,25 @@ def read_section(
 
 
 def _read(entry: object, number: int, account_of: AccountOf) -> AuctionConfig:
-    if not isinstance(entry, dict):
-        raise InvalidGenesis("an auction is a JSON object", actual=entry)
-    name = entry.get("name")
-    if not isinstance(name, str) or not check_name(name):
-        raise InvalidGenesis("an auction has a name", actual=name)
-    where = f"auction {name!r}"
-    unknown = [field for field in entry if field not in _FIELDS]
-    if unknown:
-        raise InvalidGenesis(f"{where} has unknown fields", expected=_FIELDS, actual=unknown)
-    sealed = entry.get("sealed", True)
-    if type(sealed) is not bool:
-        raise InvalidGenesis(f"{where}: 'sealed' is true or false", actual=sealed)
-    owner = entry.get("account")
-    account = account_of(owner) if isinstance(owner, str) else None
-    if account is None:
-        raise InvalidGenesis(f"{where}: 'account' is no member", actual=owner)
-    minutes = entry.get("interval_minutes", 15)
-    if type(minutes) is not int or minutes not in INTERVAL_MINUTES:
-        raise InvalidGenesis(f"{where}: 'interval_minutes'", expected=INTERVAL_MINUTES)
-    market = entry.get("market", "")
-    if not isinstance(market, str) or (market and not check_name(market)):
-        raise InvalidGenesis(f"{where}: 'market' is a name", actual=market)
+    name = read_object(entry, "an auction", _FIELDS).name("name")
+    fields = read_object(entry, f"auction {name!r}", _FIELDS)
+    sealed = fields.flag("sealed", default=True)
     return AuctionConfig(
         number,
         name,
-        _choice(entry, "mechanism", MECHANISM_NAMES, where),
-        _choice(entry, "rationing", RATIONING_NAMES, where),
+        fields.choice("mechanism", MECHANISM_NAMES, default=MECHANISM_NAMES[0]),
+        fields.choice("rationing", RATIONING_NAMES, default=RATIONING_NAMES[0]),
         sealed,
-        _number(entry, "minute_ms", MINUTE_MS, 1, MINUTE_MS, where),
-        minutes,
-        _number(entry, "gate_minutes", 60, 0, MAX_MINUTES, where),
-        _number(entry, "opening_minutes", 15 if sealed else 0, 0, MAX_MINUTES, where),
-        _decimal(entry, "deposit", "0", where),
-        _decimal(entry, "min_price", "0", where),
-        _decimal(entry, "max_price", "1000000", where),
-        _decimal(entry, "max_energy_kwh", "1000000", where),
-        account,
-        market,
+        fields.integer("minute_ms", 1, MINUTE_MS, default=MINUTE_MS),
+        fields.one_of("interval_minutes", INTERVAL_MINUTES, default=15),
+        fields.integer("gate_minutes", 0, MAX_MINUTES, default=60),
+        fields.integer("opening_minutes", 0, MAX_MINUTES, default=15 if sealed else 0),
+        fields.decimal("deposit", default="0"),
+        fields.decimal("min_price", default="0"),
+        fields.decimal("max_price", default="1000000"),
+        fields.decimal("max_energy_kwh", default="1000000"),
+        fields.account("account", account_of),
+        fields.name("market", default=""),
     )
 
 
@@ -128,30 +101,3 @@ def _validate(config: AuctionConfig, buses: int) -> None:
         raise InvalidGenesis(f"{where}: 'min_price' is above 'max_price'")
     if not config.max_energy_milli_wh:
         raise InvalidGenesis(f"{where}: 'max_energy_kwh' is above 0")
-
-
-def _choice(entry: Mapping[str, object], field: str, names: tuple[str, ...], where: str) -> int:
-    value = entry.get(field, names[0])
-    if value not in names:
-        raise InvalidGenesis(f"{where}: {field!r}", expected=" or ".join(names), actual=value)
-    return names.index(str(value))
-
-
-def _number(
-    entry: Mapping[str, object], field: str, default: int, low: int, high: int, where: str
-) -> int:
-    value = entry.get(field, default)
-    if type(value) is not int or not low <= value <= high:
-        raise InvalidGenesis(f"{where}: {field!r}", expected=f"{low} to {high}", actual=value)
-    return value
-
-
-def _decimal(entry: Mapping[str, object], field: str, default: str, where: str) -> int:
-    text = entry.get(field, default)
-    try:
-        number = parse_decimal(text, DECIMALS) if isinstance(text, str) else -1
-    except BitenergyError as error:
-        raise InvalidGenesis(f"{where}: {field!r}: {error}") from error
-    if not 0 <= number <= MAX_AMOUNT:
-        raise InvalidGenesis(f"{where}: {field!r} is a number as text", actual=text)
-    return number

@@ -12,10 +12,12 @@ from market.response.events import (
     reserve_micro,
     reward_micro,
 )
+from market.response.metering import read_meter
 from market.response.records import (
     ENROLMENT_SPACE,
     EVENT_SPACE,
     Enrolment,
+    EventResult,
     ResponseEvent,
     ResponseTerms,
     delete_own,
@@ -26,6 +28,7 @@ from market.response.records import (
     number_key,
     own_key,
     save_own,
+    save_result,
 )
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
@@ -119,11 +122,14 @@ def record_event(ctx: CallContext, number: int, account: bytes, measured: Sequen
 def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     """Pay rewards, take penalties, and set free what is left of reserves.
 
-    A member without baseline or reading gets no reward and pays no penalty.
+    A member without baseline or reading gets no reward and pays no penalty. Where genesis has
+    meters, both come from its own.
     """
     event = load_event(ctx, number)
     accounts = WorkingAccounts(ctx)
+    totals = [0, 0, 0]
     for account, enrolment in load_each(ctx, Enrolment, ENROLMENT_SPACE, number).items():
+        read_meter(ctx, terms, account, event, enrolment)
         reward = penalty = 0
         if enrolment.baseline and enrolment.measured:
             delivered = [
@@ -139,7 +145,9 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
                 price=event.penalty_price_micro_per_kwh,
                 tolerance_percent=terms.tolerance_percent,
             )
-            ctx.emit("settle", number, account, sum(delivered), reward, penalty)
+            figures = (sum(delivered), reward, penalty)
+            totals = [total + figure for total, figure in zip(totals, figures, strict=True)]
+            ctx.emit("settle", number, account, *figures)
         else:
             ctx.emit("unread", number, account)
         accounts.pay_reserved(event.caller, account, number, reward)
@@ -150,6 +158,7 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     accounts.account(event.caller).release_money(event.reserve_micro)
     accounts.save()
     ctx.delete(number_key(EVENT_SPACE, number))
+    save_result(ctx, EventResult(number, *totals))
     ctx.emit("ended", number)
 
 

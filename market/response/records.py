@@ -6,6 +6,7 @@ Keys, numbers big-endian:
     Wm round account    a member in it          iWm round account     the member is there
     We event(8)         an event                Wn event account      an enrolment
                                                 iWn event account     the enrolment is there
+    Ws place(2)         an event's result
 
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
 """
@@ -26,14 +27,19 @@ ROUND_SPACE: Final = b"Wr"
 MEMBER_SPACE: Final = b"Wm"
 EVENT_SPACE: Final = b"We"
 ENROLMENT_SPACE: Final = b"Wn"
+RESULT_SPACE: Final = b"Ws"
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 80
-ROUND_TYPE: Final = 81
-MEMBER_TYPE: Final = 82
-EVENT_TYPE: Final = 83
-ENROLMENT_TYPE: Final = 84
+TERMS_TYPE: Final = 100
+ROUND_TYPE: Final = 101
+MEMBER_TYPE: Final = 102
+EVENT_TYPE: Final = 103
+ENROLMENT_TYPE: Final = 104
+RESULT_TYPE: Final = 108
 VERSION: Final = 1
+
+MAX_RESULTS: Final = 512
+"""Results of events that are kept."""
 
 ORDERS: Final = 0
 RESPONSES: Final = 1
@@ -138,28 +144,47 @@ class Enrolment:
     """Reading of each interval; empty before the readings."""
 
 
-Leaf = ResponseTerms | Round | Member | ResponseEvent | Enrolment
-_Leaf = TypeVar("_Leaf", ResponseTerms, Round, Member, ResponseEvent, Enrolment)
-_TYPES: Final[dict[type, int]] = {
+@dataclass(frozen=True, slots=True)
+class EventResult:
+    """What came of an event, over all members."""
+
+    number: int
+    """The event."""
+    delivered_milli_wh: int
+    """Energy that the meters proved, within what was promised."""
+    rewards_micro: int
+    """Rewards paid."""
+    penalties_micro: int
+    """Penalties paid."""
+
+
+Leaf = ResponseTerms | Round | Member | ResponseEvent | Enrolment | EventResult
+_Leaf = TypeVar("_Leaf", ResponseTerms, Round, Member, ResponseEvent, Enrolment, EventResult)
+LEAF_TYPES: Final[dict[type, int]] = {
     ResponseTerms: TERMS_TYPE,
     Round: ROUND_TYPE,
     Member: MEMBER_TYPE,
     ResponseEvent: EVENT_TYPE,
     Enrolment: ENROLMENT_TYPE,
+    EventResult: RESULT_TYPE,
 }
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
     values = [getattr(leaf, field.name) for field in fields(leaf)]
-    return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
+    return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
     count = len(fields(kind)) + 2
-    if not isinstance(value, tuple) or value[:2] != (_TYPES[kind], VERSION) or len(value) != count:
+    if (
+        not isinstance(value, tuple)
+        or value[:2] != (LEAF_TYPES[kind], VERSION)
+        or len(value) != count
+    ):
         raise InvariantViolation(f"not a leaf of {kind.__name__}: {data.hex()[:80]}")
     make: Callable[..., _Leaf] = kind
     return make(*value[2:])
@@ -219,6 +244,22 @@ def delete_own(ctx: CallContext, space: bytes, number: int, account: bytes) -> N
     key = own_key(space, number, account)
     ctx.delete(key)
     ctx.delete(INDEX_SPACE + key)
+
+
+def save_result(ctx: CallContext, result: EventResult) -> None:
+    """Write what came of an event, in place of one that is long past."""
+    ctx.put(_result_key(result.number), encode_leaf(result))
+
+
+def load_result(ctx: CallContext, number: int) -> EventResult | None:
+    """Return what came of an event; None before it is settled, or once it is forgotten."""
+    data = ctx.get(_result_key(number))
+    found = None if data is None else decode_leaf(EventResult, data)
+    return found if found is not None and found.number == number else None
+
+
+def _result_key(number: int) -> bytes:
+    return RESULT_SPACE + (number % MAX_RESULTS).to_bytes(2, "big")
 
 
 def exists(state: StateReader, space: bytes, number: int) -> bool:

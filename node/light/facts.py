@@ -20,7 +20,7 @@ from vm.primitives.codec import Value, decode, encode_trusted
 from vm.primitives.errors import BitenergyError, DecodeError
 
 FACTS_NAME: Final = "light.genesis"
-FACTS_TYPE: Final = 81
+FACTS_TYPE: Final = 48
 VERSION: Final = 2
 MAX_FACTS_BYTES: Final = 65_536
 KNOWN_ENGINES: Final = ("poa", "pos", "pow")
@@ -87,7 +87,7 @@ def _load(path: Path, digest: bytes) -> GenesisFacts | None:
         return None
     match value:
         case (
-            81,
+            48,
             2,
             bytes(known),
             bytes(genesis),

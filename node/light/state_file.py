@@ -17,8 +17,8 @@ from vm.primitives.errors import BitenergyError, DecodeError
 _log = logging.getLogger("bitenergy.light")
 
 STATE_NAME: Final = "light.state"
-STATE_TYPE: Final = 80
-WORK_TYPE: Final = 82
+STATE_TYPE: Final = 46
+WORK_TYPE: Final = 47
 VERSION: Final = 1
 MAX_ITEMS: Final = 6 * MAX_LINKS
 
@@ -46,7 +46,7 @@ def load_state(folder: Path, genesis: bytes, begin: Trust | TrustedBlock) -> Hea
     try:
         value = decode(load_checked(folder / STATE_NAME), max_bytes=MAX_BYTES)
         match value:
-            case (80, 1, bytes(kept), bytes(header), tuple(epochs)):
+            case (46, 1, bytes(kept), bytes(header), tuple(epochs)):
                 if kept == _begin_bytes(chain):
                     chain.restore(decode_header(header), _epochs(epochs))
                 else:
@@ -75,7 +75,7 @@ def load_work(folder: Path, headers: WorkHeaders) -> None:
     try:
         value = decode(load_checked(folder / STATE_NAME), max_bytes=MAX_BYTES, max_items=MAX_ITEMS)
         match value:
-            case (82, 1, bytes(kept), int(first), tuple(entries)):
+            case (47, 1, bytes(kept), int(first), tuple(entries)):
                 if kept == _work_bytes(headers):
                     headers.restore(first, [_link(entry) for entry in entries])
                 else:

@@ -108,6 +108,14 @@ def test_a_clamped_curve_keeps_to_the_rating(bid: Bid, rating_w: int, price: int
         assert abs(found - max(-limit, min(limit, wanted))) <= max(1, NANO // max(1, bid.a))
 
 
+def test_a_curve_that_lies_flat_at_the_rating_stays_so() -> None:
+    curve = ((10, -9 * NANO), (20, -5 * NANO), (30, -5 * NANO), (40, 5 * NANO), (50, 5 * NANO))
+    clamped = clamp_curve((*curve, (60, 9 * NANO)), 5)
+    for price in (15, 20, 25, 30, 35, 40, 45, 50, 55):
+        wanted = max(-5 * NANO, min(5 * NANO, span(curve, price)[0]))
+        assert span(clamped, price) == (wanted, wanted), price
+
+
 @given(_bids, st.integers(-(10**15), 10**15))
 def test_prices_of_a_power_bracket_it(bid: Bid, power_nw: int) -> None:
     curve = unit_curve(bid)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from tests.house import conduct, graph, layers, purity, sets
+from tests.house import conduct, graph, identifiers, layers, purity, sets
 from tests.house.exceptions import EXCEPTIONS
 from tests.house.source import Finding, Source
 
@@ -47,6 +47,9 @@ RULES: dict[str, Rule] = {
     "swallowed errors": _each(conduct.find_swallowed_errors),
     "mutable records": _each(conduct.find_mutable_records),
     "unfinished code": _each(conduct.find_unfinished_code),
+    "shared structure types": identifiers.find_shared_types,
+    "shared hash domains": identifiers.find_shared_domains,
+    "shared spaces of the state": identifiers.find_shared_spaces,
     "weight of the daemon": _weight_of_daemon,
     "weight of the command line": _weight_of_commands,
 }

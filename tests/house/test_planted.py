@@ -164,6 +164,11 @@ PLANTED = [
     ),
     Plant("unfinished code", "vm/a.py", f"raise {UNBUILT}  #!"),
     Plant("unfinished code", "tools/a.py", f"def f():\n    raise {UNBUILT}('x')  #!"),
+    Plant("shared structure types", "vm/a.py", "A_TYPE: Final = 7\n_B_TYPE = 7  #!"),
+    Plant("shared hash domains", "vm/a.py", "A = tag('a')\nB = hashing.tag('a')  #!"),
+    Plant("shared hash domains", "vm/a.py", "A = tag('a/b')  #!\nB = tag('a/' + name)"),
+    Plant("shared hash domains", "vm/a.py", "A = tag(name)  #!"),
+    Plant("shared spaces of the state", "market/a.py", "A_SPACE = b'k'\nB_KEY: Final = b'kx'  #!"),
 ]
 
 INNOCENT = [
@@ -236,6 +241,9 @@ INNOCENT = [
     ),
     Plant("mutable records", "node/a.py", "@dataclass\nclass A:\n    x: int"),
     Plant("unfinished code", "vm/a.py", "def __eq__(self, o):\n    return NotImplemented"),
+    Plant("shared structure types", "vm/a.py", "A_TYPE = 7\nB_TYPE = 8\nC_TYPE = 'x'\nD = 7"),
+    Plant("shared hash domains", "vm/a.py", "A = tag('a/b')\nB = tag('b/' + name)"),
+    Plant("shared spaces of the state", "vm/a.py", "A_SPACE = b'ka'\nB_SPACE = b'kb'\nC = b'k'"),
 ]
 
 WEIGHTS = {"weight of the daemon": "node.app", "weight of the command line": "tools.cli"}

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
+from market.auction import records as auction_records
+from market.day import lines, settlement_records
+from market.day import records as day_records
+from market.day.award_pages import Item
+from market.day.gates import Gate
 from market.governing import GOVERNED
+from market.meters import records as meter_records
+from market.quota import records as quota_records
+from market.response import records as response_records
 from node.ledger import (
     block,
     certificate,
@@ -17,12 +25,14 @@ from node.ledger import (
     receipt,
     transaction,
 )
+from tests.house.identifiers import domains, spaces, structure_types
+from tests.house.source import repository_sources
 from tests.ledger.support import ROLES
 from tests.ledger.worked_example import BEGIN, END, PAGE, page_with, text
 from tests.vectors.chain_kinds import base_runtime
+from tools.board.messages import MESSAGE_TYPE
 from vm import context, parameters
 from vm.contract.code_format import CODE_TYPE
-from vm.primitives import hashing
 from vm.primitives.codec import unpack
 from vm.runtime import Runtime
 from vm.system import (
@@ -70,9 +80,8 @@ def test_the_example_is_what_the_code_makes() -> None:
 
 def test_tags() -> None:
     listed = {row[0].strip("`") for row in rows(section("Hashes and keys"))}
-    known = {value[1:].decode() for name, value in vars(hashing).items() if name.startswith("TAG_")}
-    # Contracts choose the rest of the last one.
-    assert listed == known | {"contract/` and a name"}
+    known = [(name, is_open) for name, is_open, _ in domains(repository_sources())]
+    assert listed == {f"{name}` and a name" if is_open else name for name, is_open in known}
 
 
 def test_gas() -> None:
@@ -112,9 +121,72 @@ def test_types() -> None:
         "account proof": proofs.ACCOUNT_PROOF_TYPE,
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
         "contract code": CODE_TYPE,
+        "messages between boards": MESSAGE_TYPE,
+        "a line of a bill": lines.LINE_TYPE,
         "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
+
+
+def test_every_structure_type_is_listed() -> None:
+    cells = [cell for row in rows(section("Encoding")) for cell in (row[0], row[3])]
+    listed = [
+        number
+        for cell in cells
+        for part in re.findall(r"(\d+)(?: to (\d+))?", cell)
+        for number in range(int(part[0]), int(part[1] or part[0]) + 1)
+    ]
+    known = sorted(number for number, _, _ in structure_types(repository_sources()))
+    assert sorted(listed) == known
+
+
+def test_every_space_of_the_state_is_listed() -> None:
+    known = [space.decode() for space, _, _ in spaces(repository_sources())]
+    assert len(known) > 50
+    assert [space for space in known if f"`{space}" not in TEXT] == []
+
+
+def test_leaves_of_market_mechanisms_have_the_fields_of_the_page() -> None:
+    kinds = auction_records.LEAF_TYPES | response_records.LEAF_TYPES | meter_records.LEAF_TYPES
+    kinds[quota_records.QuotaTerms] = quota_records.TERMS_TYPE
+    kinds[quota_records.Round] = quota_records.ROUND_TYPE
+    kinds[quota_records.Station] = quota_records.STATION_TYPE
+    known = {(number, *(field.name for field in fields(kind))) for kind, number in kinds.items()}
+    found = re.findall(r"`\[(\d+), 1, (.*?)\]`", section("Market mechanisms"))
+    assert {(int(number), *names.split(", ")) for number, names in found} == known
+
+
+def test_leaves_of_day_markets_have_the_fields_of_the_page() -> None:
+    known = {
+        (number, *(each.name for each in fields(kind)))
+        for number, kind in (
+            (day_records.STANDING_TYPE, day_records.Standing),
+            (day_records.BOOK_TYPE, day_records.Book),
+            (settlement_records.SETTLEMENT_TYPE, settlement_records.Settlement),
+        )
+    }
+    known |= {
+        (settlement_records.HEAD_TYPE, *settlement_records.Head._fields),
+        (settlement_records.TOTALS_TYPE, *settlement_records.Totals._fields),
+        (lines.LINE_TYPE, "market", "interval", "part", "account", *lines.Line._fields),
+    }
+    part = section("Day markets")
+    found = {
+        (int(number), *names.split(", "))
+        for number, names in re.findall(r"`\[(\d+), 1, ([^\[\]]*)\]`", part)
+    }
+    assert found == known
+    for names in (
+        [each.name for each in fields(day_records.Position)][:-1],
+        day_records.StandingOrder._fields[:5],
+        day_records.StandingOrder._fields[5:],
+        Gate._fields,
+        Item._fields,
+        lines.Contracts._fields,
+        lines.Flow._fields,
+        settlement_records.Record._fields,
+    ):
+        assert ", ".join(names) in part
 
 
 def test_bounds() -> None:

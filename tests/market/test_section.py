@@ -25,8 +25,8 @@ def read(**market: Any) -> Any:
 @pytest.mark.parametrize(
     ("market", "words"),
     [
-        ({"name": "no name"}, "has a name"),
-        ({"name": 7}, "has a name"),
+        ({"name": "no name"}, "is a name"),
+        ({"name": 7}, "is a name"),
         ({"colour": "red"}, "unknown fields"),
         ({"line_policy": "forbid"}, "line_policy"),
         ({"penalty_payee": "me"}, "penalty_payee"),

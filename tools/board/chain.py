@@ -130,7 +130,8 @@ class BoardChain:
             bids = tuple(
                 (encode_integer(a), encode_integer(b), lo_w, hi_w) for a, b, lo_w, hi_w in unit.bids
             )
-            arguments = (area.name, unit.name, account, area.bus, unit.kind, bids, ())
+            storage = tuple(encode_integer(number) for number in unit.storage)
+            arguments = (area.name, unit.name, account, area.bus, unit.kind, bids, storage)
             calls.append(("dispatch", "register", arguments))
         if calls:
             self._send(calls)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
+from market.dispatch_problem import Storage
 from node.config import ConfigError
 from vm.primitives.address import check_name
 from vm.primitives.decimal_text import parse_decimal
@@ -16,6 +17,11 @@ from vm.primitives.errors import BitenergyError
 CONFIG_FILE: Final = "board.toml"
 MAX_CONFIG_BYTES: Final = 1_048_576
 KINDS: Final = ("generator", "load")
+STORAGE: Final = "storage"
+STORAGE_FIELDS: Final = tuple(
+    each.name for each in fields(Storage) if each.name not in ("name", "bus")
+)
+"""The ten numbers of a storage, in the order in which it is registered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,11 @@ class OwnUnit:
     name: str
     """Its name."""
     kind: str
-    """`generator` or `load`."""
+    """`generator`, `load` or `storage`."""
     bids: tuple[tuple[int, int, int, int], ...]
-    """(a, b, lo_w, hi_w), one for all intervals or one for each."""
+    """(a, b, lo_w, hi_w), one for all intervals or one for each; a storage has none."""
+    storage: tuple[int, ...] = ()
+    """A storage's numbers, those of STORAGE_FIELDS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,10 @@ def config_text(config: BoardConfig) -> str:
         lines += [f"neighbours = [{', '.join(map(_quoted, texts))}]"]
         for unit in area.units:
             lines += ["", "[[area.unit]]", f'name = "{unit.name}"', f'kind = "{unit.kind}"']
+            if unit.storage:
+                numbers = zip(STORAGE_FIELDS, unit.storage, strict=True)
+                lines += [f'{field} = "{number}"' for field, number in numbers]
+                continue
             lines += [
                 "# a (1e-24 $/W2h), b (1e-24 $/Wh), least and greatest injection (W)",
                 "bids = [",
@@ -186,9 +198,19 @@ def _neighbour(text: str) -> Neighbour:
 def _unit(entry: object) -> OwnUnit:
     found = _object(entry, "[[area.unit]]")
     kind, bids = _text(found, "kind"), found.get("bids")
+    if kind == STORAGE:
+        numbers = tuple(_whole(found.get(field), field) for field in STORAGE_FIELDS)
+        return OwnUnit(_name(found, "name"), kind, (), numbers)
     if kind not in KINDS or not isinstance(bids, list) or not bids:
-        raise ConfigError("a unit is a generator or a load and has bids", actual=kind)
+        raise ConfigError("a unit is a generator or a load and has bids, or a storage", actual=kind)
     return OwnUnit(_name(found, "name"), kind, tuple(_bid(bid) for bid in bids))
+
+
+def _whole(value: object, field: str) -> int:
+    try:
+        return parse_decimal(value, 0) if isinstance(value, str) else int(str(value))
+    except (BitenergyError, ValueError) as error:
+        raise ConfigError(f"{field} is a whole number", actual=value) from error
 
 
 def _bid(entry: object) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ in the work, never the result. Nothing is submitted that the verifier does not a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,8 +18,10 @@ from dispatch.tree_bus import (
     BusOutcome,
     BusView,
     Subtree,
+    answer_all_hours,
     certificate_of,
     combine,
+    meeting_bus,
     settle_bus,
     settle_subtree,
     solve_exactly,
@@ -27,7 +29,7 @@ from dispatch.tree_bus import (
     tell_parent,
     views_of,
 )
-from market.dispatch_certificate import Certificate
+from market.dispatch_certificate import Certificate, StorageResult
 from market.dispatch_check import verify_certificate
 from market.dispatch_codec import decode_certificate, encode_certificate
 from market.dispatch_layout import lay_out
@@ -47,8 +49,9 @@ from tools.board.messages import (
     read_report,
     report_body,
 )
-from vm.primitives.errors import BitenergyError, DecodeError
+from vm.primitives.errors import BitenergyError, DecodeError, InvalidInput
 
+NEVER_MS: Final = 2**62
 CAREFUL: Final = 1
 """The second attempt, in which each board checks what its children say against the chain."""
 
@@ -79,6 +82,8 @@ class _Attempt:
     """The curves of this bus and all behind it, once all children's are there."""
     told: list[tuple[int, int]] | None = None
     """Price and flow of each interval, as the parent told."""
+    storages: Sequence[tuple[StorageResult, ...]] = ()
+    """Where curves meet: what the storages there do in each interval."""
     outcomes: list[BusOutcome] = field(default_factory=list)
     settled_ms: int = 0
     sent_curves_ms: int = 0
@@ -111,7 +116,7 @@ class BoardRound:
     ) -> None:
         """Begin the round `number` at `now_ms` for the board at `bus`.
 
-        The problem is sound, radial and without storages.
+        The problem is sound and radial.
         """
         self.number = number
         self.view: BusView
@@ -125,6 +130,9 @@ class BoardRound:
         order = [place.name for place in problem.network.buses]
         self._turn = 0 if self.view.parent is None else 1 + order.index(bus)
         self._intervals = problem.intervals
+        # Storages at several buses meet nowhere: the slack bus computes for all, at once.
+        is_apart = meeting_bus(problem) is None
+        self._alone_ms = 0 if is_apart and self._turn == 0 else self._patience.alone_ms
         self._outgoing: list[tuple[str, Message]] = []
         self._waiting: dict[tuple[str, int], _Waiting] = {}
         self.distrusted: set[str] = set()
@@ -139,7 +147,7 @@ class BoardRound:
         """Rounds of messages between neighbours that prices took to reach every bus."""
         self.alone = False
         """True if the board computed the result by itself."""
-        self._attempt = _Attempt(0, now_ms)
+        self._attempt = _Attempt(0, now_ms, failed=is_apart)
         self._advance(now_ms)
 
     # What comes in.
@@ -181,9 +189,8 @@ class BoardRound:
         if self.result is None:
             self._substitute_late(now_ms)
             self._advance(now_ms)
-            if now_ms - self._began_ms >= self._patience.alone_ms and self.result is None:
-                self.alone = True
-                self._hold(solve_exactly(self._problem), now_ms)
+            if now_ms - self._began_ms >= self._alone_ms and self.result is None:
+                self._go_alone(now_ms)
         for (neighbour, _), waiting in self._waiting.items():
             if now_ms - waiting.last_ms >= self._patience.resend_ms:
                 waiting.last_ms = now_ms
@@ -264,6 +271,10 @@ class BoardRound:
     def _settle(self, now_ms: int) -> None:
         attempt = self._attempt
         try:
+            if self.view.parent is None and self._problem.storages:
+                attempt.told, attempt.storages = answer_all_hours(
+                    self._problem, attempt.own, attempt.number
+                )
             attempt.outcomes = [
                 settle_bus(
                     self.view,
@@ -274,7 +285,7 @@ class BoardRound:
                 )
                 for interval in range(self._intervals)
             ]
-        except ValueError:
+        except (ValueError, InvalidInput):
             # What we were told cannot be: somebody lied.
             attempt.told = None
             self._give_up(now_ms)
@@ -302,13 +313,24 @@ class BoardRound:
             self._send(self.view.parent, REPORT, attempt.hops, report_body(whole), now_ms)
             return
         try:
-            certificate = certificate_of(self._problem, whole)
+            certificate = certificate_of(self._problem, whole, attempt.storages)
         except KeyError:
             certificate = Certificate(())
         if verify_certificate(self._layout, certificate):
             self._hold(certificate, now_ms)
         else:
             self._give_up(now_ms)
+
+    def _go_alone(self, now_ms: int) -> None:
+        """Compute the whole result from the public problem."""
+        try:
+            certificate = solve_exactly(self._problem)
+        except InvalidInput:
+            # Only with storages: no dispatch, or none in whole watts. The round falls back.
+            self._alone_ms = NEVER_MS
+            return
+        self.alone = True
+        self._hold(certificate, now_ms)
 
     def _hold(self, certificate: Certificate, now_ms: int) -> None:
         """Keep a result if it verifies, and give it to the children."""

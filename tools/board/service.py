@@ -172,7 +172,7 @@ class Board:
             return
         problem = await asyncio.to_thread(self._chain.problem_of, found)
         buses = {bus.name for bus in problem.network.buses}
-        if problem.storages or not problem.is_radial or area.bus not in buses:
+        if not problem.is_radial or area.bus not in buses:
             _log.warning("round %d is none that boards can do here", found.number)
             self._passed.add(found.number)
             return

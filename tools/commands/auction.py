@@ -10,9 +10,11 @@ from tools.commands.options import (
     ENERGY,
     PRICE,
     TOKENS,
+    exit_option,
     from_option,
     json_option,
     pass_session,
+    stage_option,
 )
 from tools.commands.outcome import print_outcome, return_values
 from tools.errors import FinalTransaction
@@ -25,15 +27,8 @@ def auction_command() -> None:
 
 
 @auction_command.command("demo")
-@click.option(
-    "--stage",
-    "stage_s",
-    type=click.FloatRange(1, 600),
-    default=4.0,
-    show_default=True,
-    help="Seconds for commitments.",
-)
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@stage_option(4.0)
+@exit_option
 @json_option
 @pass_session
 def demo(session: Session, stage_s: float, leave: bool) -> int:

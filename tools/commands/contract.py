@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from tools.commands.contract_chain import CHAIN_COMMANDS
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import exit_option, json_option, pass_session
 from tools.errors import EXIT_FAILED, EXIT_OK
 from tools.output import print_json, print_lines, print_table
 from tools.session import Session
@@ -103,18 +103,28 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     from tools.contract.profiling import LineProfile
     from tools.contract.source_file import load_artefact
     from tools.contract.testing import run_tests, test_file_of
+    from vm.contract.limits import GAS_CODE_BYTE
 
     artefact = load_artefact(file)
     profile = LineProfile(artefact)
     results = run_tests(tests or test_file_of(file), file, profile)
     source = artefact.source.splitlines()
+    load_gas = GAS_CODE_BYTE * len(artefact.raw)
     if session.as_json:
         lines = [
             {"line": line, "gas": used, "runs": profile.runs_by_line.get(line, 0)}
             for line, used in sorted(profile.gas_by_line.items())
         ]
         total = sum(profile.gas_by_line.values())
-        print_json({"file": str(file), "tests": len(results), "gas": total, "lines": lines})
+        print_json(
+            {
+                "file": str(file),
+                "tests": len(results),
+                "gas": total,
+                "load_gas": load_gas,
+                "lines": lines,
+            }
+        )
         return EXIT_OK
     rows = [
         [
@@ -128,6 +138,10 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     print_table(
         f"{file}: gas over {len(results)} tests", [">line", ">gas", ">runs", "source"], rows
     )
+    print_lines(
+        f"Beside its lines a transaction pays for itself, and {load_gas} gas for"
+        f" {len(artefact.raw)} bytes of code."
+    )
     return EXIT_OK
 
 
@@ -140,7 +154,7 @@ def gas(session: Session, file: Path, tests: Path | None) -> int:
     help="Which of the published cases.",
 )
 @click.option("--engine", default="poa", show_default=True, help="Consensus engine.")
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@exit_option
 @json_option
 @pass_session
 def demo(session: Session, case: str, engine: str, leave: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import exit_option, json_option, pass_session
 from tools.session import Session
 
 
@@ -17,7 +17,7 @@ from tools.session import Session
     help="Which of the published cases.",
 )
 @click.option("--engine", default="poa", show_default=True, help="Consensus engine.")
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@exit_option
 @json_option
 @pass_session
 def demo_command(session: Session, case: str, engine: str, leave: bool) -> int:

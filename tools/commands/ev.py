@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import exit_option, json_option, pass_session, stage_option
 from tools.session import Session
 
 
@@ -21,15 +21,8 @@ def ev_command() -> None:
     show_default=True,
     help="Price of traded quotas: of the last matched pair for all, or of each pair.",
 )
-@click.option(
-    "--stage",
-    "stage_s",
-    type=click.FloatRange(1, 600),
-    default=5.0,
-    show_default=True,
-    help="Seconds that each stage of the round takes.",
-)
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@stage_option(5.0)
+@exit_option
 @json_option
 @pass_session
 def demo(session: Session, pricing: str, stage_s: float, leave: bool) -> int:

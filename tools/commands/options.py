@@ -77,6 +77,25 @@ def from_option(command: Command) -> Command:
     )(command)
 
 
+def exit_option(command: Command) -> Command:
+    """Add `--exit`, which stops what the command started."""
+    return click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")(
+        command
+    )
+
+
+def stage_option(default_s: float) -> Callable[[Command], Command]:
+    """Return what adds `--stage`, the seconds that each stage of a demonstration takes."""
+    return click.option(
+        "--stage",
+        "stage_s",
+        type=click.FloatRange(1, 600),
+        default=default_s,
+        show_default=True,
+        help="Seconds that each stage takes.",
+    )
+
+
 def limit_option(command: Command) -> Command:
     """Add `--limit`, the most entries to show."""
     return click.option(

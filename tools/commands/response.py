@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import exit_option, json_option, pass_session, stage_option
 from tools.session import Session
 
 
@@ -14,15 +14,8 @@ def response_command() -> None:
 
 
 @response_command.command("demo")
-@click.option(
-    "--stage",
-    "stage_s",
-    type=click.FloatRange(1, 600),
-    default=4.0,
-    show_default=True,
-    help="Seconds that each stage takes.",
-)
-@click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")
+@stage_option(4.0)
+@exit_option
 @json_option
 @pass_session
 def demo(session: Session, stage_s: float, leave: bool) -> int:

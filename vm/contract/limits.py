@@ -40,8 +40,11 @@ MAX_MEMORY_BYTES: Final = 8_000_000
 MAX_CALL_DEPTH: Final = 64
 """Functions that may wait for one another in one transaction, over all its contracts."""
 
-GAS_CODE_BYTE: Final = 4
-"""Gas of a byte of code that a transaction runs: a node may have to decode it again."""
+GAS_CODE_BYTE: Final = 20
+"""Gas of a byte of code that a transaction runs: a node may have to verify and prepare it again,
+which takes 0.4 to 1 us a byte, and gas is at least 20 a microsecond everywhere."""
+CODE_BYTE_BYTES: Final = 128
+"""Bytes of memory that a byte of code counts for which a transaction brings to run."""
 GAS_BLOCK: Final = 3
 """Gas of entering a basic block, beside its instructions."""
 GAS_FUNCTION: Final = 16

@@ -31,6 +31,14 @@ def charge(meter: Meter, gas: int) -> None:
         raise OutOfGas(meter.gas_limit)
 
 
+def hold(meter: Meter, size: int) -> None:
+    """Count `size` bytes whose gas is paid already; raises CallError `out_of_memory`."""
+    memory = meter.memory_used + size
+    meter.memory_used = memory
+    if memory > MAX_MEMORY_BYTES:
+        raise out_of_memory()
+
+
 def allocate(meter: Meter, gas: int, size: int) -> None:
     """Use up `gas`, and what allocating `size` bytes costs; raises OutOfGas or `out_of_memory`."""
     used = meter.gas_used + gas + size // MEMORY_PER_GAS

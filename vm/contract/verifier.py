@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
+from collections.abc import Iterator
 from struct import Struct
 from typing import Final
 
@@ -44,7 +45,7 @@ from vm.contract.operations import OPERATIONS
 from vm.contract.value_types import SIMPLE, ValueType
 from vm.contract.wire import Misfit, Wire, wire_from, wire_of
 from vm.primitives.errors import DecodeError
-from vm.primitives.hashing import TAG_CONTRACT_CODE, tagged_hash
+from vm.primitives.hashing import TAG_CODE, tagged_hash
 
 Instruction = tuple[Operation, Operands]
 
@@ -63,10 +64,10 @@ class _FreeMeter:
 class CodeCache:
     """Decoded code by hash: the last that were asked for, up to a number and a size.
 
-    A byte of code takes some 70 bytes of memory once decoded.
+    A byte of code takes some 70 bytes of memory once decoded, and at most 170.
     """
 
-    def __init__(self, limit: int, limit_bytes: int = 524_288) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 262_144) -> None:
         self._limit = limit
         self._limit_bytes = limit_bytes
         self._bytes = 0
@@ -95,7 +96,7 @@ class CodeCache:
 
 def code_hash(raw: bytes) -> bytes:
     """Return the hash by which code is known, 32 bytes."""
-    return tagged_hash(TAG_CONTRACT_CODE, raw)
+    return tagged_hash(TAG_CODE, raw)
 
 
 def decode_code(raw: bytes) -> Code:
@@ -206,15 +207,8 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
     _check_head(form, code)
     arguments = tuple([kind for _, kind in form.parameters])
     scope = Scope(code, (NONE_N, *arguments, *form.registers), form.result, form.mutates)
-    instructions = decode_instructions(form.body)
-    blocks = sum(1 for operation, _ in instructions if operation.make_end is not None)
-    # A block costs more to prepare than the byte that may end it.
-    expect(2 * blocks <= len(form.body) + 4, "at most half as many basic blocks as bytes")
-    for operation, operands in instructions:
-        _check_registers(operation, operands, len(scope.registers))
-        operation.check(scope, operands)
     body = code.bodies[number]
-    body.blocks = _prepare(instructions, scope)
+    body.blocks = _prepare(form.body, scope)
     body.rest = tuple([code.firsts[kind] for kind in form.registers])
     body.fresh = tuple(
         [
@@ -242,9 +236,8 @@ def _decode_function(number: int, form: FunctionForm, code: CodeScope) -> Functi
     )
 
 
-def decode_instructions(body: bytes) -> list[Instruction]:
-    """Return the instructions of a function's body; raises DecodeError if it is cut or unknown."""
-    found: list[Instruction] = []
+def decode_instructions(body: bytes) -> Iterator[Instruction]:
+    """Yield the instructions of a function's body; raises DecodeError if it is cut or unknown."""
     position, size = 0, len(body)
     try:
         while position < size:
@@ -255,23 +248,57 @@ def decode_instructions(body: bytes) -> list[Instruction]:
                 count = body[position]
                 position += 1 + count
                 operands += tuple(body[position - count : position])
-            found.append((operation, operands))
+            yield operation, operands
     except (KeyError, IndexError, struct.error):
         raise not_well_formed("a known operation, with all its operands") from None
     expect(position == size, "instructions that end with the function")
-    return found
+
+
+def _count_blocks(body: bytes) -> int:
+    """Return the number of basic blocks of a function's body; raises DecodeError."""
+    position, size, count = 0, len(body), 0
+    operation = None
+    try:
+        while position < size:
+            operation, fixed, has_list = _LAYOUTS[body[position]]
+            position += 1 + fixed.size
+            if has_list:
+                position += 1 + body[position]
+            if operation.make_end is not None:
+                count += 1
+    except (KeyError, IndexError):
+        raise not_well_formed("a known operation, with all its operands") from None
+    expect(
+        operation is not None and operation.number in FINAL,
+        "a function that ends with a jump, a return or a failure",
+    )
+    # A block costs more to prepare than the byte that may end it.
+    expect(2 * count <= size + 4, "at most half as many basic blocks as bytes")
+    return count
 
 
 def _check_registers(operation: Operation, operands: Operands, count: int) -> None:
     """Check that the registers among the operands are there."""
-    for place, letter in enumerate(operation.operands):
-        if letter == "r":
-            if not 0 < operands[place] < count:
-                raise not_well_formed("registers that the function has")
-        elif letter == "v":
-            expect(all(0 < register < count for register in operands[place:]), "its registers")
-        elif letter == "d":
-            expect(operands[place] < count, "registers that the function has")
+    read, optional, listed = _REGISTERS[operation.number]
+    for place in read:
+        if not 0 < operands[place] < count:
+            raise not_well_formed("registers that the function has")
+    for place in optional:
+        expect(operands[place] < count, "registers that the function has")
+    if listed != -1:
+        for register in operands[listed:]:
+            expect(0 < register < count, "its registers")
+
+
+def _register_places(operation: Operation) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """Return the places of registers, of those that may be none, and of a list of them, or -1."""
+    letters = operation.operands
+    read = tuple(place for place, letter in enumerate(letters) if letter == "r")
+    optional = tuple(place for place, letter in enumerate(letters) if letter == "d")
+    return read, optional, letters.find("v")
+
+
+_REGISTERS: Final = {number: _register_places(each) for number, each in OPERATIONS.items()}
 
 
 def _layout(operation: Operation) -> tuple[Operation, Struct, bool]:
@@ -285,17 +312,18 @@ _STRUCT_LETTERS: Final = {"i": "h", "k": "H", "t": "H"}
 _LAYOUTS: Final = {number: _layout(operation) for number, operation in OPERATIONS.items()}
 
 
-def _prepare(instructions: list[Instruction], scope: Scope) -> tuple[Block, ...]:
-    """Return the basic blocks of a function, each with its gas, ready to run."""
-    expect(
-        bool(instructions) and instructions[-1][0].number in FINAL,
-        "a function that ends with a jump, a return or a failure",
-    )
-    count = sum(1 for operation, _ in instructions if operation.make_end is not None)
-    blocks: tuple[Block, ...] = tuple([] for _ in range(count))
+def _prepare(body: bytes, scope: Scope) -> tuple[Block, ...]:
+    """Return the basic blocks of a function, each with its gas, checked and ready to run.
+
+    One pass, so that instructions do not live on: many objects at a time cost collections of them.
+    """
+    count, registers = _count_blocks(body), len(scope.registers)
+    blocks: tuple[Block, ...] = tuple([[] for _ in range(count)])
     place, gas = 0, GAS_BLOCK
     operators = []
-    for operation, operands in instructions:
+    for operation, operands in decode_instructions(body):
+        _check_registers(operation, operands, registers)
+        operation.check(scope, operands)
         gas += operation.gas
         if operation.number == CALL:
             gas += scope.code.heads[operands[1]].gas

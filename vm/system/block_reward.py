@@ -6,13 +6,10 @@ from typing import Final
 
 from vm.context import CallContext
 from vm.module import Module, Section
-from vm.primitives.decimal_text import parse_decimal
-from vm.primitives.errors import BitenergyError, InvalidGenesis
-from vm.primitives.integers import MAX_AMOUNT
+from vm.primitives.genesis_fields import read_object
 from vm.system.accounts import change_supply, load_account, save_account
 
 REWARD_KEY: Final = b"r"
-_TOKEN_DECIMALS: Final = 6
 
 
 class BlockRewardModule(Module):
@@ -22,10 +19,7 @@ class BlockRewardModule(Module):
 
     def init_genesis(self, ctx: CallContext, section: Section) -> None:
         """Take `block`, the tokens per block as decimal text."""
-        unknown = [name for name in section if name != "block"]
-        if unknown:
-            raise InvalidGenesis("'reward' has unknown fields", expected="block", actual=unknown)
-        amount_micro = _amount(section.get("block", "0"))
+        amount_micro = read_object(section, "'reward'", ("block",)).decimal("block", default="0")
         if amount_micro:
             ctx.put(REWARD_KEY, amount_micro.to_bytes(8, "big"))
 
@@ -40,15 +34,3 @@ class BlockRewardModule(Module):
         change_supply(ctx, money_micro=amount_micro)
         save_account(ctx, maker, account)
         ctx.emit("mint", maker, amount_micro)
-
-
-def _amount(text: object) -> int:
-    try:
-        amount = parse_decimal(text, _TOKEN_DECIMALS) if isinstance(text, str) else -1
-    except BitenergyError as error:
-        raise InvalidGenesis(f"'reward.block' is no amount: {error}") from error
-    if not 0 <= amount <= MAX_AMOUNT:
-        raise InvalidGenesis(
-            "'reward.block' is an amount as text", expected='for example "2.5"', actual=text
-        )
-    return amount

@@ -8,6 +8,7 @@ change of the price makes anybody pay or get what was not paid.
 from __future__ import annotations
 
 from vm.context import CallContext
+from vm.primitives.errors import CallError
 from vm.primitives.integers import checked_add
 from vm.system.account_leaf import load_account, save_account
 from vm.system.contract_records import Contract, load_terms
@@ -28,6 +29,14 @@ def change_deposit(
     if not amount:
         return
     payer_leaf, held = load_account(ctx, payer), load_account(ctx, address)
+    if amount > payer_leaf.money_micro:
+        raise CallError(
+            "insufficient_money",
+            f"the deposit for {after_bytes - before_bytes} stored bytes is {amount} micro-tokens;"
+            f" the account has {payer_leaf.money_micro}",
+            expected=amount,
+            actual=payer_leaf.money_micro,
+        )
     if amount > 0:
         payer_leaf.pay(amount)
         checked_add(held.money_micro + held.money_reserved_micro, amount)

@@ -15,7 +15,8 @@ from vm.arguments import validate_arguments
 from vm.context import CallContext
 from vm.contract.code_object import Code, FunctionKind, Runner
 from vm.contract.interpreter import Door, run_function
-from vm.contract.limits import GAS_CODE_BYTE
+from vm.contract.limits import CODE_BYTE_BYTES, GAS_CODE_BYTE
+from vm.contract.metering import hold
 from vm.contract.value_types import Kind, ValueType
 from vm.module import ContractMethod, Declaration
 from vm.primitives.codec import Encodable, Value
@@ -93,6 +94,7 @@ class Execution:
                 actual=STATUS_NAMES[status],
             )
         ctx.charge(record.code_bytes * GAS_CODE_BYTE)
+        hold(ctx, record.code_bytes * CODE_BYTE_BYTES)
         code = self.library.load_code(ctx, address, record)
         self.add(address, record, code, record.stored_bytes)
         return record, code

@@ -8,13 +8,12 @@ from typing import Final
 
 from vm.module import Section
 from vm.primitives.codec import Value
-from vm.primitives.decimal_text import parse_decimal
-from vm.primitives.errors import BitenergyError, CallError, InvalidGenesis
+from vm.primitives.errors import CallError
+from vm.primitives.genesis_fields import read_object
 from vm.primitives.hashing import HASH_BYTES
 from vm.system.contract_records import Contract, ContractTerms
 
 MAX_DEPOSIT_MICRO_PER_BYTE: Final = 10**12
-TOKEN_DECIMALS: Final = 6
 CODE_HASH: Final = "code_hash"
 _FIELDS: Final = ("deploy_roles", "deposit_per_byte", "upgrade_needs_vote")
 _CHANGEABLE: Final = ("deploy_roles", "deposit_micro_per_byte", "upgrade_needs_vote")
@@ -22,29 +21,12 @@ _CHANGEABLE: Final = ("deploy_roles", "deposit_micro_per_byte", "upgrade_needs_v
 
 def read_section(section: Section, roles: Sequence[str]) -> ContractTerms:
     """Return the terms of a genesis section; raises InvalidGenesis."""
-    unknown = [name for name in section if name not in _FIELDS]
-    if unknown:
-        raise InvalidGenesis(
-            "the section 'contracts' has unknown fields", expected=_FIELDS, actual=unknown
-        )
-    names = section.get("deploy_roles")
-    if not isinstance(names, list) or not names or any(name not in roles for name in names):
-        raise InvalidGenesis(
-            "'deploy_roles' lists roles of the network", expected=", ".join(roles), actual=names
-        )
-    price = section.get("deposit_per_byte", "0")
-    try:
-        deposit = parse_decimal(price, TOKEN_DECIMALS) if isinstance(price, str) else -1
-    except BitenergyError as error:
-        raise InvalidGenesis(f"contracts: 'deposit_per_byte': {error}") from error
-    if not 0 <= deposit <= MAX_DEPOSIT_MICRO_PER_BYTE:
-        raise InvalidGenesis(
-            "'deposit_per_byte' is an amount as text", expected='for example "0.001"', actual=price
-        )
-    needs_vote = section.get("upgrade_needs_vote", False)
-    if not isinstance(needs_vote, bool):
-        raise InvalidGenesis("'upgrade_needs_vote' is true or false", actual=needs_vote)
-    return ContractTerms(_mask(roles, names), deposit, needs_vote)
+    fields = read_object(section, "the section 'contracts'", _FIELDS)
+    names = fields.entries("deploy_roles", most=len(roles))
+    if not names or any(name not in roles for name in names):
+        raise fields.refusal("deploy_roles", "lists roles of the network", ", ".join(roles))
+    deposit = fields.decimal("deposit_per_byte", default="0", most=MAX_DEPOSIT_MICRO_PER_BYTE)
+    return ContractTerms(_mask(roles, names), deposit, fields.flag("upgrade_needs_vote"))
 
 
 def changed_terms(

@@ -10,9 +10,8 @@ from vm.context import CallContext
 from vm.overlay import StateReader
 from vm.parameters import ChainParameters
 from vm.primitives.codec import encode_trusted, unpack_trusted
-from vm.primitives.decimal_text import parse_decimal
-from vm.primitives.errors import BitenergyError, InvalidGenesis, InvariantViolation
-from vm.primitives.integers import MAX_AMOUNT
+from vm.primitives.errors import InvalidGenesis, InvariantViolation
+from vm.primitives.genesis_fields import read_decimal, read_object
 from vm.system.validators import MAX_VALIDATORS
 
 STAKING_SPACE: Final = b"b"
@@ -33,7 +32,6 @@ TOKEN_NAMES: Final = ("none", "money", "incentives")
 
 POWER_UNIT_MICRO: Final = 1_000_000
 """Stake for one unit of voting power: a token, or a point."""
-STAKE_DECIMALS: Final = 6
 MAX_UNBONDING_MINUTES: Final = 5_256_000
 
 _NUMBERS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -41,9 +39,16 @@ _NUMBERS: Final[Mapping[str, tuple[int, int, int]]] = {
     "unbonding_minutes": (0, MAX_UNBONDING_MINUTES, 10_080),
     "slash_percent": (0, 100, 5),
 }
-_AMOUNTS: Final[Mapping[str, str]] = {"min_stake": "1", "block_reward": "0", "fine": "0"}
-_FLAGS: Final = ("share_fees", "expel")
-SECTION_FIELDS: Final = ("token", "stakes", *_AMOUNTS, *_NUMBERS, *_FLAGS)
+SECTION_FIELDS: Final = (
+    "token",
+    "stakes",
+    "min_stake",
+    "block_reward",
+    "fine",
+    *_NUMBERS,
+    "share_fees",
+    "expel",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,31 +120,28 @@ def _decode(data: bytes | None) -> StakingTerms:
 
 def parse_terms(section: Mapping[str, object]) -> tuple[StakingTerms, dict[str, int]]:
     """Return terms and first stakes (name to micro-units) of genesis; raises InvalidGenesis."""
-    unknown = [name for name in section if name not in SECTION_FIELDS]
-    if unknown:
-        raise InvalidGenesis(
-            "'staking' has unknown fields", expected=SECTION_FIELDS, actual=unknown
-        )
-    token = section.get("token", TOKEN_NAMES[NO_TOKEN])
-    if not isinstance(token, str) or token not in TOKEN_NAMES:
-        raise InvalidGenesis("staking: 'token' names it", expected=TOKEN_NAMES, actual=token)
-    numbers = {name: _number(section, name) for name in _NUMBERS}
-    amounts = {name: _amount(section.get(name, text), name) for name, text in _AMOUNTS.items()}
-    flags = {name: _flag(section, name) for name in _FLAGS}
+    fields = read_object(section, "'staking'", SECTION_FIELDS)
+    numbers = {
+        name: fields.integer(name, low, high, default=default)
+        for name, (low, high, default) in _NUMBERS.items()
+    }
     found = section.get("stakes", {})
     if not isinstance(found, dict):
-        raise InvalidGenesis("staking: 'stakes' is an object of names and amounts", actual=found)
-    stakes = {str(name): _amount(amount, f"stakes.{name}") for name, amount in found.items()}
+        raise fields.refusal("stakes", "gives names their amounts", '{"name": "100"}')
+    stakes = {
+        str(name): read_decimal(amount, f"'staking': stake of {name!r}")
+        for name, amount in found.items()
+    }
     terms = StakingTerms(
-        TOKEN_NAMES.index(token),
-        amounts["min_stake"],
+        fields.choice("token", TOKEN_NAMES, default=TOKEN_NAMES[NO_TOKEN]),
+        fields.decimal("min_stake", default="1"),
         numbers["max_validators"],
         numbers["unbonding_minutes"] * 60_000,
         numbers["slash_percent"],
-        amounts["block_reward"],
-        flags["share_fees"],
-        amounts["fine"],
-        flags["expel"],
+        fields.decimal("block_reward", default="0"),
+        fields.flag("share_fees"),
+        fields.decimal("fine", default="0"),
+        fields.flag("expel"),
     )
     if terms.token == NO_TOKEN and (stakes or terms.block_reward_micro or terms.share_fees):
         raise InvalidGenesis(
@@ -161,32 +163,3 @@ def validate_unbonding(terms: StakingTerms, parameters: ChainParameters) -> None
             actual=terms.unbonding_ms // 60_000,
             hint="Or lower the parameter 'evidence_max_age_blocks'.",
         )
-
-
-def _number(section: Mapping[str, object], name: str) -> int:
-    low, high, default = _NUMBERS[name]
-    value = section.get(name, default)
-    if type(value) is not int or not low <= value <= high:
-        raise InvalidGenesis(
-            f"staking: {name!r} is a whole number", expected=f"{low} to {high}", actual=value
-        )
-    return value
-
-
-def _amount(value: object, name: str) -> int:
-    try:
-        amount = parse_decimal(value, STAKE_DECIMALS) if isinstance(value, str) else -1
-    except BitenergyError as error:
-        raise InvalidGenesis(f"staking: {name!r}: {error}") from error
-    if not 0 <= amount <= MAX_AMOUNT:
-        raise InvalidGenesis(
-            f"staking: {name!r} is an amount as text", expected='for example "100"', actual=value
-        )
-    return amount
-
-
-def _flag(section: Mapping[str, object], name: str) -> bool:
-    value = section.get(name, False)
-    if type(value) is not bool:
-        raise InvalidGenesis(f"staking: {name!r} is true or false", actual=value)
-    return value

@@ -112,9 +112,10 @@ class Bidding(World):
         return [values for module, event, values in self.events if (module, event) == own]
 
     def left(self) -> list[bytes]:
+        """Return the keys of books, orders and members; auctions and results stay."""
         keys = {**self.state.values, **self.overlay.changes}
         live = [key for key in keys if self.overlay.get(key) is not None]
-        return [key for key in live if (key[:1] == b"X" and key[:2] != b"Xc") or key[:3] == b"iXo"]
+        return [key for key in live if key[:2] in (b"Xb", b"Xo", b"Xm", b"iX")]
 
 
 def test_an_open_book_clears_at_its_gate_by_itself() -> None:
@@ -413,7 +414,7 @@ def test_an_auction_that_is_refused(change: dict[str, Any], words: str) -> None:
 
 def test_a_section_that_is_refused() -> None:
     for section, words in (
-        ({"auction": []}, "list"),
+        ({"auction": []}, "unknown fields"),
         ({"auctions": {}}, "list"),
         ({"auctions": [1]}, "object"),
         ({"auctions": [{**COMMON, "name": "a"}] * 2}, "same name"),

@@ -255,8 +255,8 @@ def test_without_a_section_there_are_no_quotas() -> None:
         ({"pricing": "dice"}, "pricing"),
         ({"billed_minutes": 20}, "billed_minutes"),
         ({"deposit_percent": 99}, "deposit_percent"),
-        ({"penalty_price": 224}, "price as text"),
-        ({"penalty_price": "-1"}, "price as text"),
+        ({"penalty_price": 224}, "number as text"),
+        ({"penalty_price": "-1"}, "number as text"),
         ({"penalty_price": "x"}, "penalty_price"),
     ],
 )

@@ -323,7 +323,7 @@ def test_without_a_section_there_is_no_demand_response() -> None:
         ({"colour": 1}, "unknown fields"),
         ({"account": "nobody"}, "no member"),
         ({"alpha_percent": 99}, "alpha_percent"),
-        ({"upstream_price": 40}, "price as text"),
+        ({"upstream_price": 40}, "number as text"),
         ({"upstream_price": "x"}, "upstream_price"),
         ({"past_intervals": 0}, "past_intervals"),
         ({"highest": 4}, "highest"),

@@ -33,7 +33,10 @@ CONFIG = BoardConfig(
             "feeder",
             "N2",
             (Neighbour("N1", "EDC", "192.168.1.20", 8650), Neighbour("N3", "P2", "::1", 8651)),
-            (OwnUnit("roof", "generator", ((5 * 10**13, -(10**21), 0, 5_000),)),),
+            (
+                OwnUnit("roof", "generator", ((5 * 10**13, -(10**21), 0, 5_000),)),
+                OwnUnit("cellar", "storage", (), (300, 300, 0, 0, 950_000, 10**6, 0, 9, 4, 0)),
+            ),
         ),
     ),
 )
@@ -60,6 +63,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         (':8650"\ntraffic', ':0"\ntraffic', "HOST:PORT"),
         ("N1=EDC@", "EDC@", "BUS=MEMBER@HOST:PORT"),
         ('kind = "generator"', 'kind = "windmill"', "generator or a load"),
+        ('stored_ppm = "950000"', 'stored_ppm = "much"', "stored_ppm is a whole number"),
         ('["50000000000000", ', "[", "a, b, lo_w, hi_w"),
         ('"50000000000000"', '"five"', "whole numbers"),
         ('member = "P1"', 'member = "P 1"', "is a name"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.vm.contract.hosts import ALICE, BOB, HERE, MemoryChain
+from vm.contract.limits import GAS_CODE_BYTE
 from vm.primitives.errors import CallError
 
 PAGE = Path(__file__).parents[3] / "docs" / "contracts.md"
@@ -45,3 +46,8 @@ def test_allowances_and_owners() -> None:
     assert chain.call("balance_of", BOB) == 21
     with pytest.raises(CallError, match="cannot be more"):
         chain.call("mint", BOB, 10**15)
+
+
+def test_the_price_of_code_is_the_one_charged() -> None:
+    words = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"costs {GAS_CODE_BYTE} for each byte of its code" in words

@@ -14,6 +14,7 @@ from tools.contract.compiler import compile_source
 from vm.contract.abi import describe_code
 from vm.contract.code_format import CodeForm, FunctionForm, encode_form, parts_of
 from vm.contract.code_object import Code, FunctionKind
+from vm.contract.limits import GAS_CODE_BYTE
 from vm.contract.operations import BY_NAME, encode_instruction
 from vm.contract.value_types import INT, SIMPLE, list_of, tuple_of
 from vm.contract.verifier import decode_code
@@ -22,6 +23,8 @@ from vm.primitives.errors import CallError, DecodeError
 
 LIMIT_S = 0.1
 LIMIT_BYTES = 10_000_000
+MOST_S_OF_GAS = 75e-9
+"""Time of a unit of gas: half as much again as prices are set for, for what runs beside."""
 ENDS = ("out_of_gas", "out_of_memory", "too_long", "too_deep", "overflow")
 SOURCES = attack_sources()
 
@@ -208,6 +211,6 @@ def test_decoding_takes_time_by_the_bytes_of_code(name: str) -> None:
         began = time.process_time()
         decode_code(raw)
         rates.append((time.process_time() - began) / factor / len(raw))
-        if rates[-1] < 3e-6:
+        if rates[-1] < GAS_CODE_BYTE * MOST_S_OF_GAS:
             return
     pytest.fail(f"{min(rates) * 1e6:.1f} us a byte")

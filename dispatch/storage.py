@@ -1,0 +1,126 @@
+"""Storages couple hours: the optimum over all hours of a radial problem, and its certificate.
+
+An interior point over all hours finds which limits hold (`storage_interior`), their equations give
+the exact optimum (`storage_active`), and these become integers: storages first
+(`storage_rounding`), then the other units, which take over what that leaves (`quantise`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from dispatch.arrays import Bids, Floats, Integers, RadialArrays, Tree, radial_arrays
+from dispatch.quantise import round_powers
+from dispatch.storage_active import (
+    FREE,
+    LOWER,
+    UPPER,
+    ActivePoint,
+    settle_active,
+)
+from dispatch.storage_arrays import StorageArrays, storage_arrays
+from dispatch.storage_interior import solve_interior
+from dispatch.storage_rounding import round_prices, round_storages, round_values
+from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
+from market.dispatch_check import validate_certificate
+from market.dispatch_layout import DispatchLayout
+from vm.primitives.errors import InvalidInput, InvalidProof
+
+MAX_ATTEMPTS: Final = 40
+
+
+def solve_with_storages(layout: DispatchLayout) -> Certificate:
+    """Return the proved optimum of a sound radial problem with storages.
+
+    Raises InvalidInput `no_solution`, `no_rounding`.
+    """
+    radial = radial_arrays(layout)
+    arrays = storage_arrays(layout, radial)
+    return quantise_storages(layout, radial, arrays, settle_active(arrays, solve_interior(arrays)))
+
+
+def quantise_storages(
+    layout: DispatchLayout, radial: RadialArrays, arrays: StorageArrays, found: ActivePoint
+) -> Certificate:
+    """Return the integer certificate of an optimum; raises InvalidInput `no_rounding`."""
+    rows, minutes = layout.storages, layout.problem.interval_minutes
+    values = round_values(arrays, found)
+    prices = round_prices(
+        rows, arrays, found, values, lambda hour, unit: layout.units[hour][unit].b
+    )
+    refused = InvalidProof("nothing was tried")
+    for attempt in range(MAX_ATTEMPTS):
+        moves = round_storages(rows, minutes, arrays, found, attempt)
+        powers = _round_units(radial, arrays, found, moves, layout)
+        certificate = Certificate(
+            tuple(
+                IntervalResult(
+                    tuple(prices[hour][zone] for zone in arrays.bus_zone.tolist()),
+                    tuple(powers[hour]),
+                    storages=tuple(
+                        StorageResult(int(taken), int(given), value)
+                        for taken, given, value in zip(*moves[:, hour], values[hour], strict=True)
+                    ),
+                )
+                for hour in range(len(powers))
+            )
+        )
+        try:
+            validate_certificate(layout, certificate)
+        except InvalidProof as error:
+            refused = error
+        else:
+            return certificate
+    raise InvalidInput(
+        f"whole watts near the optimum make no proof: {refused.message}",
+        code="no_rounding",
+        expected=refused.expected,
+        actual=refused.actual,
+        hint="A watt may be too coarse for units this small.",
+    ) from refused
+
+
+def _round_units(
+    radial: RadialArrays,
+    arrays: StorageArrays,
+    found: ActivePoint,
+    moves: Integers,
+    layout: DispatchLayout,
+) -> list[list[int]]:
+    """Return the whole watts of all units; storages count as units that cannot move."""
+    units, lines = arrays.ends[:2]
+    tree, power_w = radial.tree, arrays.scale.power_w
+    buses = np.array([row.bus for row in layout.storages], dtype=np.int64)
+    unit_bus = np.concatenate([radial.unit_bus, buses])
+    order = np.argsort(unit_bus, kind="stable").astype(np.int64)
+    first = np.zeros(len(tree.parent) + 1, dtype=np.int64)
+    np.add.at(first, unit_bus + 1, 1)
+    extended = Tree(tree.parent, tree.upward, tree.rating_w, np.cumsum(first), order)
+    result = []
+    for hour in range(len(found.x)):
+        bids = radial.interval_bids(hour)
+        net = (moves[1, hour] - moves[0, hour]).astype(np.float64)
+        none = np.zeros(len(buses))
+        with_storages = Bids(
+            np.concatenate([bids.a, none]),
+            np.concatenate([bids.b, none]),
+            np.concatenate([bids.lo_w, net]),
+            np.concatenate([bids.hi_w, net]),
+        )
+        powers = np.concatenate([found.x[hour, :units] * power_w, net])
+        at_limit = found.state[hour, :units]
+        powers[:units] = np.where(at_limit == UPPER, bids.hi_w, powers[:units])
+        powers[:units] = np.where(at_limit == LOWER, bids.lo_w, powers[:units])
+        flow: Floats = np.zeros(len(tree.parent))
+        state = found.state[hour, units:lines]
+        rating = tree.rating_w[arrays.line_bus]
+        flow[arrays.line_bus] = np.where(
+            state == FREE, 0.0, np.where(state == UPPER, rating, -rating)
+        )
+        price = found.price[hour][arrays.bus_zone]
+        rounded: Integers = np.empty(len(powers), dtype=np.int64)
+        round_powers(extended, with_storages, price, powers, flow, rounded)
+        result.append([int(power) for power in rounded[:units]])
+    return result

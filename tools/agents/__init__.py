@@ -1,0 +1,1 @@
+"""Prosumer agents: profiles of homes, bidding strategies, and processes that trade by them."""
