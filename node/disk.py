@@ -86,7 +86,7 @@ class Disk:
         return path.stat().st_size
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write at the end of a file, made if there is none; a crash before `sync_file` loses it."""
+        """Write at the end of a file, made if there is none; before `sync_file` it may be lost."""
         with path.open("ab") as file:
             file.write(data)
 
