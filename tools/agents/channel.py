@@ -41,12 +41,13 @@ class Told:
 class Channel:
     """Connections to the nodes, the members that it signs for, and how far it has read."""
 
-    def __init__(self, urls: Sequence[str], genesis: bytes) -> None:
+    def __init__(self, urls: Sequence[str], genesis: bytes, *, read_to: int = 0) -> None:
+        """Connect to nodes of a network; blocks up to height `read_to` are not read."""
         self._clients = [NodeClient(url, genesis=genesis) for url in urls]
         self._genesis = genesis
         self._nonces: dict[bytes, int] = {}
         self._turn = 0
-        self._read_to = 0
+        self._read_to = read_to
         self.failures: dict[str, int] = {}
         """Final transactions that failed, by code, as far as read."""
         self.transactions = 0
@@ -61,6 +62,11 @@ class Channel:
     def clients(self) -> Sequence[NodeClient]:
         """The connections to all nodes."""
         return self._clients
+
+    @property
+    def height(self) -> int:
+        """The last block that it has read."""
+        return self._read_to
 
     def close(self) -> None:
         """Close all connections."""

@@ -122,6 +122,8 @@ class Trader:
     """Draws the salts and the errors of the forecast."""
     error_percent: int
     """How far a reading is from the forecast at most, in percent of load and plant."""
+    margin_percent: int
+    """How far it stays away from its forecast when it trades, in percent of load and plant."""
     played: dict[int, Played] = field(default_factory=dict)
     """By interval."""
     registers: Registers = field(default_factory=Registers)
@@ -234,7 +236,7 @@ class Trader:
         does not bear out costs a penalty. So there it states one price, means what it states, and
         stays away where its forecast is too uncertain.
         """
-        slots, percent = self.terms.slots, self.error_percent
+        slots, percent = self.terms.slots, self.margin_percent
         need = self.home.need(first_slot, slots, self.terms.tariffs, margin_percent=percent)
         if not self.terms.is_one_price:
             return need
