@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "auction": ("auction", "Call auctions by delivery interval, open and sealed."),
     "ev": ("ev", "Charging quotas: the published round on four validators."),
     "response": ("response", "Demand response: both of its ways on four validators."),
+    "agent": ("agent", "A prosumer's agent, which trades by itself, and how agents learn."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
     "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Final
 
 from tools.agents.channel import Channel, Told
-from tools.agents.homes import Home
+from tools.agents.homes import Home, Tariffs
 from tools.agents.profiles import load_profiles
 from tools.agents.runner import Runner
 from tools.agents.strategies import make_strategy
 from tools.agents.terms import load_terms
-from tools.agents.trader import Trader
+from tools.agents.trader import DayTerms, Trader
 from tools.amounts import format_kwh, format_tokens
+from tools.client import integer_field
 from tools.errors import EXIT_OK, ToolError
 from tools.output import note, print_lines
 from tools.session import Session
@@ -56,20 +58,95 @@ def run_agent(session: Session, options: AgentOptions, signer: str | None) -> in
     client = session.client()
     terms = load_terms(client, options.market)
     opened = session.open_signer(signer)
-    meter = session.open_signer(options.meter) if options.meter else None
-    channel = Channel([client.url], client.genesis_hash(), read_from=client_height(session))
+    height = integer_field(client.status(), "final_height")
+    channel = Channel([client.url], client.genesis_hash(), read_to=height)
     trader = Trader(
-        _home(
-            options,
-            opened.name,
-            terms.tariffs.retail_micro_per_kwh,
-            terms.tariffs.feed_in_micro_per_kwh,
-        ),
+        make_home(options, opened.name, terms.tariffs),
         make_strategy(options.strategy, options.seed),
         opened,
-        meter,
+        session.open_signer(options.meter) if options.meter else None,
         terms,
         Random(f"agent {options.seed}"),
         ERROR_PERCENT,
         ERROR_PERCENT,
+    )
+    first = next_interval(terms, time.time_ns() // 1_000_000)
+    if not session.as_json:
+        note(f"{opened.name} bids from {terms.calendar.local_text(first)} on")
+    chosen = count(first) if options.intervals is None else range(first, first + options.intervals)
+    runner = Runner(channel, terms, [trader], lambda told: _show(session, trader, told))
+    try:
+        runner.run(chosen)
+    finally:
+        channel.close()
+    return EXIT_OK
+
+
+def next_interval(terms: DayTerms, now_ms: int) -> int:
+    """Return the first interval whose first gate does not close within a minute."""
+    calendar = terms.calendar
+    interval = calendar.interval_at(now_ms) + 1
+    while calendar.windows(interval)[0].closes_ms < now_ms + calendar.minute_ms:
+        interval += 1
+    return interval
+
+
+def make_home(options: AgentOptions, name: str, tariffs: Tariffs) -> Home:
+    """Return the home of the options, true prices drawn from the seed; raises ToolError."""
+    profiles = load_profiles(options.profile)
+    load = _find(profiles.loads_w, options.load, "household")
+    plant = _find(profiles.plants_w_per_kwp, options.plant, "plant")
+    random = Random(f"home {options.seed}")
+    low, high = tariffs.feed_in_micro_per_kwh, tariffs.retail_micro_per_kwh
+    return Home(
+        name,
+        load,
+        tuple([power * options.kwp for power in plant]),
+        FLEXIBLE_PERCENT,
+        random.randint(low, high),
+        STORABLE_PERCENT,
+        random.randint(low, high),
+    )
+
+
+def _find(profiles: Mapping[str, tuple[int, ...]], kind: str, what: str) -> tuple[int, ...]:
+    if kind not in profiles:
+        raise ToolError(
+            f"no such {what} in the profile",
+            code="unknown_profile",
+            expected=", ".join(sorted(profiles)),
+            actual=kind,
+        )
+    return profiles[kind]
+
+
+def _show(session: Session, trader: Trader, told: Told) -> None:
+    """Print what a settled interval brought."""
+    fields = told.fields
+    if (told.module, told.name, fields.get("part")) != ("day", "settle", 0):
+        return
+    if fields.get("market") != trader.terms.name:
+        return
+    interval = integer_field(fields, "interval")
+    played = trader.played.pop(interval, None)
+    if played is None:
+        return
+    begins = trader.terms.calendar.local_text(interval)
+    if session.as_json:
+        record = {
+            "interval": interval,
+            "local_time": begins,
+            "bought_milli_wh": played.bought_milli_wh,
+            "sold_milli_wh": played.sold_milli_wh,
+            "paid_micro": played.paid_micro,
+            "gain_micro": played.gain_micro,
+        }
+        sys.stdout.write(json.dumps(record) + "\n")
+        sys.stdout.flush()
+        return
+    paid = format_tokens(abs(played.paid_micro))
+    print_lines(
+        f"{begins}  bought {format_kwh(played.bought_milli_wh)} kWh, "
+        f"sold {format_kwh(played.sold_milli_wh)} kWh, "
+        f"{'got' if played.paid_micro < 0 else 'paid'} {paid} tokens"
     )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote
+
 from market.auction.crossing import RATIONING_NAMES
 from market.auction.records import MECHANISM_NAMES
 from market.day.dates import RULE_NAMES, Zone
@@ -10,6 +14,8 @@ from tools.agents.homes import Tariffs
 from tools.agents.trader import DayTerms
 from tools.client import NodeClient, integer_field, list_field, text_field
 from tools.errors import AnswerInvalid, Json, ToolError
+
+SECONDS_PER_MINUTE: Final = 60
 
 
 def load_terms(client: NodeClient, name: str | None) -> DayTerms:
@@ -31,7 +37,7 @@ def _terms(client: NodeClient, market: Json) -> DayTerms:
     calendar = Calendar(
         integer_field(market, "interval_minutes"),
         integer_field(market, "minute_ms"),
-        integer_field(market, "shift_minutes"),
+        _shift_minutes(client, market),
         Zone(
             integer_field(market, "offset_minutes"),
             _choice(market, "rule", RULE_NAMES),
@@ -49,6 +55,19 @@ def _terms(client: NodeClient, market: Json) -> DayTerms:
         integer_field(market, "feed_in_micro_per_kwh"),
     )
     return DayTerms(name, calendar, tariffs)
+
+
+def _shift_minutes(client: NodeClient, market: Json) -> int:
+    """Return UTC minute less the chain's minute, from how the node shows an interval's start."""
+    interval = integer_field(market, "interval")
+    name = quote(text_field(market, "name"), safe="")
+    found = client.get(f"/day-markets/{name}/intervals/{interval}")
+    try:
+        start = datetime.fromisoformat(text_field(found, "local_start"))
+    except ValueError as error:
+        raise AnswerInvalid("the node's answer has no usable local_start", actual=error) from error
+    utc_minute = int(start.timestamp()) // SECONDS_PER_MINUTE
+    return utc_minute - interval * integer_field(market, "interval_minutes")
 
 
 def _gate(gate: Json) -> Gate:

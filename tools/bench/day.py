@@ -1,8 +1,9 @@
 """`bitenergy bench day`: one delivery interval of many homes, and how fast a whole day can be.
 
-One interval is timed stage by stage, on four validators: orders, clearing, readings, settlement with
-its penalties; each until it is final on all of them. Between the stages the clock of the market is
-waited for, which is not counted. Homes there sell all that they forecast, so that some fall short.
+One interval is timed stage by stage, on four validators: orders, clearing, readings, settlement
+with its penalties; each until it is final on all of them. Between the stages the clock of the
+market is waited for, which is not counted. Homes there sell all that they forecast, so that some
+fall short.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from tools.agents.channel import Told
 from tools.agents.market_day import DayOptions, DaySession, default_minute_ms, open_day, play_day
 from tools.bench.machine import measure_yardstick, memory_bytes
-from tools.agents.channel import Told
 from tools.client import integer_field
 from tools.demo_day import check_day
 from tools.errors import EXIT_FAILED, EXIT_OK, NodeTimeout
