@@ -1,8 +1,8 @@
 """Which lines of the engines, and which refusals of the node, simulations take.
 
 `python -m tests.sim.coverage --seeds 200` prints every line of the engines and every refusal of
-the node that no seed came to. The engines' must all be taken but for those in `EXCUSED`: with
-this the campaign shows that each transition and each refusal of theirs happens in it.
+the node that no seed came to, nor one of the networks that provoke them. All must be taken but for
+those in `EXCUSED`: with this the campaign shows that each transition and each refusal happens.
 """
 
 import argparse
@@ -190,7 +190,7 @@ def missed_lines(taken: Taken, files: tuple[str, ...]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Trace a campaign; exit status 1 if it leaves a line of the engines out."""
+    """Trace a campaign; exit status 1 if it leaves a line of the engines or a refusal out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -227,7 +227,7 @@ def main(arguments: list[str]) -> int:
     refusals = [line for line in missed_lines(taken, NODE_FILES) if ": raise " in line]
     print("node: refusals that did not happen:")
     print("\n".join(f"  {line}" for line in refusals) or "  none")
-    return 1 if missed or failures else 0
+    return 1 if missed or refusals or failures else 0
 
 
 if __name__ == "__main__":
