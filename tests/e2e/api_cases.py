@@ -36,7 +36,7 @@ from schemathesis.core.failures import Failure, FailureGroup
 
 from tests.conftest import free_ports
 from tests.e2e.full_network import play, write_template
-from tests.e2e.support import Commands, Json
+from tests.e2e.support import Commands, Json, stop_in_order
 from vm.primitives.codec import encode
 
 CHECKS: Final = (
@@ -230,6 +230,7 @@ def live_node(commands: Commands) -> Iterator[str]:
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(cases: int, seed: int) -> None:
     """Send CASES generated requests to a node started for it."""
+    stop_in_order()
     port = free_ports()()
     os.environ.setdefault("BITENERGY_PORTS", f"{port}-{port + 400}")
     start_s = time.monotonic()
