@@ -30,6 +30,7 @@ from node.api.parameters import (
     whole,
     words,
 )
+from node.api.reading_routes import READING_ROUTES
 from node.api.routes import BASE, WEBSOCKET, Route
 from node.api.schemas import ref
 
@@ -424,6 +425,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
+    *READING_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,
