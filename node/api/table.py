@@ -78,6 +78,12 @@ CHAIN_ROUTES: Final = (
             _BLOCK,
             _LIMIT,
             Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
+            Parameter(
+                "from_system",
+                whole(0, 10**9),
+                "The first receipt shown of what happened by itself; 100 are shown.",
+                default=0,
+            ),
         ),
         {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
