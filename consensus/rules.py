@@ -124,8 +124,11 @@ class TendermintRules:
 
     def _rule_skip_round(self, state: HeightState) -> bool:
         """Lines 55 and 56: f + 1 are in a later round."""
-        round_ = state.votes.round_of_honest_part()
-        if round_ <= state.rounds.round or state.committed is not None:
+        votes, own = state.votes, state.rounds.round
+        if votes.highest_round_seen() <= own or state.committed is not None:
+            return False
+        round_ = votes.round_of_honest_part()
+        if round_ <= own:
             return False
         self._start_round(state, round_)
         return True
@@ -208,8 +211,8 @@ class TendermintRules:
         rounds = state.rounds
         prevotes = state.votes.tally(VoteKind.PREVOTE, rounds.round)
         if (
-            rounds.step is Step.PREVOTE
-            and not rounds.prevote_timer_set
+            not rounds.prevote_timer_set
+            and rounds.step is Step.PREVOTE
             and state.validators.is_quorum(prevotes.weight_any)
         ):
             rounds.prevote_timer_set = True

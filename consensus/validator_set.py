@@ -73,7 +73,7 @@ class ValidatorSet:
     def reached_by_honest_part(self, reached: Sequence[int]) -> int:
         """Return the highest of numbers, one per validator, that more than a third reached."""
         weight = found = 0
-        for index in sorted(range(len(reached)), key=lambda index: -reached[index]):
+        for index in sorted(range(len(reached)), key=reached.__getitem__, reverse=True):
             weight += self.power_of(index)
             found = reached[index]
             if self.is_honest_part(weight):

@@ -73,6 +73,7 @@ class Chain:
         self.validators: tuple[Validator, ...] = read_validators(store)
         self.next_due_ms = read_next_due_ms(store)
         self._tip: Candidate | None = None
+        self._tip_validators: tuple[Validator, ...] = ()
         self._next_context = self._make_context()
         self.engine: EngineChoice | None = None
         """Engine that decides the next block; None for the one that genesis names."""
@@ -103,13 +104,12 @@ class Chain:
     def prefer(self, tip: Candidate) -> None:
         """Build on `tip` from now on, an executed block above the last final one."""
         self._tip = tip
+        self._tip_validators = read_validators(tip.executed.state)
         self._next_context = self._make_context()
 
     def may_propose(self, account: bytes) -> bool:
         """Tell whether a block of this validator may stand on the tip."""
-        validators = self.validators
-        if self._tip is not None:
-            validators = read_validators(self._tip.executed.state)
+        validators = self._tip_validators or self.validators
         return any(validator.account == account for validator in validators)
 
     def next_context(self) -> BlockContext:
@@ -234,6 +234,7 @@ class Chain:
         self.store.advance(block)
         if self._tip is not None and self._tip.block_id == block.block_id:
             self._tip = None
+            self._tip_validators = ()
         self.header = block.header
         self.block_id = block.block_id
         self.certificate = certificate

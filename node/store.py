@@ -377,14 +377,15 @@ class Store:
 
     def validators_at(self, height: int) -> tuple[Validator, ...] | None:
         """Return the validators that decide the block at `height`, or None if not known."""
-        found = self.head(height)
+        found = self.head_bytes(height)
         if found is not None:
-            return self.validators_by_hash(found.header.validators)
+            return self.validators_by_hash(decode_header(found[0]).validators)
         if height > self.height + 1:
             return None
         change = next(self._read(CHANGE, CHANGE + height_bytes(height), reverse=True), None)
-        before = self.head(0 if change is None else int.from_bytes(change[0][1:], "big"))
-        return None if before is None else self.validators_by_hash(before.header.next_validators)
+        before = self.head_bytes(0 if change is None else int.from_bytes(change[0][1:], "big"))
+        following = None if before is None else decode_header(before[0]).next_validators
+        return None if following is None else self.validators_by_hash(following)
 
     def changes_after(self, height: int) -> Iterator[int]:
         """Return the heights above `height` after which other validators decide, ascending."""

@@ -59,38 +59,41 @@ class ChainParameters:
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the parameters."""
-        return encode(
-            [PARAMETERS_TYPE, VERSION, *(getattr(self, field.name) for field in fields(self))]
-        )
+        return encode([PARAMETERS_TYPE, VERSION, *[getattr(self, name) for name in _NAMES]])
 
     def digest(self) -> bytes:
         """Return the hash that headers carry, 32 bytes."""
-        return tagged_hash(TAG_PARAMETERS, self.encode())
+        return parameters_hash(self.encode())
+
+
+_NAMES = tuple(field.name for field in fields(ChainParameters))
+_TYPES = (int,) * (len(_NAMES) + 2)
+
+
+def parameters_hash(data: bytes) -> bytes:
+    """Return the hash of encoded parameters, as headers carry it: 32 bytes."""
+    return tagged_hash(TAG_PARAMETERS, data)
 
 
 def decode_parameters(data: bytes) -> ChainParameters:
     """Return the parameters that `data` encodes; raises DecodeError."""
     value = decode(data, max_bytes=MAX_PARAMETERS_BYTES)
-    names = fields(ChainParameters)
     if (
         not isinstance(value, tuple)
-        or not has_types(value, (int,) * (len(names) + 2))
+        or not has_types(value, _TYPES)
         or value[:2] != (PARAMETERS_TYPE, VERSION)
     ):
-        raise DecodeError("not the parameters of this version", expected=len(names) + 2)
-    return validate_parameters(
-        {field.name: number for field, number in zip(names, value[2:], strict=True)}
-    )
+        raise DecodeError("not the parameters of this version", expected=len(_TYPES))
+    return validate_parameters(dict(zip(_NAMES, value[2:], strict=True)))
 
 
 def validate_parameters(values: dict[str, object]) -> ChainParameters:
     """Return parameters from a mapping of names to whole numbers; raises InvalidGenesis."""
-    known = [field.name for field in fields(ChainParameters)]
     numbers: dict[str, int] = {}
     for name, number in values.items():
-        if name not in known:
+        if name not in _NAMES:
             raise InvalidGenesis(
-                f"unknown parameter {name!r}", hint=f"Known are: {', '.join(known)}."
+                f"unknown parameter {name!r}", hint=f"Known are: {', '.join(_NAMES)}."
             )
         if type(number) is not int or not 0 <= number < 2**53:
             raise InvalidGenesis(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Final
 
 from vm.primitives.codec import Value, decode, encode_trusted, has_types
-from vm.primitives.errors import DecodeError
+from vm.primitives.errors import DecodeError, InvariantViolation
 from vm.primitives.hashing import EMPTY_HASH, TAG_HEADER, tagged_hash
 from vm.primitives.integers import MAX_AMOUNT
 
@@ -58,7 +59,7 @@ class Header:
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
-        return encode_trusted([HEADER_TYPE, VERSION, *(getattr(self, name) for name in _NAMES)])
+        return encode_trusted([HEADER_TYPE, VERSION, *_read_fields(self)])
 
     def block_id(self) -> bytes:
         """Return the id of the block, 32 bytes."""
@@ -73,6 +74,8 @@ def with_seal(header: Header, seal: bytes) -> Header:
 _NAMES = tuple(field.name for field in fields(Header))
 _LENGTHS = dict.fromkeys(_NAMES, 32) | {"proposer": 20}
 _NUMBERS = ("height", "time_ms", "gas_used")
+_TYPES = (int, int, *[int if name in _NUMBERS else bytes for name in _NAMES])
+_read_fields = attrgetter(*_NAMES)
 
 
 def decode_header(data: bytes) -> Header:
@@ -80,17 +83,16 @@ def decode_header(data: bytes) -> Header:
     value = decode(data, max_bytes=MAX_HEADER_BYTES, max_items=32)
     if (
         not isinstance(value, tuple)
-        or len(value) != len(_NAMES) + 2
-        or not has_types(value[:2], (int, int))
+        or not has_types(value, _TYPES)
         or value[:2] != (HEADER_TYPE, VERSION)
     ):
         raise DecodeError("not a header of this version", expected=f"{len(_NAMES) + 2} fields")
     for name, item in zip(_NAMES, value[2:], strict=True):
-        if name in _NUMBERS:
-            if type(item) is not int or not 0 <= item <= MAX_AMOUNT:
+        if isinstance(item, int):
+            if not 0 <= item <= MAX_AMOUNT:
                 raise DecodeError(f"header field {name!r} is a number from 0", actual=item)
-        elif type(item) is not bytes:
-            raise DecodeError(f"header field {name!r} is bytes", actual=type(item).__name__)
+        elif not isinstance(item, bytes):
+            raise InvariantViolation("a header's types were checked")
         elif name == "seal":
             if len(item) > MAX_SEAL_BYTES:
                 raise DecodeError("the seal is too long", expected=MAX_SEAL_BYTES, actual=len(item))

@@ -17,7 +17,7 @@ from node.ledger.transaction import Transaction
 from vm.context import BlockContext, CallContext, Event, decode_due
 from vm.module import Module
 from vm.overlay import QUEUE_SPACE, Overlay, StateReader
-from vm.parameters import PARAMETERS_KEY, ChainParameters, decode_parameters
+from vm.parameters import PARAMETERS_KEY, ChainParameters, decode_parameters, parameters_hash
 from vm.primitives.errors import CallError, InvalidBlock, InvalidTransaction, InvariantViolation
 from vm.primitives.merkle import merkle_root
 from vm.runtime import Runtime
@@ -49,34 +49,45 @@ class CandidateState:
     That may itself be the state after such a block: candidates stack.
     """
 
-    __slots__ = ("_source", "overlay", "pages", "parent")
+    __slots__ = ("overlay", "pages", "parent")
 
     def __init__(self, parent: StateView, overlay: Overlay, pages: dict[str, bytes | None]) -> None:
         self.parent = parent
         self.overlay = overlay
         self.pages = pages
-        self._source: StateReader = overlay
 
     def settle(self, final: StateView) -> None:
         """Read from `final` instead, the last final state, which holds these changes by now.
 
         So what is stacked above lets go of the states below.
         """
-        self._source = self.parent = final
+        self.parent = final
         self.overlay = Overlay(final)
         self.pages = {}
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of `key`, or None."""
-        return self._source.get(key)
+        # In one loop: under proof of work a dozen blocks stand on one another.
+        state: StateView = self
+        while type(state) is CandidateState:
+            changes = state.overlay.changes
+            if key in changes:
+                return changes[key]
+            state = state.parent
+        return state.get(key)
 
     def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield (key, value) ascending in [start, end)."""
-        return self._source.scan(start, end)
+        return self.overlay.scan(start, end)
 
     def page(self, path: str) -> bytes | None:
         """Return the page of the state tree at `path`."""
-        return self.pages[path] if path in self.pages else self.parent.page(path)
+        state: StateView = self
+        while type(state) is CandidateState:
+            if path in state.pages:
+                return state.pages[path]
+            state = state.parent
+        return state.page(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +213,7 @@ class BlockExecution:
             update.root,
             merkle_root(encoded),
             next_validators,
-            read_parameters(overlay).digest(),
+            parameters_hash(_parameters_bytes(overlay)),
         )
 
     def _run_calls(self, transaction: Transaction, roles: int) -> Receipt:
@@ -411,10 +422,14 @@ def _validate_limits(transaction: Transaction, account: Account, block: BlockCon
 
 def read_parameters(state: StateReader) -> ChainParameters:
     """Return the parameters in force after the block whose state this is."""
+    return decode_parameters(_parameters_bytes(state))
+
+
+def _parameters_bytes(state: StateReader) -> bytes:
     data = state.get(PARAMETERS_KEY)
     if data is None:
         raise InvariantViolation("the state has no parameters")
-    return decode_parameters(data)
+    return data
 
 
 def read_next_due_ms(state: StateReader) -> int | None:

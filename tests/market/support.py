@@ -158,6 +158,9 @@ class World:
             return error.code
         return ""
 
+    due_gas = 2_000_000
+    """Gas of one due item."""
+
     def advance(self, milliseconds: int) -> int:
         """Begin a block so much later, running what is due in it; return how many items were."""
         self.commit()
@@ -168,7 +171,7 @@ class World:
         while (found := next(self.overlay.scan(QUEUE_SPACE, end), None)) is not None:
             _, module, payload = decode_due(*found)
             self.overlay.put(found[0], None)
-            ctx = self.context(gas=2_000_000)
+            ctx = self.context(gas=self.due_gas)
             self.runtime.run_due(ctx, module, payload)
             self._tell(ctx.events)
             count += 1

@@ -253,11 +253,12 @@ class Node:
                 wall = self.host.wall_ms(self.index)
                 self.queue.append(api.ProposalArrived(signed, wall))
             case api.Broadcast(message):
+                packet = self._packet(message)
                 for target in range(self.peers):
                     if target != self.index:
-                        self._send(target, message)
+                        self.host.send(self.index, target, packet)
             case api.Send(peer, message):
-                self._send(int(peer), message)
+                self.host.send(self.index, int(peer), self._packet(message))
             case api.ScheduleTimeout(height, round_, timer, delay_ms):
                 self.token += 1
                 self.timers[timer] = self.token
@@ -285,9 +286,9 @@ class Node:
             case api.QuorumConflict():
                 self.host.stop_for_conflict(self.index)
 
-    def _send(self, target: int, message: Message) -> None:
+    def _packet(self, message: Message) -> Packet:
         body = self.bodies.get(message.block_id) if isinstance(message, Proposal) else None
-        self.host.send(self.index, target, Packet(message=message, block=body))
+        return Packet(message=message, block=body)
 
     def _send_chain(self, target: int, height: int) -> None:
         piece = tuple(self.disk.chain[max(height, 1) - 1 :][:SYNC_BATCH])

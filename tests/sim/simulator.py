@@ -4,6 +4,7 @@ import hashlib
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from random import Random
 
 from consensus import interface as api
@@ -35,6 +36,19 @@ BLINDING_PERCENT = 85
 HEIGHTS_AFTER_HEALING = 10
 HEIGHTS_PER_SET = 3
 CLOCKS_AGREE_MS = 10_000
+TEXTS = 1_024
+
+
+class Dice(Random):
+    """The standard generator, with the one method that a simulation calls a million times."""
+
+    def randrange(self, limit: int) -> int:  # type: ignore[override]
+        """Return a number from 0 and below `limit`, the very one that `Random` would."""
+        bits = limit.bit_length()
+        number = self.getrandbits(bits)
+        while number >= limit:
+            number = self.getrandbits(bits)
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +183,8 @@ class Simulation:
     ) -> None:
         self.scenario = scenario
         self.log = log
-        self.random = Random(f"run {scenario.seed}")
+        self.random = Dice(f"run {scenario.seed}")
+        self._text = lru_cache(TEXTS)(repr)
         self.now = 0
         self.sequence = 0
         self.events: list[tuple[int, int, str, int, object]] = []
@@ -181,9 +196,8 @@ class Simulation:
         self.trace = hashlib.sha256()
         count = len(scenario.powers)
         self.peers = count + scenario.followers
-        validators = ValidatorSet(
-            Validator(b"v%d" % i, power) for i, power in enumerate(scenario.powers)
-        )
+        self._sets: dict[int, ValidatorSet] = {}
+        validators = _make_set(scenario.powers)
         self.world = World(validators, scenario.dishonest, choose, self._set_at)
         self.checkers = Checkers(self.world)
         self.liars = {
@@ -207,10 +221,9 @@ class Simulation:
         self.outcast = self.random.choice([i for i in self.nodes if i != scenario.absent])
 
     def _set_at(self, height: int) -> ValidatorSet:
-        return ValidatorSet(
-            Validator(b"v%d" % index, power)
-            for index, power in enumerate(self.scenario.powers_at(height))
-        )
+        if height not in self._sets:
+            self._sets[height] = _make_set(self.scenario.powers_at(height))
+        return self._sets[height]
 
     # --- the host ---------------------------------------------------------------------------
 
@@ -356,7 +369,7 @@ class Simulation:
             at, _sequence, kind, node, content = heapq.heappop(self.events)
             self.now = at
             count += 1
-            line = repr((at, kind, node, content))
+            line = self._line(at, kind, node, content)
             self.trace.update(line.encode())
             if self.log is not None:
                 self.log(line)
@@ -381,6 +394,13 @@ class Simulation:
             crashes=self.crash_count,
             looks=self.checkers.looks,
         )
+
+    def _line(self, at: int, kind: str, node: int, content: object) -> str:
+        """Return an event as text; what goes to many is put into words once."""
+        if kind == "packet" and isinstance(content, tuple):
+            source, packet = content
+            return f"({at}, 'packet', {node}, ({source}, {self._text(packet)}))"
+        return repr((at, kind, node, content))
 
     def _reached(self, goal: int) -> bool:
         return all(
@@ -429,6 +449,10 @@ class Simulation:
         if state is not None:
             node.engine.view()  # people look at any time
             self.checkers.check_memory(node.index, state.votes.size(), state.blocks.size())
+
+
+def _make_set(powers: tuple[int, ...]) -> ValidatorSet:
+    return ValidatorSet(Validator(b"v%d" % index, power) for index, power in enumerate(powers))
 
 
 def simulate(seed: int, factory: EngineFactory = PoaEngine, node_type: type[Node] = Node) -> Result:

@@ -64,17 +64,19 @@ def decode(
 ) -> Value:
     """Return the value that `data` canonically encodes; arrays become tuples.
 
-    Raises DecodeError on anything else: size, number of items and depth are checked before any
-    object is built, and the value must encode to the very same bytes.
+    Raises DecodeError on anything else. Size, number of items and depth are checked before any
+    object is built, but where the size alone bounds what is built: there number and depth are
+    looked at afterwards. The value must encode to the very same bytes.
     """
     if len(data) > max_bytes:
         raise DecodeError(
             "the bytes are too long", expected=f"at most {max_bytes}", actual=len(data)
         )
-    if len(data) > SCAN_FREE_BYTES or len(data) > max_items:
+    if len(data) > SCAN_FREE_BYTES:
         validate_shape(data, max_items=max_items, max_depth=max_depth)
     value = unpack(data)
-    validate_depth(value, max_depth)
+    if validate_depth(value, max_depth) > max_items:
+        raise DecodeError("too many items", expected=f"at most {max_items}")
     if _pack(value) != data:
         raise DecodeError(
             "the encoding is not canonical", hint="Encode each value in its shortest form."
@@ -113,23 +115,30 @@ def has_types(value: Value, types: tuple[type, ...]) -> bool:
     return type(value) is tuple and tuple(map(type, value)) == types
 
 
-def validate_depth(value: Value, max_depth: int) -> None:
-    """Raise DecodeError if `value` nests deeper than `max_depth` or holds a float."""
+def validate_depth(value: Value, max_depth: int) -> int:
+    """Return the number of items, `value` itself and a map's keys included.
+
+    Raises DecodeError if `value` nests deeper than `max_depth` or holds a float.
+    """
     kind = type(value)
+    count = 1
     if kind is tuple:
         if max_depth <= 0:
             raise DecodeError("the value nests too deeply", expected=f"at most {MAX_DEPTH} levels")
         for item in value:  # type: ignore[union-attr]
             kind = type(item)
-            if kind is not int and kind is not bytes and kind is not str:
-                validate_depth(item, max_depth - 1)
+            if kind is int or kind is bytes or kind is str:
+                count += 1
+            else:
+                count += validate_depth(item, max_depth - 1)
     elif kind is dict:
         if max_depth <= 0:
             raise DecodeError("the value nests too deeply", expected=f"at most {MAX_DEPTH} levels")
         for item in value.values():  # type: ignore[union-attr]
-            validate_depth(item, max_depth - 1)
+            count += 1 + validate_depth(item, max_depth - 1)
     elif kind not in _SCALAR_TYPES:
         raise DecodeError("a value is of a kind we never use", expected=_KINDS, actual=kind)
+    return count
 
 
 def validate_shape(data: bytes, *, max_items: int, max_depth: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from vm.overlay import StateReader
 from vm.primitives.codec import Value, decode, encode_trusted, has_types
@@ -16,6 +16,7 @@ VALIDATORS_TYPE: Final = 5
 VERSION: Final = 1
 MAX_VALIDATORS: Final = 256
 MAX_VALIDATORS_BYTES: Final = 65_536
+_ENTRY_TYPES: Final = (bytes, int, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def decode_validators(data: bytes) -> tuple[Validator, ...]:
     value = decode(data, max_bytes=MAX_VALIDATORS_BYTES)
     match value:
         case (5, 1, tuple(entries)) if has_types(value, (int, int, tuple)):
-            validators = tuple(_decode_validator(entry) for entry in entries)
+            validators = tuple([_decode_validator(entry) for entry in entries])
         case _:
             raise DecodeError("not a set of validators", actual=data[:40])
     if not 1 <= len(validators) <= MAX_VALIDATORS:
@@ -77,12 +78,8 @@ def read_validators(state: StateReader) -> tuple[Validator, ...]:
 
 
 def _decode_validator(entry: Value) -> Validator:
-    match entry:
-        case (bytes(key), int(power), bytes(account)) if (
-            has_types(entry, (bytes, int, bytes))
-            and len(key) == 32
-            and len(account) == 20
-            and 0 < power < 2**53
-        ):
+    if has_types(entry, _ENTRY_TYPES):
+        key, power, account = cast(tuple[bytes, int, bytes], entry)
+        if len(key) == 32 and len(account) == 20 and 0 < power < 2**53:
             return Validator(key, power, account)
     raise DecodeError("not a validator", expected="vote key, power, account", actual=entry)

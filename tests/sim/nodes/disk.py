@@ -5,6 +5,7 @@ binding that the store uses, and raises that binding's own errors.
 """
 
 import errno
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -49,9 +50,10 @@ class _Batch:
 class _View:
     """A state of the database that later writes do not change."""
 
-    def __init__(self, files: "DatabaseFiles", entries: dict[bytes, bytes]) -> None:
+    def __init__(self, files: "DatabaseFiles") -> None:
         self._files = files
-        self._entries = entries
+        self._entries = files.entries
+        self._keys = files.keys
 
     def get(self, key: bytes, default: bytes | None = None, **_: Any) -> bytes | None:
         self._files.validate(key)
@@ -70,13 +72,14 @@ class _View:
         include_stop: bool = False,
         **_: Any,
     ) -> "_Entries":
-        keys = sorted(
-            key
-            for key in self._entries
-            if key.startswith(prefix)
-            and (start < key or (include_start and key == start))
-            and (stop is None or key < stop or (include_stop and key == stop))
-        )
+        keys = self._keys
+        first = (bisect_left if include_start else bisect_right)(keys, start)
+        end = len(keys)
+        if stop is not None:
+            end = (bisect_right if include_stop else bisect_left)(keys, stop)
+        keys = keys[max(first, bisect_left(keys, prefix)) : end]
+        if prefix:
+            keys = [key for key in keys if key.startswith(prefix)]
         return _Entries(self, keys[::-1] if reverse else keys, include_key, include_value)
 
     def __enter__(self) -> "_View":
@@ -119,6 +122,8 @@ class DatabaseFiles:
 
     def __init__(self, entries: dict[bytes, bytes] | None = None) -> None:
         self.entries: dict[bytes, bytes] = entries or {}
+        self.keys = sorted(self.entries)
+        """Their keys; a view goes on with those that it began with."""
         self.unsynced: list[list[tuple[bytes, bytes | None]]] = []
         self.synced: dict[bytes, bytes] = self.entries
         self.rotten: set[bytes] = set()
@@ -126,11 +131,18 @@ class DatabaseFiles:
         self.exists = bool(entries)
 
     def apply(self, changes: list[tuple[bytes, bytes | None]], *, sync: bool) -> None:
-        entries = dict(self.entries)
-        _change(entries, changes)
-        for key, _ in changes:
-            self.rotten.discard(key)
-        self.entries = entries
+        entries, keys = dict(self.entries), self.keys.copy()
+        for key, value in changes:
+            if value is None:
+                if entries.pop(key, None) is not None:
+                    del keys[bisect_left(keys, key)]
+                continue
+            if key not in entries:
+                insort(keys, key)
+            entries[key] = value
+        if self.rotten:
+            self.rotten.difference_update(key for key, _ in changes)
+        self.entries, self.keys = entries, keys
         if sync:
             self.unsynced.clear()
             self.synced = entries
@@ -142,22 +154,19 @@ class DatabaseFiles:
         kept = random.randrange(len(self.unsynced) + 1)
         entries = dict(self.synced)
         for changes in self.unsynced[:kept]:
-            _change(entries, changes)
+            for key, value in changes:
+                if value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = value
         self.entries = self.synced = entries
+        self.keys = sorted(entries)
         self.unsynced.clear()
         self.is_open = False
 
     def validate(self, key: bytes) -> None:
         if self.rotten and key in self.rotten:
             raise plyvel.CorruptionError(b"Corruption: block checksum mismatch")
-
-
-def _change(entries: dict[bytes, bytes], changes: list[tuple[bytes, bytes | None]]) -> None:
-    for key, value in changes:
-        if value is None:
-            entries.pop(key, None)
-        else:
-            entries[key] = value
 
 
 class Database:
@@ -184,7 +193,7 @@ class Database:
         return self.snapshot().iterator(*args, **options)
 
     def snapshot(self) -> _View:
-        return _View(self._files, self._files.entries)
+        return _View(self._files)
 
     def approximate_size(self, start: bytes, stop: bytes) -> int:
         entries = self._files.entries.items()

@@ -159,6 +159,7 @@ class SimulatedPeers:
         self._joining = False
         self._banned_until_s: dict[bytes, float] = {}
         self._quiet: set[bytes] = set()
+        self._statistics: dict[bytes, PeerStatistics] = {}
         self.life: Life | None = LIFE.get()
 
     # --- PeerService ---------------------------------------------------------------------------
@@ -223,10 +224,14 @@ class SimulatedPeers:
         self.drop(key, reason)
 
     def peers(self) -> list[PeerStatistics]:
-        return [
-            PeerStatistics(key, "", Direction.OUTGOING, 0.0, 0, 0, 0, 0, 0, 0, None)
-            for key in sorted(self.open)
-        ]
+        return [self._statistics_of(key) for key in sorted(self.open)]
+
+    def _statistics_of(self, key: bytes) -> PeerStatistics:
+        found = self._statistics.get(key)
+        if found is None:
+            found = PeerStatistics(key, "", Direction.OUTGOING, 0.0, 0, 0, 0, 0, 0, 0, None)
+            self._statistics[key] = found
+        return found
 
     def counters(self) -> dict[str, int]:
         return {}

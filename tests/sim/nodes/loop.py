@@ -1,13 +1,18 @@
 """A simulated event loop: time passes only when nothing else is left to do, in one thread."""
 
 import asyncio
+from asyncio import TimerHandle
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
+from heapq import heapify, heappop, heappush
 from typing import Any
 
 from tests.sim.nodes.disk import ProcessKilled
 
 DISK_S = 0.002
+CLOCK_RESOLUTION_S = 1e-9
+MANY_TIMERS = 100
+"""From so many on those cancelled are cleared away, once they are more than half."""
 
 
 class Life:
@@ -46,24 +51,51 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now_s = 0.0
-        self._selector = self
-        self._clock_resolution = 1e-9
-        self.steps = 0
+        self._timers: list[tuple[float, TimerHandle]] = []
 
     def time(self) -> float:
         return self._now_s
 
-    def select(self, timeout: float | None) -> list[Any]:
-        """Let time pass to the next timer (what a selector would wait for)."""
-        self.steps += 1
-        if timeout is None:
-            raise Stalled
-        if timeout > 0:
-            self._now_s = max(self._now_s, self._scheduled[0]._when)
-        return []
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        timer = TimerHandle(when, callback, args, self, context)
+        timer._scheduled = True
+        heappush(self._timers, (when, timer))
+        return timer
 
-    def _process_events(self, event_list: list[Any]) -> None:
-        pass
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """Let time pass to the next timer if nothing else is left, and run what is due."""
+        timers, ready = self._timers, self._ready
+        if len(timers) > MANY_TIMERS and 2 * self._timer_cancelled_count > len(timers):
+            timers[:] = [timer for timer in timers if not timer[1].cancelled()]
+            heapify(timers)
+            self._timer_cancelled_count = 0
+        while timers and timers[0][1].cancelled():
+            heappop(timers)
+            self._timer_cancelled_count -= 1
+        if not ready and not self._stopping:
+            if not timers:
+                raise Stalled
+            self._now_s = max(self._now_s, timers[0][0])
+        due_s = self._now_s + CLOCK_RESOLUTION_S
+        while timers and timers[0][0] < due_s:
+            timer = heappop(timers)[1]
+            timer._scheduled = False
+            ready.append(timer)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def close(self) -> None:
+        self._timers.clear()
+        super().close()
 
     def _write_to_self(self) -> None:
         pass

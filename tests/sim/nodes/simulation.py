@@ -12,6 +12,7 @@ from consensus import pow as work_engine
 from consensus.interface import ReportEvidence
 from node.ledger import certificate as certificate_module
 from node.p2p.hello import Disconnect
+from node.snapshot import serving
 from node.snapshot.joining import PATIENCE_S
 from node.upgrades import UpgradeNeeded
 from tests.sim.nodes.affairs import Affairs
@@ -239,6 +240,7 @@ class Simulation:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
         remembered = _remember_checks()
         garden = Garden()
+        garden.put(serving, "REST_S", 0.0)  # in one thread it would only take real time
         if self.scenario.tight:
             for name, value in TIGHT.items():
                 garden.put(work_engine, name, value)
@@ -372,8 +374,6 @@ class Simulation:
             task.cancel()
         if left:
             loop.run_until_complete(asyncio.wait(left, timeout=5))
-        loop._scheduled.clear()
-        loop._ready.clear()
         loop.close()
 
     def _outcome(self, healing_s: float) -> Outcome:

@@ -1,0 +1,1 @@
+"""Meters: signed cumulative registers, the energies of delivery intervals, and their estimates."""
