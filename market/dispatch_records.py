@@ -225,7 +225,8 @@ class Round(NamedTuple):
     problem_bytes: int
     """Size of the problem."""
     items: int
-    """Numbers that a result has in each interval: buses, units, lines and storages."""
+    """Numbers that a result has in each interval: buses, units, lines and storages, and in a meshed
+    network the places of its cycles."""
     refused: int
     """Submissions that did not verify."""
     submitter: bytes

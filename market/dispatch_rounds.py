@@ -11,7 +11,7 @@ from market.dispatch_codec import TAG_PROBLEM, decode_problem, encode_problem
 from market.dispatch_fallback import clearing_gas, uniform_price
 from market.dispatch_findings import MAX_LISTED, check_problem
 from market.dispatch_gas import GAS_PROBLEM_BYTE, ending_gas, validate_closable
-from market.dispatch_layout import DispatchLayout
+from market.dispatch_layout import DispatchLayout, fundamental_cycles
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
     ARREARS_SPACE,
@@ -46,7 +46,7 @@ from market.dispatch_records import (
     unit_key,
 )
 from market.dispatch_results import result_of, result_root
-from market.network import Bus, Line, Network
+from market.network import Bus, Line, Network, orient
 from market.records import bus_key, decode_bus, decode_line, decode_market, line_key, market_key
 from vm.context import CallContext
 from vm.primitives.address import account_id
@@ -144,6 +144,7 @@ def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
     problem = built.problem
     network = problem.network
     items = len(network.buses) + len(network.lines) + len(problem.units) + len(problem.storages)
+    items += 0 if problem.is_radial else _cycle_places(network)
     _charge_size(ctx, len(problem.units) * area.intervals, items * area.intervals)
     for number in built.numbers:
         for interval in range(first_interval, first_interval + area.intervals):
@@ -282,6 +283,11 @@ def schedule_opening(ctx: CallContext, area: Area) -> None:
     if area.opens_minutes:
         first, due_ms = next_opening(area, ctx.time_ms)
         ctx.schedule(due_ms, encode_trusted((OPENING, area.name, first)))
+
+
+def _cycle_places(network: Network) -> int:
+    """Return how many lines all cycles run over, which a verifier passes in each interval."""
+    return sum(len(cycle) for cycle in fundamental_cycles(network, orient(network)))
 
 
 def _validate_sound(problem: DispatchProblem) -> None:

@@ -77,7 +77,7 @@ def _validate(config: AuctionConfig, buses: int) -> None:
     where = f"auction {config.name!r}"
     if config.market and not 1 <= buses <= MAX_BUSES:
         raise InvalidGenesis(
-            f"{where}: 'market' is one with a network",
+            f"{where}: 'market' is one with a radial network",
             expected=f"1 to {MAX_BUSES} buses",
             actual=buses,
         )

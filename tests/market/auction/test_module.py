@@ -402,7 +402,7 @@ def test_without_a_section_there_are_no_auctions() -> None:
         ({"deposit": "x"}, "deposit"),
         ({"minute_ms": 0}, "minute_ms"),
         ({"market": 1}, "is a name"),
-        ({"market": "bare"}, "with a network"),
+        ({"market": "bare"}, "with a radial network"),
         ({"market": "feeder", "mechanism": "huang"}, "by zones"),
     ],
 )
