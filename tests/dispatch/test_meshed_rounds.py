@@ -95,7 +95,7 @@ def test_nobody_trades_over_a_mesh() -> None:
 
 
 def test_one_giant_unit_leaves_honest_results_accepted() -> None:
-    """Were an unlimited line's bound all that could be injected, rounded prices would be refused."""
+    """Were an open line bounded by all that could be injected, rounding would be refused."""
     problem = case_of("case5")
     giant = Unit("giant", problem.network.slack, GENERATOR, (Bid(0, 10**20, 0, 2**43),))
     lines = tuple(
