@@ -456,7 +456,6 @@ def _find_bus(ctx: CallContext, config: MarketConfig) -> int:
             "meshed_network",
             "nobody trades over a meshed network: which lines a trade would load is not known",
             expected="a radial network",
-            actual=f"{config.lines} lines between {config.buses} buses",
             hint="Dispatch rounds take it: register a unit with dispatch.register.",
         )
     bus = load_member(ctx, ctx.caller).bus
