@@ -16,6 +16,8 @@ from vm.contract.integer_operations import OPERATIONS
 
 ROOT = Path(__file__).parents[3]
 PROGRAMS = 200
+FOUND = (11_892,)
+"""Programs in which campaigns found a difference: a key of a map between 224 and 256 bytes."""
 SETTINGS = (
     ((), {"PYTHONHASHSEED": "0"}),
     (("-O",), {"PYTHONHASHSEED": "1", "PYTHONINTMAXSTRDIGITS": "640"}),
@@ -36,7 +38,7 @@ def digest(python: str, flags: tuple[str, ...], settings: dict[str, str], progra
 
 def test_programs_are_as_the_oracle_says() -> None:
     campaign = Campaign(compare=True)
-    for seed in range(PROGRAMS):
+    for seed in (*range(PROGRAMS), *FOUND):
         campaign.run(seed)
     assert campaign.outcomes["done"] > PROGRAMS
     # The programs fail in many ways; else nothing would be held against the oracle there.
