@@ -22,7 +22,7 @@ CASES ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes long cycles browser api auctions boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes long cycles browser api auctions days boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -89,6 +89,9 @@ browser: setup ## every page of the explorer in Chromium, at phone and desktop s
 
 api: setup ## send CASES=10000 requests made from the API's description to a node
 	@$(BIN)/python -m tests.e2e.api_cases --cases $(CASES) $(ARGS)
+
+days: setup ## random market days that conserve money and energy (DAYS=1000)
+	@$(BIN)/python -m tests.market.day.random_days --days $(or $(DAYS),1000) $(ARGS)
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)

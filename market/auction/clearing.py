@@ -45,6 +45,8 @@ class Award(NamedTuple):
     """Energy that it still wants or offers."""
     amount_micro: int
     """What a bid pays or an offer gets."""
+    value: int
+    """The same before rounding: energy times price, in half micro-tokens per kWh times mWh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +115,18 @@ def conclude(
         number = order.number
         energy = energies.get(number, 0)
         if not energy:
-            awards.append(Award(number, 0, order.energy_milli_wh, 0))
+            awards.append(Award(number, 0, order.energy_milli_wh, 0, 0))
         elif order.side == BUY:
-            amount = divide_up(values[number], HALF_PRICES_PER_AMOUNT)
-            awards.append(Award(number, energy, order.energy_milli_wh - energy, amount))
+            value = values[number]
+            amount = divide_up(value, HALF_PRICES_PER_AMOUNT)
+            awards.append(Award(number, energy, order.energy_milli_wh - energy, amount, value))
             surplus += amount
             volume += energy
             welfare += energy * order.price_micro_per_kwh
         else:
-            amount = values[number] // HALF_PRICES_PER_AMOUNT
-            awards.append(Award(number, energy, order.energy_milli_wh - energy, amount))
+            value = values[number]
+            amount = value // HALF_PRICES_PER_AMOUNT
+            awards.append(Award(number, energy, order.energy_milli_wh - energy, amount, value))
             surplus -= amount
             welfare -= energy * order.price_micro_per_kwh
     return Clearing(trades, tuple(awards), buyer_price, seller_price, volume, surplus, welfare)

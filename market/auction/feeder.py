@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from market.auction.records import AuctionConfig
 from market.network import Bus, Line, Network
 from market.records import (
     BUS_NAME_SPACE,
@@ -25,9 +24,9 @@ GAS_OF_BUS: Final = 2_000
 """For clearing over each bus, beside what is read of it."""
 
 
-def load_feeder(ctx: CallContext, config: AuctionConfig) -> Network:
-    """Return the network of the auction's market, its lines with the ratings they have now."""
-    prefix, buses, lines = _sizes(ctx, config.market)
+def load_feeder(ctx: CallContext, market: str) -> Network:
+    """Return the network of a market, its lines with the ratings they have now."""
+    prefix, buses, lines = _sizes(ctx, market)
     ctx.charge(GAS_OF_BUS * buses)
     found = [decode_bus(_get(ctx, bus_key(prefix, number))) for number in range(1, buses + 1)]
     names = [bus.name for bus in found]
@@ -40,16 +39,16 @@ def load_feeder(ctx: CallContext, config: AuctionConfig) -> Network:
     return Network(slack, tuple([Bus(name) for name in names]), tuple(rated))
 
 
-def find_bus(ctx: CallContext, config: AuctionConfig, account: bytes) -> str:
+def find_bus(ctx: CallContext, market: str, account: bytes) -> str:
     """Return the bus of the feeder at which a member is; empty if it is at none."""
-    prefix, _, _ = _sizes(ctx, config.market)
+    prefix, _, _ = _sizes(ctx, market)
     bus = load_member(ctx, account).bus
     return bus if bus and ctx.get(BUS_NAME_SPACE + prefix + bus.encode()) is not None else ""
 
 
-def validate_connected(ctx: CallContext, config: AuctionConfig) -> None:
-    """Raise CallError `not_connected` unless the caller is at a bus of the auction's feeder."""
-    if config.market and not find_bus(ctx, config, ctx.caller):
+def validate_connected(ctx: CallContext, market: str) -> None:
+    """Raise CallError `not_connected` unless the caller is at a bus of the feeder, if any."""
+    if market and not find_bus(ctx, market, ctx.caller):
         raise CallError(
             "not_connected",
             "the member is not connected to the auction's network",

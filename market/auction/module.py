@@ -105,7 +105,7 @@ class AuctionModule(Module):
         if config.sealed:
             raise CallError("sealed", "this auction takes commitments", hint="Commit, then open.")
         validate_gate(ctx, config, interval)
-        validate_connected(ctx, config)
+        validate_connected(ctx, config.market)
         chosen, which = tuple([Step(*step) for step in steps]), SIDE_NAMES.index(side)
         validate_order(config, which, chosen)
         money, energy = needs_of(which, chosen)
@@ -140,7 +140,7 @@ class AuctionModule(Module):
         if not config.sealed:
             raise CallError("not_sealed", "this auction takes open orders", hint="Place it.")
         validate_gate(ctx, config, interval)
-        validate_connected(ctx, config)
+        validate_connected(ctx, config.market)
         order = AuctionOrder(
             ctx.caller, commitment, config.deposit_micro, cover_micro, cover_milli_wh, 0, ()
         )

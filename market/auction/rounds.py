@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from market.auction.clearing import Award, Clearing, reserved_micro
-from market.auction.feeder import find_bus, load_feeder
-from market.auction.huang import clear_huang
+from market.auction.feeder import load_feeder
+from market.auction.mechanisms import clear_by, clear_over_feeder, next_seed, tell_places
 from market.auction.orders import BUY, SELL, Order, Step, validate_steps
-from market.auction.pay_as_bid import clear_pay_as_bid
 from market.auction.records import (
     BOOK_SPACE,
     HUANG,
     MEMBER_SPACE,
-    MIDPOINT,
-    PAY_AS_BID,
     AuctionConfig,
     AuctionMember,
     AuctionOrder,
@@ -29,8 +25,7 @@ from market.auction.records import (
     save_order,
     save_result,
 )
-from market.auction.uniform import clear_midpoint, clear_uniform
-from market.auction.zones import ZonalClearing, clear_zones
+from market.auction.zones import ZonalClearing
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.codec import encode_trusted
@@ -38,7 +33,6 @@ from vm.primitives.errors import CallError
 from vm.primitives.hashing import (
     EMPTY_HASH,
     TAG_AUCTION_COMMITMENT,
-    TAG_AUCTION_ROUND,
     tagged_hash,
 )
 from vm.system.accounts import load_account, save_account
@@ -198,7 +192,7 @@ def reveal(
     leaf.release_energy(order.energy_milli_wh - energy)
     save_account(ctx, ctx.caller, leaf)
     book = _load_book(ctx, config, interval)
-    book.seed = _next_seed(book.seed, number, order.commitment + salt)
+    book.seed = next_seed(book.seed, number, order.commitment + salt)
     _save_book(ctx, prefix, book)
     order.commitment, order.deposit_micro = b"", 0
     order.money_micro, order.energy_milli_wh = money, energy
@@ -222,7 +216,9 @@ def clear_book(ctx: CallContext, config: AuctionConfig, interval: int) -> None:
         )
     ]
     clearing: Clearing | ZonalClearing = (
-        _clear_zones(ctx, config, interval, steps) if config.market else _clear(config, steps, seed)
+        _clear_zones(ctx, config, interval, steps)
+        if config.market
+        else clear_by(config.mechanism, config.rationing, steps, seed)
     )
     awards: dict[int, list[Award]] = {}
     for award in clearing.awards:
@@ -269,7 +265,7 @@ def _take_out(
         ctx.charge(GAS_OF_ORDER + GAS_OF_STEP * len(order.steps))
         delete_order(ctx, config.prefix(interval), number)
         if order.commitment:
-            seed = _next_seed(seed, number, order.commitment)
+            seed = next_seed(seed, number, order.commitment)
             leaf = accounts.account(order.account)
             leaf.spend_reserved_money(order.deposit_micro)
             market.earn(order.deposit_micro)
@@ -301,46 +297,14 @@ def save_member(ctx: CallContext, prefix: bytes, account: bytes, member: Auction
         ctx.delete(MEMBER_SPACE + prefix + account)
 
 
-def _clear(config: AuctionConfig, steps: Sequence[Order], seed: bytes) -> Clearing:
-    if config.mechanism == HUANG:
-        return clear_huang(steps, seed)
-    if config.mechanism == PAY_AS_BID:
-        return clear_pay_as_bid(steps)
-    if config.mechanism == MIDPOINT:
-        return clear_midpoint(steps, rationing=config.rationing)
-    return clear_uniform(steps, rationing=config.rationing)
-
-
 def _clear_zones(
     ctx: CallContext, config: AuctionConfig, interval: int, steps: Sequence[Order]
 ) -> ZonalClearing:
-    """Clear over the feeder and tell the price of each bus and the flow of each line.
-
-    The orders of who is at no bus of it any more trade nothing.
-    """
-    network = load_feeder(ctx, config)
-    places = {
-        owner: find_bus(ctx, config, owner) for owner in dict.fromkeys([o.owner for o in steps])
-    }
-    connected = [order for order in steps if places[order.owner]]
-    found = clear_zones(
-        connected,
-        {order.number: places[order.owner] for order in connected},
-        network,
-        interval_minutes=config.interval_minutes,
-    )
-    for bus, price in zip(network.buses, found.prices_half_micro_per_kwh, strict=True):
-        if price is not None:
-            ctx.emit("price", config.name, interval, bus.name, price)
-    for line, flow in zip(network.lines, found.flows_milli_wh, strict=True):
-        if flow:
-            ctx.emit("flow", config.name, interval, line.name, flow)
-    away = [
-        Award(order.number, 0, order.energy_milli_wh, 0)
-        for order in steps
-        if not places[order.owner]
-    ]
-    return replace(found, awards=(*found.awards, *away))
+    """Clear over the feeder and tell the price of each bus and the flow of each line."""
+    network = load_feeder(ctx, config.market)
+    found = clear_over_feeder(ctx, config.market, network, steps, config.interval_minutes)
+    tell_places(ctx, network, found, (config.name, interval))
+    return found
 
 
 def _settle(
@@ -379,12 +343,3 @@ def _load_book(ctx: CallContext, config: AuctionConfig, interval: int) -> Book:
 
 def _save_book(ctx: CallContext, prefix: bytes, book: Book) -> None:
     ctx.put(BOOK_SPACE + prefix, encode_leaf(book))
-
-
-def _next_seed(seed: bytes, number: int, data: bytes) -> bytes:
-    """Return the seed after an opening or a forfeit.
-
-    It is the same in whatever order they come: who opens last must not choose it by their order.
-    """
-    added = tagged_hash(TAG_AUCTION_ROUND, encode_trusted((number, data)))
-    return bytes([old ^ new for old, new in zip(seed, added, strict=True)])

@@ -301,5 +301,6 @@ def _conclude(
         surplus += sign * amount
         welfare += sign * energy * order.price_micro_per_kwh
         volume += energy if order.side == BUY else 0
-        awards.append(Award(order.number, energy, order.energy_milli_wh - energy, amount))
+        left = order.energy_milli_wh - energy
+        awards.append(Award(order.number, energy, left, amount, value))
     return ZonalClearing(tuple(awards), tuple(prices), tuple(flows), volume, surplus, welfare)

@@ -18,6 +18,16 @@ _STAKE = ("account", "validator")
 _ROUND = ("area", "round")
 _STATION = ("round", "station")
 _ORDER = ("auction", "interval", "order", "member")
+_DAY_ORDER = ("market", "interval", "order", "member")
+_DAY_GATE = ("market", "interval", "gate")
+_DAY_AWARD = (
+    *_DAY_GATE,
+    "order",
+    "member",
+    "energy_milli_wh",
+    "amount_micro",
+    "residual_milli_wh",
+)
 _MEMBER = ("round", "member")
 _ENERGY = ("member", "interval")
 _DIFFERENCE = ("injected_difference_milli_wh", "withdrawn_difference_milli_wh")
@@ -201,6 +211,43 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "surplus_micro",
         "seed",
     ),
+    ("day", "join"): ("market", "member", "interval"),
+    ("day", "place"): (*_DAY_ORDER, "side", "steps", "gate"),
+    ("day", "commit"): (*_DAY_ORDER, "cover_micro", "gate"),
+    ("day", "open"): (*_DAY_ORDER, "side", "steps", "gate"),
+    ("day", "cancel"): _DAY_ORDER,
+    ("day", "forfeit"): (*_DAY_ORDER, "to", "amount_micro"),
+    ("day", "bought"): _DAY_AWARD,
+    ("day", "sold"): _DAY_AWARD,
+    ("day", "price"): (*_DAY_GATE, "bus", "price_half_micro_per_kwh"),
+    ("day", "flow"): (*_DAY_GATE, "line", "energy_milli_wh"),
+    ("day", "clear"): (
+        *_DAY_GATE,
+        "energy_milli_wh",
+        "buyer_price_half_micro_per_kwh",
+        "seller_price_half_micro_per_kwh",
+        "surplus_micro",
+        "bids_milli_wh",
+        "offers_milli_wh",
+        "seed",
+    ),
+    ("day", "settle"): (
+        "market",
+        "interval",
+        "part",
+        "members",
+        "contracted_milli_wh",
+        "injected_milli_wh",
+        "withdrawn_milli_wh",
+        "from_upstream_milli_wh",
+        "to_upstream_milli_wh",
+        "penalties_micro",
+        "surplus_micro",
+        "upstream_micro",
+        "unpaid_micro",
+        "ecoin_milli_wh",
+    ),
+    ("day", "pay_arrears"): ("market", "from", "to", "amount_micro"),
     ("market", "set_policy"): (
         "market",
         "policy",
@@ -227,6 +274,8 @@ _MONEY: Final[Mapping[tuple[str, str], tuple[tuple[str, str, int], ...]]] = {
     ("auction", "bought"): (("member", "amount_micro", -1),),
     ("auction", "sold"): (("member", "amount_micro", 1),),
     ("auction", "surplus"): (("to", "amount_micro", 1),),
+    ("day", "forfeit"): (("member", "amount_micro", -1), ("to", "amount_micro", 1)),
+    ("day", "pay_arrears"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("response", "pay"): (("from", "amount_micro", -1), ("to", "amount_micro", 1)),
     ("response", "surplus"): (("to", "amount_micro", 1),),
     ("response", "first_bought"): (("member", "amount_micro", -1),),

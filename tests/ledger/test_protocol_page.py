@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 
 from market.auction import records as auction_records
+from market.day import lines, settlement_records
+from market.day import records as day_records
+from market.day.award_pages import Item
+from market.day.gates import Gate
 from market.governing import GOVERNED
 from market.meters import records as meter_records
 from market.quota import records as quota_records
@@ -118,6 +122,7 @@ def test_types() -> None:
         "transaction proof": proofs.TRANSACTION_PROOF_TYPE,
         "contract code": CODE_TYPE,
         "messages between boards": MESSAGE_TYPE,
+        "a line of a bill": lines.LINE_TYPE,
         "proof with steps": proof_paths.FOLLOWED_PROOF_TYPE,
     }
     assert {name: int(number) for number, name in listed.items() if number.isdigit()} == known
@@ -149,6 +154,39 @@ def test_leaves_of_market_mechanisms_have_the_fields_of_the_page() -> None:
     known = {(number, *(field.name for field in fields(kind))) for kind, number in kinds.items()}
     found = re.findall(r"`\[(\d+), 1, (.*?)\]`", section("Market mechanisms"))
     assert {(int(number), *names.split(", ")) for number, names in found} == known
+
+
+def test_leaves_of_day_markets_have_the_fields_of_the_page() -> None:
+    known = {
+        (number, *(each.name for each in fields(kind)))
+        for number, kind in (
+            (day_records.STANDING_TYPE, day_records.Standing),
+            (day_records.BOOK_TYPE, day_records.Book),
+            (settlement_records.SETTLEMENT_TYPE, settlement_records.Settlement),
+        )
+    }
+    known |= {
+        (settlement_records.HEAD_TYPE, "lines", "root"),
+        (settlement_records.TOTALS_TYPE, *settlement_records.Totals._fields),
+        (lines.LINE_TYPE, "market", "interval", "part", "account", *lines.Line._fields),
+    }
+    part = section("Day markets")
+    found = {
+        (int(number), *names.split(", "))
+        for number, names in re.findall(r"`\[(\d+), 1, ([^\[\]]*)\]`", part)
+    }
+    assert found == known
+    for names in (
+        [each.name for each in fields(day_records.Position)][:-1],
+        day_records.StandingOrder._fields[:5],
+        day_records.StandingOrder._fields[5:],
+        Gate._fields,
+        Item._fields,
+        lines.Contracts._fields,
+        lines.Flow._fields,
+        settlement_records.Record._fields,
+    ):
+        assert ", ".join(names) in part
 
 
 def test_bounds() -> None:
