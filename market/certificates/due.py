@@ -14,7 +14,7 @@ SETTLE: Final = 1
 EXPIRE: Final = 2
 """A lot expires. Lot, 0."""
 COINS: Final = 3
-"""An interval is final: coins are earned and lost. Interval, 0."""
+"""An interval is final: coins are earned and lost. Interval, progress."""
 
 
 def schedule(ctx: CallContext, due_ms: int, kind: int, first: int, second: int = 0) -> None:

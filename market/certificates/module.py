@@ -1,16 +1,15 @@
-"""The module of certificates: plants, guarantees of origin from issue to end, green-choice coins."""
+"""The module of certificates: plants, guarantees of origin, and green-choice coins."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from market.certificates.coins import coins_due, enrol, leave, start_coins
+from market.certificates.coins import CoinProgress, coins_due, enrol, leave
 from market.certificates.contract_interface import certificates_interfaces
 from market.certificates.crediting import begin_crediting, credit_due, settle_due
 from market.certificates.due import COINS, CREDIT, EXPIRE, SETTLE
 from market.certificates.lots import expire_lot, retire_lot, transfer_lot
 from market.certificates.records import (
-    LOT_INDEX,
     LOT_SPACE,
     MARK,
     PLANT_COUNTER,
@@ -31,6 +30,7 @@ from market.certificates.records import (
     save_plant,
 )
 from market.certificates.section import MAX_CAPACITY_W, FirstPlant, read_section
+from market.day.records import load_market
 from market.meters.readings import has_meter
 from market.meters.records import load_config as load_meters
 from market.meters.records import load_terms as load_meter_terms
@@ -63,12 +63,13 @@ class CertificatesModule(Module):
             section, load_meters(ctx), lambda name: ctx.get(NAME_SPACE + name.encode())
         )
         ctx.put(TERMS_KEY, encode_leaf(terms))
-        for plant in plants:
-            try:
+        try:
+            if terms.market:
+                load_market(ctx, terms.market)
+            for plant in plants:
                 _register(ctx, terms, plant, since_later=0)
-            except CallError as error:
-                raise InvalidGenesis(f"'certificates.plants': {error}") from error
-        start_coins(ctx, terms)
+        except CallError as error:
+            raise InvalidGenesis(f"'certificates': {error}") from error
 
     def contract_interfaces(self) -> Interfaces:
         """Return the interface `certificates`."""
@@ -126,7 +127,7 @@ class CertificatesModule(Module):
 
     @method(Argument("lot", LOT), Argument("count", AMOUNT), Argument("to", ACCOUNT))
     def transfer(self, ctx: CallContext, lot: int, count: int, to: bytes) -> Encodable:
-        """Give certificates of a lot to a member; returns the number of the lot they are in then."""
+        """Give certificates of a lot to a member; returns the lot that they are in then."""
         return transfer_lot(ctx, lot, count, to)
 
     @method(
@@ -145,13 +146,14 @@ class CertificatesModule(Module):
     @method()
     def enrol(self, ctx: CallContext) -> Encodable:
         """Have the caller's withdrawals count for green-choice coins."""
-        enrol(ctx, load_terms(ctx))
+        enrol(ctx, load_terms(ctx), load_meter_terms(ctx))
         return None
 
     @method()
     def leave(self, ctx: CallContext) -> Encodable:
         """Let the caller's withdrawals count no more; its coins stay as they are."""
-        leave(ctx, load_terms(ctx))
+        load_terms(ctx)
+        leave(ctx, load_meter_terms(ctx))
         return None
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
@@ -164,8 +166,8 @@ class CertificatesModule(Module):
                 settle_due(ctx, terms, meters, period, resume)
             case (int(kind), int(lot), int(_)) if kind == EXPIRE:
                 expire_lot(ctx, lot)
-            case (int(kind), int(interval), int(_)) if kind == COINS:
-                coins_due(ctx, terms, meters, interval)
+            case (int(kind), int(interval), tuple(progress)) if kind == COINS:
+                coins_due(ctx, terms, meters, interval, CoinProgress(*progress))  # type: ignore[arg-type]
             case _:
                 raise InvariantViolation(f"certificates scheduled {payload.hex()[:80]}")
 

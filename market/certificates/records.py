@@ -5,7 +5,7 @@ Keys, with N a plant's number (4 bytes), numbers big-endian:
     Ct                 the terms              Cp N                a plant
     Cn name            number of a plant      Cm member           the plant at its connection
     Cd N period(8)     what was credited      Cg lot(8)           a lot of certificates
-    Cb account         a member's coins       Cr                  there once periods are credited
+    Cb account         a member's coins       Cr, Cw              there once anything is due
     iCp N              the plant is credited  iCg owner lot       the lot is the owner's
 
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -30,6 +30,7 @@ CREDIT_SPACE: Final = b"Cd"
 LOT_SPACE: Final = b"Cg"
 COINS_SPACE: Final = b"Cb"
 RUNNING_KEY: Final = b"Cr"
+COINS_RUNNING_KEY: Final = b"Cw"
 PLANT_INDEX: Final = INDEX_SPACE + PLANT_SPACE
 LOT_INDEX: Final = INDEX_SPACE + LOT_SPACE
 MARK: Final = b"\x01"
@@ -129,8 +130,10 @@ class Coins:
 
     balance_micro: int
     """Coins."""
-    is_enrolled: bool
-    """Whether its withdrawals count."""
+    since: int | None
+    """First interval of which its withdrawals count; None before it enrols."""
+    end: int | None
+    """First interval of which they count no more; None unless it left."""
     retired_milli_wh: int
     """Energy of certificates retired for it that covers withdrawals to come."""
     covered_milli_wh: int
@@ -255,7 +258,7 @@ def delete_lot(ctx: CallContext, lot: Lot) -> None:
 def load_coins(ctx: CallContext, account: bytes) -> Coins:
     """Return a member's coins, none at first."""
     data = ctx.get(COINS_SPACE + account)
-    return Coins(0, False, 0, 0, 0) if data is None else decode_leaf(Coins, data)
+    return Coins(0, None, None, 0, 0, 0) if data is None else decode_leaf(Coins, data)
 
 
 def read_coins(state: StateReader, account: bytes) -> Coins | None:
