@@ -16,7 +16,7 @@ from typing import Any
 
 MOST, LEAST = 2**255 - 1, -(2**255)
 MAX_TEXT, MAX_ITEMS, MAX_STORED, MAX_KEY = 8_192, 1_024, 4_096, 224
-MAX_DEPTH = 64
+MAX_DEPTH, MAX_RESULT = 64, 8_192
 
 
 class Failed(Exception):
@@ -391,7 +391,10 @@ class Oracle:
         before = copy.deepcopy(self.storage.cells_), list(self.events)
         self.depth = 0
         try:
-            return self.names["main"](*copy.deepcopy(list(arguments)))
+            result = self.names["main"](*copy.deepcopy(list(arguments)))
+            if size_of(result) > MAX_RESULT:
+                raise Failed("too_long")
+            return result
         except Failed:
             self.storage.__dict__["cells_"], self.events = before
             raise
