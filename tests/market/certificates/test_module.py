@@ -1,4 +1,4 @@
-"""Plants and guarantees of origin on the chain: issue, corrections, transfer, retirement, expiry."""
+"""Plants and guarantees of origin: issue, corrections, transfer, retirement, expiry."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from market.certificates import crediting
 from market.certificates.records import CREDIT_SPACE, PLANT_INDEX
+from market.meters.readings import read_intervals
 from tests.market.certificates.certificate_world import (
     DAY,
     HOUR,
@@ -73,6 +74,21 @@ def test_estimates_count_only_once_they_are_read() -> None:
     assert [key for key in world.state.values if key[:2] == CREDIT_SPACE] == []
 
 
+def test_an_estimate_of_production_is_no_proof_of_it() -> None:
+    world = CertificateWorld(meters={**METERS, "mean_days": 1})
+    world.flow("A", 0, *[("0.5", "0")] * 4)
+    world.final(2)
+    assert sum(lot.count for lot in world.lots("A")) == 2
+    world.go((world.first + 96) * QUARTER)
+    world.hours(26)
+    config = crediting_terms(world)[1]
+    ids = world.ids["A"]
+    guessed = read_intervals(world.context(), config, ids, world.first + 96, 4)
+    assert [each.injected_milli_wh for each in guessed] == [kwh("0.5")] * 4
+    world.final(26)
+    assert world.plant(1).issued == 2 and world.plant(1).carry_milli_wh == 0
+
+
 def test_a_correction_downwards_is_made_up_for_before_the_next_certificate() -> None:
     world = CertificateWorld()
     world.flow("A", 0, ("0", "0"))
@@ -92,6 +108,7 @@ def test_a_correction_downwards_is_made_up_for_before_the_next_certificate() -> 
     world.flow("A", 16, ("0.8", "0"))
     world.hours(6)
     assert (world.plant(1).issued, world.plant(1).carry_milli_wh) == (7, -kwh("0.2"))
+    world.read_until["A"] = world.first + 25
     world.flow("A", 29, ("1.3", "0"))
     world.hours(8)
     assert (world.plant(1).issued, world.plant(1).carry_milli_wh) == (8, kwh("0.1"))
@@ -260,9 +277,7 @@ def test_a_plant_handed_over_issues_to_its_new_owner() -> None:
 
 
 @pytest.mark.parametrize("limit", ["plants", "gas"])
-def test_many_plants_are_credited_step_by_step(
-    limit: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_plants_are_credited_step_by_step(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     world = CertificateWorld()
     world.do("O", "register", "c", world.ids["C"], world.ids["C"], "solar", 40_000)
     for name in ("A", "B", "C"):
