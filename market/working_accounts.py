@@ -29,6 +29,10 @@ class WorkingAccounts:
             self.account(payee).earn(amount_micro)
             self._ctx.emit("pay", number, payer, payee, amount_micro)
 
+    def __len__(self) -> int:
+        """Return how many there are, each of which is still to be written."""
+        return len(self._accounts)
+
     def save(self) -> None:
         """Write all accounts."""
         for account, leaf in self._accounts.items():

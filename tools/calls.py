@@ -309,6 +309,51 @@ def cancel_order(auction: str, interval: int, number: int) -> Call:
     return "auction", "cancel", (validate_name(auction), interval, number)
 
 
+def place_day_order(
+    market: str, interval: int, side: str, steps: Sequence[tuple[int, int]], last_gate: int
+) -> Call:
+    """Place an order, `buy` or `sell`, in a day market; it goes on up to the gate `last_gate`."""
+    arguments = (validate_name(market), interval, side, _pairs(steps), last_gate)
+    return "day", "place", arguments
+
+
+def commit_day_order(
+    market: str, interval: int, commitment: bytes, most_steps: int, cover_micro: int
+) -> Call:
+    """Commit to an order of a day market whose gate is sealed."""
+    return "day", "commit", (validate_name(market), interval, commitment, most_steps, cover_micro)
+
+
+def open_day_order(
+    market: str,
+    interval: int,
+    number: int,
+    side: str,
+    steps: Sequence[tuple[int, int]],
+    last_gate: int,
+    salt: bytes,
+) -> Call:
+    """Open a commitment of a day market."""
+    opened = (side, _pairs(steps), last_gate, salt)
+    return "day", "open", (validate_name(market), interval, number, *opened)
+
+
+def register_meter(
+    meter: bytes, member: bytes, interval: int, registers: tuple[int, int], rollover_milli_wh: int
+) -> Call:
+    """Register a meter for a member's connection, its registers as `interval` begins; for DSOs."""
+    return "meters", "register", (meter, member, interval, *registers, rollover_milli_wh)
+
+
+def submit_registers(first_interval: int, registers: Sequence[tuple[int, int]]) -> Call:
+    """Tell cumulative registers (injected, withdrawn) at the ends of intervals; for meters."""
+    return "meters", "submit", (first_interval, tuple(registers))
+
+
+def _pairs(steps: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    return tuple([(energy, price) for energy, price in steps])
+
+
 def _positive(amount: int, what: str) -> int:
     if amount <= 0:
         raise InvalidInput(

@@ -11,7 +11,7 @@ import http.client
 import json
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from tools.errors import (
@@ -26,6 +26,9 @@ from tools.errors import (
     TransactionRejected,
     WrongNetwork,
 )
+
+if TYPE_CHECKING:
+    from vm.runtime import Call
 
 DEFAULT_URL: Final = "http://127.0.0.1:8645"
 DEFAULT_TIMEOUT_S: Final = 15.0
@@ -99,6 +102,14 @@ class NodeClient:
             integer_field(answer, "next_nonce") if "next_nonce" in answer else 0,
         )
         return max(known, self._nonces.get(address, 0))
+
+    def preview(self, sender: str, calls: Sequence[Call]) -> Json:
+        """Return the receipt that calls of `sender` would have now; nothing is signed or kept."""
+        from vm.primitives.codec import encode
+
+        self._check_network()
+        text = base64.b64encode(encode(tuple(calls))).decode("ascii")
+        return self._request("POST", "/preview", {"sender": sender, "calls": text})
 
     def submit(self, transactions: Sequence[bytes]) -> list[Json]:
         """Send signed transactions in batches; return the node's answer to each, in order."""

@@ -42,6 +42,7 @@ from market.day.settlement_records import (
     FIRST,
     NO_FLOW,
     PAYING,
+    Head,
     Record,
     Settlement,
     decode_page,
@@ -72,6 +73,8 @@ GAS_OF_MEMBER: Final = 300
 """For working out a member's lines, beside what that reads and writes."""
 GAS_OF_PAGE: Final = 150_000
 """Most that a page takes, and ending a step."""
+GAS_OF_ACCOUNT: Final = 200
+"""Most that writing an account takes."""
 _END: Final = b"\xff" * (ACCOUNT_ID_BYTES + 1)
 _LAST_ACCOUNT: Final = b"\xff" * ACCOUNT_ID_BYTES
 
@@ -128,7 +131,7 @@ class _Step:
     def run(self) -> bool:
         """Do what one step can do; tell whether the settlement is done."""
         sums = self._sums
-        while sums.stage != DONE and self._ctx.gas_limit - self._ctx.gas_used > GAS_OF_PAGE:
+        while sums.stage != DONE and self._has_room():
             if sums.stage == COLLECTING:
                 self._collect()
             elif sums.page < sums.pages:
@@ -141,6 +144,11 @@ class _Step:
         self._accounts.save()
         self._ctx.put(settlement_key(self._market, self._interval, self._part), sums.encode())
         return sums.stage == DONE
+
+    def _has_room(self) -> bool:
+        """Tell whether there is gas for a page more, and to write down what is changed so far."""
+        left = self._ctx.gas_limit - self._ctx.gas_used
+        return left > GAS_OF_PAGE + GAS_OF_ACCOUNT * len(self._accounts)
 
     def _collect(self) -> None:
         """Collect from a page of members, or go on to paying."""
@@ -234,9 +242,8 @@ class _Step:
         standing.trued_injected_milli_wh += record.flow.trued_injected_milli_wh
         standing.trued_withdrawn_milli_wh += record.flow.trued_withdrawn_milli_wh
         lines = record.lines(self._market, self._part)
-        leaf = self._accounts.account(record.account)
         owed = standing.owed_micro + sum([line.amount_micro for line in lines])
-        self._make_ecoins(leaf, record, standing)
+        self._make_ecoins(record, standing)
         sums = self._sums
         sums.unpaid_micro -= standing.owed_micro
         standing.owed_micro = 0
@@ -244,7 +251,8 @@ class _Step:
         if owed < 0:
             due = -owed
             sums.payable_micro += due
-        else:
+        elif owed:
+            leaf = self._accounts.account(record.account)
             paid = min(owed, leaf.money_micro)
             leaf.pay(paid)
             self._accounts.account(DAY_ACCOUNT).earn(paid)
@@ -256,13 +264,16 @@ class _Step:
         self._count(record, lines)
         return record._replace(due_micro=due), lines
 
-    def _make_ecoins(self, leaf: Account, record: Record, standing: Standing) -> None:
+    def _make_ecoins(self, record: Record, standing: Standing) -> None:
         """Bring an ecoin into being for each verified watt-hour, or take back what was not one."""
         verified, known = (
             flow.injected_milli_wh if flow.quality == MEASURED else 0
             for flow in (record.flow, record.before)
         )
         change = verified - known - standing.owed_ecoin_milli_wh
+        if not change:
+            return
+        leaf = self._accounts.account(record.account)
         standing.owed_ecoin_milli_wh = 0
         if change >= 0:
             made = min(change, self._room)
@@ -303,7 +314,8 @@ class _Step:
             for line in lines
         ]
         where = (self._market, self._interval, self._part, sums.pages)
-        ctx.put(head_key(*where), encode_head(len(items), merkle_root(items)))
+        head = Head(found[0][0].account, len(items), merkle_root(items))
+        ctx.put(head_key(*where), encode_head(head))
         ctx.put(page_key(*where), encode_page([record for record, _ in found]))
         sums.pages += 1
 

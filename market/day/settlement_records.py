@@ -15,7 +15,6 @@ from market.day.records import DayMarket, open_leaf
 from vm.context import CallContext
 from vm.overlay import StateReader
 from vm.primitives.codec import Encodable, encode_integer, encode_trusted
-from vm.primitives.errors import InvariantViolation
 
 SETTLEMENT_SPACE: Final = b"Di"
 HEAD_SPACE: Final = b"Dh"
@@ -107,6 +106,17 @@ class Record(NamedTuple):
         return difference(lines, settle_member(market, self.contracts, self.before))
 
 
+class Head(NamedTuple):
+    """What proves the lines of a page."""
+
+    first: bytes
+    """Account of the page's first member."""
+    lines: int
+    """Number of lines."""
+    root: bytes
+    """Root of the Merkle tree over them, 32 bytes."""
+
+
 class Totals(NamedTuple):
     """A member's lines of a month, summed by kind."""
 
@@ -130,17 +140,14 @@ NO_TOTALS: Final = Totals((0,) * len(KIND_NAMES), (0,) * len(KIND_NAMES), 0)
 NO_FLOW: Final = Flow(0, 0, 0)
 
 
-def encode_head(lines: int, root: bytes) -> bytes:
+def encode_head(head: Head) -> bytes:
     """Return the leaf of a page's head."""
-    return encode_trusted((HEAD_TYPE, VERSION, lines, root))
+    return encode_trusted((HEAD_TYPE, VERSION, *head))
 
 
-def decode_head(data: bytes) -> tuple[int, bytes]:
-    """Return how many lines a page has, and their root."""
-    match open_leaf(data, HEAD_TYPE, 2):
-        case (int(lines), bytes(root)):
-            return lines, root
-    raise InvariantViolation("the head of a page holds something else")
+def decode_head(data: bytes) -> Head:
+    """Return the head of a leaf's bytes."""
+    return Head(*open_leaf(data, HEAD_TYPE, 3))  # type: ignore[arg-type]
 
 
 def encode_page(records: list[Record]) -> bytes:

@@ -14,12 +14,17 @@ from market.meters.records import (
     MEASURED,
     PROGRESS_KEY,
     WATCH_INDEX,
+    Connection,
     MetersConfig,
+    Pair,
     Progress,
+    Sums,
+    decode_leaf,
     encode_leaf,
     load_connection,
     load_progress,
     save_connection,
+    sums_key,
 )
 from market.meters.series import Series
 from vm.context import CallContext
@@ -64,7 +69,9 @@ def close_due(ctx: CallContext, config: MetersConfig) -> None:
     """Close the intervals whose deadlines have passed, as far as one step goes."""
     progress = load_progress(ctx)
     interval = max(progress.interval, config.oldest_retained(ctx.time_ms))
-    resume = progress.resume if interval == progress.interval else b""
+    resume, sums = progress.resume, _load_sums(ctx, config, interval)
+    if interval != progress.interval or not resume:
+        resume, sums = b"", Sums(interval)
     left, is_running = CONNECTIONS_PER_STEP, True
     need = _need(config)
     for _ in range(INTERVALS_PER_STEP):
@@ -72,16 +79,19 @@ def close_due(ctx: CallContext, config: MetersConfig) -> None:
         if not is_due or ctx.gas_limit - ctx.gas_used < GAS_OF_LOOK + need:
             break
         members = _watched(ctx, resume, left + 1)
-        done = _estimate(ctx, config, interval, members[:left])
+        done, sums = _estimate(ctx, config, sums, members[:left])
         left -= done
         if done < len(members):
             resume = members[done - 1] if done else resume
             break
+        _finish(ctx, config, sums)
         interval, resume = interval + 1, b""
-        ctx.emit("closed", interval - 1)
+        sums = Sums(interval)
         is_running = bool(_watched(ctx, b"", 1))
         if not is_running or left <= 0:
             break
+    if resume:
+        ctx.put(sums_key(config, interval), encode_leaf(sums))
     ctx.put(PROGRESS_KEY, encode_leaf(Progress(interval, resume, is_running)))
     if is_running:
         ctx.schedule(max(ctx.time_ms, config.deadline_ms(interval)), PAYLOAD)
@@ -98,12 +108,35 @@ def _watched(ctx: CallContext, after: bytes, count: int) -> list[bytes]:
     return [key[len(WATCH_INDEX) :] for key, _ in found]
 
 
-def _estimate(ctx: CallContext, config: MetersConfig, interval: int, members: list[bytes]) -> int:
-    """Give each member's interval an energy, while there is gas; return how many were done."""
-    need = _need(config)
+def _load_sums(ctx: CallContext, config: MetersConfig, interval: int) -> Sums:
+    """Return the sums of an interval that a step before began to close."""
+    data = ctx.get(sums_key(config, interval))
+    return Sums(interval) if data is None else decode_leaf(Sums, data)
+
+
+def _finish(ctx: CallContext, config: MetersConfig, sums: Sums) -> None:
+    ctx.put(sums_key(config, sums.interval), encode_leaf(sums))
+    ctx.emit(
+        "closed",
+        sums.interval,
+        sums.connections,
+        sums.estimated,
+        sums.injected_milli_wh,
+        sums.withdrawn_milli_wh,
+    )
+
+
+def _estimate(
+    ctx: CallContext, config: MetersConfig, sums: Sums, members: list[bytes]
+) -> tuple[int, Sums]:
+    """Give each member's interval an energy, while there is gas.
+
+    Returns how many were done, and the sums with theirs.
+    """
+    need, interval = _need(config), sums.interval
     for done, member in enumerate(members):
         if ctx.gas_limit - ctx.gas_used < need:
-            return done
+            return done, sums
         connection = load_connection(ctx, member)
         if connection is None:
             raise InvariantViolation(f"the connection of {member.hex()} is gone")
@@ -112,11 +145,27 @@ def _estimate(ctx: CallContext, config: MetersConfig, interval: int, members: li
             save_connection(ctx, member, connection)
             ctx.delete(WATCH_INDEX + member)
         elif interval >= connection.since:
-            series = Series(ctx, config, member, connection, interval)
-            had = series.quality(interval)
-            quality = series.estimate(interval)
-            if quality != had:
-                series.save(interval)
-            if quality != MEASURED:
-                ctx.emit("estimated", member, interval, *series.energy(interval), quality)
-    return len(members)
+            energy, quality = _close(ctx, config, interval, member, connection)
+            sums = Sums(
+                interval,
+                sums.connections + 1,
+                sums.estimated + (quality != MEASURED),
+                sums.injected_milli_wh + energy[0],
+                sums.withdrawn_milli_wh + energy[1],
+            )
+    return len(members), sums
+
+
+def _close(
+    ctx: CallContext, config: MetersConfig, interval: int, member: bytes, connection: Connection
+) -> tuple[Pair, int]:
+    """Return a member's energy and its quality, estimated and told if it was not measured."""
+    series = Series(ctx, config, member, connection, interval)
+    had = series.quality(interval)
+    quality = series.estimate(interval)
+    if quality != had:
+        series.save(interval)
+    energy = series.energy(interval)
+    if quality != MEASURED:
+        ctx.emit("estimated", member, interval, *energy, quality)
+    return energy, quality

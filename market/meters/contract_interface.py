@@ -1,7 +1,8 @@
 """The built-in interface `readings`: what contracts read of members' meters.
 
-A contract that settles on a reading asks `is_closed` first, or `is_final` if it cannot correct what
-it paid. Reading costs the gas of the chunks that are read.
+Energies are a member's personal data: a contract reads those of members that allowed it. One that
+settles on a reading asks `is_closed` first, or `is_final` if it cannot correct what it paid.
+Reading costs the gas of the chunks that are read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from market.meters.readings import (
     has_meter,
     is_closed,
     is_final,
+    may_read,
     read_intervals,
 )
 from market.meters.records import load_terms
@@ -46,6 +48,7 @@ def readings_interfaces() -> Interfaces:
             "quality": ContractMethod(look(INT, *_SPAN), _quality),
             "is_closed": ContractMethod(look(BOOL, _INTERVAL), _is_closed),
             "is_final": ContractMethod(look(BOOL, _INTERVAL), _is_final),
+            "may_read": ContractMethod(look(BOOL, _MEMBER), _may_read),
             "has_meter": ContractMethod(look(BOOL, _MEMBER), has_meter),
             "interval_of": ContractMethod(look(INT, ("time_ms", INT)), _interval_of),
             "interval_ms": ContractMethod(look(INT), _interval_ms),
@@ -77,8 +80,20 @@ def _sum(ctx: CallContext, member: bytes, first: int, count: int) -> Measured:
             expected=f"1 to {MAX_INTERVALS}",
             actual=count,
         )
+    if not may_read(ctx, member, ctx.caller):
+        raise CallError(
+            "no_consent",
+            "the member does not let this contract read its energies",
+            actual=member,
+            hint="It allows that with `meters.allow_reader`.",
+        )
     ctx.charge(GAS_OF_INTERVAL * count)
     return add_up(read_intervals(ctx, config, member, _validated(first), count))
+
+
+def _may_read(ctx: CallContext, member: bytes) -> Encodable:
+    """Tell whether the contract may read a member's energies."""
+    return may_read(ctx, member, ctx.caller)
 
 
 def _is_closed(ctx: CallContext, interval: int) -> Encodable:

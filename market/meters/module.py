@@ -13,6 +13,7 @@ from market.meters.closing import begin_closing, close_due, first_open
 from market.meters.contract_interface import readings_interfaces
 from market.meters.records import (
     CONNECTION_SPACE,
+    CONSENT_SPACE,
     MARK,
     METER_SPACE,
     TERMS_KEY,
@@ -22,6 +23,7 @@ from market.meters.records import (
     MetersConfig,
     Pair,
     Progress,
+    consent_key,
     decode_leaf,
     encode_leaf,
     load_connection,
@@ -45,6 +47,8 @@ REGISTRAR_ROLES: Final = ("dso", "operator")
 METER_ROLE: Final = "meter"
 MAX_READINGS: Final = 96
 """Readings of one submission."""
+MAX_READERS: Final = 32
+"""Accounts and contracts that a member lets read."""
 
 
 def _is_register(value: Value, length: int) -> bool:
@@ -166,6 +170,35 @@ class MetersModule(Module):
         ctx.emit("submit", ctx.caller, leaf.member, first_interval, len(registers), new)
         return new
 
+    @method(Argument("reader", ACCOUNT))
+    def allow_reader(self, ctx: CallContext, reader: bytes) -> Encodable:
+        """Let an account, or a contract, read the energies of the caller's connection."""
+        load_terms(ctx)
+        count = _count_readers(ctx)
+        if ctx.get(consent_key(ctx.caller, reader)) is not None:
+            raise CallError("already_allowed", "this account may read already", actual=reader)
+        if count >= MAX_READERS:
+            raise CallError(
+                "too_many_readers",
+                "too many accounts may read already",
+                expected=f"at most {MAX_READERS}",
+                hint="End it for one with `meters.forbid_reader`.",
+            )
+        ctx.put(consent_key(ctx.caller, reader), MARK)
+        ctx.put(CONSENT_SPACE + ctx.caller, bytes([count + 1]))
+        ctx.emit("allow_reader", ctx.caller, reader)
+        return None
+
+    @method(Argument("reader", ACCOUNT))
+    def forbid_reader(self, ctx: CallContext, reader: bytes) -> Encodable:
+        """End what `allow_reader` began."""
+        if ctx.get(consent_key(ctx.caller, reader)) is None:
+            raise CallError("not_allowed", "this account may not read anyway", actual=reader)
+        ctx.delete(consent_key(ctx.caller, reader))
+        ctx.put(CONSENT_SPACE + ctx.caller, bytes([_count_readers(ctx) - 1]))
+        ctx.emit("forbid_reader", ctx.caller, reader)
+        return None
+
     def contract_interfaces(self) -> Interfaces:
         """Return the interface `readings`."""
         return readings_interfaces()
@@ -271,6 +304,10 @@ def _validate_start(
             expected=f"{low} to {high}",
             actual=interval,
         )
+
+
+def _count_readers(ctx: CallContext) -> int:
+    return int.from_bytes(ctx.get(CONSENT_SPACE + ctx.caller) or b"", "big")
 
 
 def _load_registered(ctx: CallContext, meter: bytes) -> Meter:

@@ -15,7 +15,9 @@ from market.meters.records import (
     NONE,
     MetersConfig,
     chunk_key,
+    consent_key,
     decode_chunk,
+    load_config,
     load_connection,
     load_progress,
     load_terms,
@@ -96,6 +98,32 @@ def validate_on_grid(config: MetersConfig, start_ms: int, end_ms: int) -> None:
         )
 
 
+def validate_measurable(
+    config: MetersConfig, start_ms: int, end_ms: int, readings_until_ms: int
+) -> None:
+    """Raise CallError `not_on_grid`, `wrong_times` unless meters measure a time by a deadline."""
+    validate_on_grid(config, start_ms, end_ms)
+    last = config.interval_of(end_ms) - 1
+    low, high = config.deadline_ms(last), config.correction_ms(last)
+    if not low <= readings_until_ms <= high:
+        raise CallError(
+            "wrong_times",
+            "a meter's readings are complete at their deadline, and at last final",
+            expected=f"readings until {low} to {high} ms",
+            actual=readings_until_ms,
+        )
+
+
+def validate_unmetered(ctx: CallContext) -> None:
+    """Raise CallError `read_by_meters` where readings come from the network's meters alone."""
+    if load_config(ctx) is not None:
+        raise CallError(
+            "read_by_meters",
+            "this network takes readings from its registered meters",
+            hint="They submit them with `meters.submit`.",
+        )
+
+
 def is_closed(ctx: CallContext, interval: int) -> bool:
     """Tell whether all connections have an energy for an interval."""
     progress = load_progress(ctx)
@@ -121,3 +149,8 @@ def true_ups(ctx: CallContext, member: bytes) -> tuple[int, int]:
     if found is None:
         return 0, 0
     return found.true_up_injected_milli_wh, found.true_up_withdrawn_milli_wh
+
+
+def may_read(ctx: CallContext, member: bytes, reader: bytes) -> bool:
+    """Tell whether a member lets an account, or a contract, read its energies."""
+    return reader == member or ctx.get(consent_key(member, reader)) is not None

@@ -4,7 +4,9 @@ Keys, numbers big-endian:
 
     Mt                  the terms               Mc                    how far intervals are closed
     Mm meter            a meter                 Mn member             a member's connection
-    Md member slot(2)   24 intervals' energies  iM member             estimates are made for it
+    Md member slot(2)   24 intervals' energies  Ma slot(2)            an interval's sums when closed
+    Mg member           how many may read it    Mg member account     this account may
+    iM member           estimates are made for it
 
 The energies of a member are a ring of chunks: a new one takes the place of the oldest, so that
 forgetting is no work. Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -26,6 +28,8 @@ PROGRESS_KEY: Final = b"Mc"
 METER_SPACE: Final = b"Mm"
 CONNECTION_SPACE: Final = b"Mn"
 CHUNK_SPACE: Final = b"Md"
+SUMS_SPACE: Final = b"Ma"
+CONSENT_SPACE: Final = b"Mg"
 WATCH_INDEX: Final = INDEX_SPACE + b"M"
 MARK: Final = b"\x01"
 
@@ -34,6 +38,7 @@ PROGRESS_TYPE: Final = 121
 METER_TYPE: Final = 122
 CONNECTION_TYPE: Final = 123
 CHUNK_TYPE: Final = 124
+SUMS_TYPE: Final = 135
 VERSION: Final = 1
 
 CHUNK_INTERVALS: Final = 24
@@ -131,6 +136,25 @@ class MetersConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Sums:
+    """What the connections moved together in an interval, as it was when the interval closed.
+
+    Corrections leave it as it is: from the difference one could tell a single member's.
+    """
+
+    interval: int
+    """The interval."""
+    connections: int = 0
+    """Connections that were measured or estimated."""
+    estimated: int = 0
+    """Those of them that were not measured."""
+    injected_milli_wh: int = 0
+    """Energy that they injected."""
+    withdrawn_milli_wh: int = 0
+    """Energy that they withdrew."""
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far intervals are closed: their missing readings estimated."""
 
@@ -220,13 +244,14 @@ class Chunk:
         return encode_trusted((CHUNK_TYPE, VERSION, self.number, *values))
 
 
-Leaf = MetersConfig | Progress | Meter | Connection
-_Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection)
+Leaf = MetersConfig | Progress | Meter | Connection | Sums
+_Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection, Sums)
 LEAF_TYPES: Final[dict[type, int]] = {
     MetersConfig: TERMS_TYPE,
     Progress: PROGRESS_TYPE,
     Meter: METER_TYPE,
     Connection: CONNECTION_TYPE,
+    Sums: SUMS_TYPE,
     Chunk: CHUNK_TYPE,
 }
 
@@ -315,3 +340,21 @@ def save_connection(ctx: CallContext, member: bytes, connection: Connection) -> 
 def chunk_key(config: MetersConfig, member: bytes, number: int) -> bytes:
     """Return the key of the slot that a chunk has in its member's ring."""
     return CHUNK_SPACE + member + (number % config.slots).to_bytes(2, "big")
+
+
+def sums_key(config: MetersConfig, interval: int) -> bytes:
+    """Return the key of the slot that an interval's sums have in their ring."""
+    slots = config.retention_days * config.intervals_per_day
+    return SUMS_SPACE + (interval % slots).to_bytes(2, "big")
+
+
+def read_sums(state: StateReader, config: MetersConfig, interval: int) -> Sums | None:
+    """Return an interval's sums without gas, for readers; None if it is not closed, or too old."""
+    data = state.get(sums_key(config, interval))
+    found = None if data is None else decode_leaf(Sums, data)
+    return None if found is None or found.interval != interval else found
+
+
+def consent_key(member: bytes, reader: bytes) -> bytes:
+    """Return the key that is there while a member lets an account read its energies."""
+    return CONSENT_SPACE + member + reader

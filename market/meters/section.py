@@ -43,7 +43,7 @@ def read_section(
         fields.integer("minute_ms", 1, MINUTE_MS, default=MINUTE_MS),
         fields.integer("deadline_minutes", 0, week, default=60),
         fields.integer("correction_minutes", 0, most, default=2 * MINUTES_PER_DAY),
-        fields.integer("retention_days", 1, MAX_DAYS, default=7),
+        fields.integer("retention_days", 1, MAX_DAYS, default=14),
         fields.integer("mean_days", 0, MAX_MEAN_DAYS, default=3),
         fields.integer("max_power_w", 1, MAX_POWER_W, default=1_000_000),
     )

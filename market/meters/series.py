@@ -189,7 +189,6 @@ class Series:
             raise CallError(
                 "conflicting_reading",
                 f"other registers are known at the end of interval {bound - 1}",
-                expected=f"{known[0]} and {known[1]} mWh",
                 actual=f"{register[0]} and {register[1]} mWh",
             )
 

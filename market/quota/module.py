@@ -11,8 +11,11 @@ from __future__ import annotations
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.meters.readings import validate_measurable, validate_unmetered
+from market.meters.records import load_config
 from market.quota.contract_interface import quota_interfaces
 from market.quota.records import (
+    DELIVERY,
     DEMAND,
     MARK,
     NO_ORDER,
@@ -33,7 +36,7 @@ from market.quota.records import (
 )
 from market.quota.rules import bid_reserve_micro, deposit_micro
 from market.quota.section import read_section
-from market.quota.settlement import allocate, settle, trade
+from market.quota.settlement import allocate, is_measured, settle, trade
 from vm.arguments import ACCOUNT, UINT63, Argument, integer
 from vm.context import CallContext
 from vm.module import Interfaces, Module, Section, method
@@ -101,6 +104,9 @@ class QuotaModule(Module):
                 expected="now < demand < trade <= start < end <= readings, a day, 400 days ahead",
                 actual=", ".join(map(str, (ctx.time_ms, *times))),
             )
+        meters = load_config(ctx)
+        if meters is not None:
+            validate_measurable(meters, start_ms, end_ms, readings_until_ms)
         number = ctx.next_number("quota")
         found = Round(
             ctx.caller,
@@ -210,7 +216,11 @@ class QuotaModule(Module):
         station: bytes,
         energy_milli_wh: int,
     ) -> Encodable:
-        """Record what a station charged in the period, once, before readings end."""
+        """Record what a station charged in the period, once, before readings end.
+
+        Where genesis has meters, theirs are the readings, and nobody records any.
+        """
+        validate_unmetered(ctx)
         found = load_round(ctx, number)
         if not found.end_ms <= ctx.time_ms < found.readings_until_ms:
             raise CallError(
@@ -265,6 +275,9 @@ class QuotaModule(Module):
                 found = load_round(ctx, number)
             case _:
                 raise InvariantViolation(f"quota scheduled something else: {payload.hex()[:80]}")
+        if found.stage == DELIVERY and not is_measured(ctx, found):
+            ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
+            return
         stages = (allocate, trade, settle)
         stages[found.stage](ctx, load_terms(ctx), number, found)
         ctx.emit("stage", number, STAGE_NAMES[found.stage])

@@ -126,7 +126,7 @@ def load_terms(ctx: CallContext) -> QuotaTerms:
             "this network has no charging quotas",
             hint="Genesis brings them in with a section 'quota'.",
         )
-    return QuotaTerms(*_fields(data, TERMS_TYPE, QuotaTerms))  # type: ignore[arg-type]
+    return decode_terms(data)
 
 
 def load_round(ctx: CallContext, number: int) -> Round:
@@ -161,6 +161,11 @@ def load_stations(ctx: CallContext, number: int) -> dict[bytes, Station]:
 def save_station(ctx: CallContext, number: int, account: bytes, station: Station) -> None:
     """Write a station's leaf."""
     ctx.put(station_key(number, account), station.encode())
+
+
+def decode_terms(data: bytes) -> QuotaTerms:
+    """Return the terms of a leaf's bytes."""
+    return QuotaTerms(*_fields(data, TERMS_TYPE, QuotaTerms))  # type: ignore[arg-type]
 
 
 def decode_round(data: bytes) -> Round:

@@ -12,6 +12,7 @@ from market.response.events import (
     reserve_micro,
     reward_micro,
 )
+from market.response.metering import read_meter
 from market.response.records import (
     ENROLMENT_SPACE,
     EVENT_SPACE,
@@ -121,12 +122,14 @@ def record_event(ctx: CallContext, number: int, account: bytes, measured: Sequen
 def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     """Pay rewards, take penalties, and set free what is left of reserves.
 
-    A member without baseline or reading gets no reward and pays no penalty.
+    A member without baseline or reading gets no reward and pays no penalty. Where genesis has
+    meters, both come from its own.
     """
     event = load_event(ctx, number)
     accounts = WorkingAccounts(ctx)
     totals = [0, 0, 0]
     for account, enrolment in load_each(ctx, Enrolment, ENROLMENT_SPACE, number).items():
+        read_meter(ctx, terms, account, event, enrolment)
         reward = penalty = 0
         if enrolment.baseline and enrolment.measured:
             delivered = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.meters.readings import validate_unmetered
 from market.response.contract_interface import response_interfaces
 from market.response.events import DIRECTION_NAMES, reserve_micro
 from market.response.flexibility import (
@@ -14,6 +15,7 @@ from market.response.flexibility import (
     save_event,
     settle_event,
 )
+from market.response.metering import is_measured, validate_intervals, validate_retention
 from market.response.records import (
     ENROLMENT_SPACE,
     MARK,
@@ -80,6 +82,7 @@ class ResponseModule(Module):
         """Write the terms; members are there already. Raises InvalidGenesis."""
         if section:
             terms = read_section(section, lambda name: ctx.get(NAME_SPACE + name.encode()))
+            validate_retention(ctx, terms)
             ctx.put(TERMS_KEY, encode_leaf(terms))
 
     def contract_interfaces(self) -> Interfaces:
@@ -173,6 +176,7 @@ class ResponseModule(Module):
         load_terms(ctx)
         times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
         _validate_times(ctx, *times)
+        validate_intervals(ctx, len(profile_milli_wh), start_ms, end_ms, readings_until_ms)
         reserve = reserve_micro(profile_milli_wh, price_micro_per_kwh)
         leaf = load_account(ctx, ctx.caller)
         leaf.reserve_money(reserve)
@@ -207,7 +211,11 @@ class ResponseModule(Module):
     def record_past(
         self, ctx: CallContext, number: int, member: bytes, past: tuple[tuple[int, ...], ...]
     ) -> Encodable:
-        """Record a member's readings of comparable past intervals, before the event."""
+        """Record a member's readings of comparable past intervals, before the event.
+
+        Where genesis has meters, theirs are the readings, and nobody records any.
+        """
+        validate_unmetered(ctx)
         record_past(ctx, load_terms(ctx), number, member, past)
         return None
 
@@ -220,7 +228,11 @@ class ResponseModule(Module):
     def record(
         self, ctx: CallContext, number: int, member: bytes, measured_milli_wh: tuple[int, ...]
     ) -> Encodable:
-        """Record a member's readings of the event's intervals, after it."""
+        """Record a member's readings of the event's intervals, after it.
+
+        Where genesis has meters, theirs are the readings, and nobody records any.
+        """
+        validate_unmetered(ctx)
         record_event(ctx, number, member, measured_milli_wh)
         return None
 
@@ -229,6 +241,8 @@ class ResponseModule(Module):
         match unpack_trusted(payload):
             case (0, int(number)):
                 settle_round(ctx, load_terms(ctx), number)
+            case (1, int(number)) if not is_measured(ctx, number):
+                ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
             case (1, int(number)):
                 settle_event(ctx, load_terms(ctx), number)
             case _:

@@ -114,7 +114,7 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
         number += 1
         if not await pace.may_go_on():
             break
-    system = block.system_receipts()
+    system, from_system = block.system_receipts(), arguments.number("from_system")
     return Answer(
         {
             "height": block.height,
@@ -128,11 +128,11 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
             "system_receipts_count": len(system),
             "system_receipts": [
                 receipt_json(decode_receipt(data), context.names)
-                for data in system[:MAX_SYSTEM_RECEIPTS]
+                for data in system[from_system : from_system + MAX_SYSTEM_RECEIPTS]
             ],
             "evidence": [data.hex() for data in block.evidence],
         },
-        tag=f"{block.block_id.hex()}-{first}-{number}"
+        tag=f"{block.block_id.hex()}-{first}-{number}-{from_system}"
         if which is not None and undecided is None
         else "",
     )

@@ -24,6 +24,8 @@ CACHED_BYTES: Final = 8_388_608
 """How many bytes of blocks are kept at hand."""
 SLICE_MS: Final = 4
 """How long a search may hold the event loop at a time."""
+MAX_MARKS: Final = 1_024
+"""Kinds of receipts, or accounts in them, of which the longest stretch without is remembered."""
 _NO_RECEIPTS: Final = encode_trusted(())
 # What Python adds to each stored item.
 _ITEM_BYTES = 64
@@ -160,6 +162,8 @@ class ChainReader:
 
     def _remember(self, marks: tuple[bytes, ...], low: int, high: int) -> None:
         known_low, known_high = self._quiet.get(marks, (0, 0))
+        if marks not in self._quiet and len(self._quiet) >= MAX_MARKS:
+            del self._quiet[next(iter(self._quiet))]
         if high - low > known_high - known_low:
             self._quiet[marks] = (low, high)
 

@@ -13,6 +13,7 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.event_fields import TRADE
+from node.api.event_search import find_events, mark_of
 from node.api.parameters import Arguments, Parameter, ParameterKind
 from node.api.render import trade_fields
 from node.ledger.receipt import decode_receipt
@@ -20,8 +21,7 @@ from vm.primitives.address import encode_address
 from vm.primitives.errors import InvalidInput
 
 _PAGE_END = re.compile(r"(0|[1-9][0-9]{0,18})(-(0|[1-9][0-9]{0,18})){2}", re.ASCII)
-# How the name of a trade's event stands in a receipt's bytes.
-_TRADE_MARK: Final = b"\xa5trade"
+_TRADE_MARK: Final = mark_of(TRADE[1])
 
 AFTER_OFFER: Final = Parameter(
     "after",
@@ -110,35 +110,13 @@ async def list_lines(context: ApiContext, arguments: Arguments) -> Answer:
 async def list_trades(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /markets/{market}/trades: the newest first, as far as one search reaches."""
     market = _find(context, arguments).name
-    head = context.facade.store.height
-    height, number = min(arguments.cursor("before") or (head + 1, 0), (head + 1, 0))
-    limit = arguments.number("limit")
-    trades: list[JsonObject] = []
-    pace = context.pace()
-    if not number:
-        height, number = height - 1, -1
-    base = context.facade.store.base
-    oldest = max(0, base - 1)
+
+    def read(block: StoredBlock) -> list[JsonObject]:
+        return _trades_of(context, block, market)
+
     marks = (_TRADE_MARK, market.encode("ascii"))
-    while height > oldest:
-        if number < 0:
-            height = context.reader.skip_quiet(height, oldest, marks)
-            if height <= oldest:
-                break
-        found = _trades_of(context, context.reader.block(height), market)
-        if number >= 0:
-            found = found[:number]
-        room = limit - len(trades)
-        if len(found) > room:
-            trades += reversed(found[len(found) - room :])
-            following = f"{height}.{len(found) - room}"
-            return Answer({"trades": trades, "next": following, "base_height": base})
-        trades += reversed(found)
-        height, number = height - 1, -1
-        if not await pace.may_go_on():
-            break
-    last = str(height + 1) if height > oldest else None
-    return Answer({"trades": trades, "next": last, "base_height": base})
+    trades, following = await find_events(context, arguments, marks, read)
+    return Answer({"trades": trades, "next": following, "base_height": context.facade.store.base})
 
 
 def _trades_of(context: ApiContext, block: StoredBlock, market: str) -> list[JsonObject]:

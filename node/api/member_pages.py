@@ -6,10 +6,13 @@ from itertools import islice
 from typing import Final
 
 from node.api.answers import Answer, ApiError, JsonObject
+from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.event_fields import moved
+from node.api.event_search import find_events
 from node.api.parameters import Arguments
 from node.api.render import account_json, event_json
+from node.ledger.receipt import decode_receipt
 from vm.primitives.address import encode_address
 from vm.primitives.errors import InvariantViolation
 from vm.system.accounts import read_account
@@ -102,6 +105,50 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
             "base_height": context.facade.store.base,
         }
     )
+
+
+async def list_unasked(context: ApiContext, arguments: Arguments) -> Answer:
+    """Answer GET /accounts/{who}/unasked: the newest first."""
+    account = context.resolve(arguments.text("who"))
+    if read_account(context.facade.store, account) is None:
+        raise ApiError(404, "unknown_account", "there is no such account", actual=account)
+
+    def read(block: StoredBlock) -> list[JsonObject]:
+        return _unasked_of(context, block, account)
+
+    entries, following = await find_events(context, arguments, (account,), read)
+    return Answer(
+        {
+            "address": encode_address(account),
+            "unasked": entries,
+            "next": following,
+            "base_height": context.facade.store.base,
+        }
+    )
+
+
+def _unasked_of(context: ApiContext, block: StoredBlock, account: bytes) -> list[JsonObject]:
+    """Return what the receipts of things that were due tell of an account, one entry each."""
+    found: list[JsonObject] = []
+    for data in block.system_receipts():
+        if account not in data:
+            continue
+        receipt = decode_receipt(data)
+        mine = [event for event in receipt.events if account in event[2]]
+        if not mine:
+            continue
+        money, energy = moved(account, receipt.events)
+        found.append(
+            {
+                "height": block.height,
+                "time_ms": block.header.time_ms,
+                "what": f"{mine[-1][0]}.{mine[-1][1]}",
+                "money_micro": money,
+                "energy_milli_wh": energy,
+                "events": [event_json(event, context.names) for event in mine],
+            }
+        )
+    return found
 
 
 def find_places(

@@ -11,6 +11,7 @@ from node.api.context import ApiContext
 from node.api.contract_schemas import CONTRACT_SCHEMAS
 from node.api.dispatch_schemas import DISPATCH_SCHEMAS
 from node.api.governance_schemas import GOVERNANCE_SCHEMAS
+from node.api.market_day_schemas import MARKET_DAY_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
 from node.api.routes import WEBSOCKET, Route
@@ -57,6 +58,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **SCHEMAS,
                 **STAKE_SCHEMAS,
                 **MARKET_SCHEMAS,
+                **MARKET_DAY_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
                 **CONTRACT_SCHEMAS,
                 **DISPATCH_SCHEMAS,

@@ -16,6 +16,7 @@ from node.api import (
 )
 from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.events import TOPICS
+from node.api.market_day_routes import MARKET_DAY_ROUTES
 from node.api.node_routes import NODE_ROUTES
 from node.api.parameters import (
     BLOCK,
@@ -76,6 +77,12 @@ CHAIN_ROUTES: Final = (
             _BLOCK,
             _LIMIT,
             Parameter("from", whole(0, 10**9), "The first transaction shown.", default=0),
+            Parameter(
+                "from_system",
+                whole(0, 10**9),
+                "The first receipt shown of what happened by itself; 100 are shown.",
+                default=0,
+            ),
         ),
         {404: _UNKNOWN_BLOCK, 410: _PRUNED},
         may_be_final=True,
@@ -227,6 +234,19 @@ MEMBER_ROUTES: Final = (
             _CURSOR,
             Parameter("what", NAME, "Only transactions whose first call is of this module."),
         ),
+        {404: _UNKNOWN_ACCOUNT},
+        searches=True,
+    ),
+    Route(
+        "GET",
+        f"{BASE}/accounts/{{who}}/unasked",
+        "unasked",
+        "What came to an account by itself, without a transaction (clearings, settlements, "
+        "rewards), the newest first, with the money and energy that it brought (negative: took); "
+        "`next` is the `before` to go on with, also where few were found.",
+        ref("Unasked"),
+        member_pages.list_unasked,
+        (_ACCOUNT, _LIMIT, _CURSOR),
         {404: _UNKNOWN_ACCOUNT},
         searches=True,
     ),
@@ -409,6 +429,7 @@ ROUTES: Final = (
     *MEMBER_ROUTES,
     *STAKE_ROUTES,
     *MARKET_ROUTES,
+    *MARKET_DAY_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.e2e.full_network import HOSTILE, play, write_template
 from tests.e2e.support import Commands, Json, until
 
 HERE = Path(__file__).resolve().parent
@@ -78,14 +79,16 @@ class Terminal(Commands):
 def explorer(
     tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]
 ) -> Iterator[Explorer]:
-    """Four validators on which some energy was traded, and a server of pages."""
+    """Four validators with stakes on which every mechanism was used, and a server of pages."""
     folder = tmp_path_factory.mktemp("browser")
     terminal = Terminal(folder, {"BITENERGY_HOME": str(folder / "net" / "home")})
-    terminal.run("testnet", "init", "--dir", "net")
+    write_template(folder / "template.json", engine="pos")
+    terminal.run("testnet", "init", "--dir", "net", "--genesis", "template.json")
     terminal.run("testnet", "up", "--dir", "net")
     try:
         terminal.node = json.loads((folder / "net" / "home" / "network.json").read_text())["node"]
         trade(terminal)
+        play(terminal)
         port = free_port()
         with terminal.background("explorer", "run", "--port", str(port)):
             until(lambda: _listens(port), "the page server listens")
@@ -109,9 +112,6 @@ def trade(terminal: Terminal) -> None:
     terminal.run("offer", "post", "--energy", "8kWh", "--price", "9.50", "--from", "P2", *feeder)
     terminal.run("buy", "--energy", "6kWh", "--max-price", "10", "--from", "C2", *feeder)
     terminal.run("wallet", "transfer", "P1", "2.50", "--from", "C1", "--memo", HOSTILE)
-
-
-HOSTILE = "<img src=x onerror=alert(1)>\u202egnp.exe"
 
 
 @pytest.fixture(scope="package")

@@ -29,15 +29,32 @@ ADDRESSES = (
     "/wallet",
     "/contracts",
     "/dispatch",
+    "/governance",
+    "/stakes",
+    "/auctions/day-ahead",
+    "/quotas",
+    "/response",
 )
-CHARTS = ("/account/C1", "/market/spot")
+DETAILS = (
+    "/dispatch/1",
+    "/governance/1",
+    "/stakes/V1",
+    "/auctions/quick",
+    "/quotas/1",
+    "/response/round/1",
+    "/response/event/1",
+    "/grid/feeder?source=trades",
+)
+CHARTS = ("/account/C1", "/market/spot", "/auctions/day-ahead", "/dispatch/1")
 
 
 @pytest.mark.parametrize(
     "size",
     [pytest.param(PHONE, id="phone"), pytest.param(DESKTOP, id="desktop", marks=BROWSER)],
 )
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    "address", [*ADDRESSES, *(pytest.param(each, marks=BROWSER) for each in DETAILS)]
+)
 def test_pages_are_whole(
     chromium: Browser, explorer: Explorer, tmp_path: Path, address: str, size: dict[str, int]
 ) -> None:
@@ -135,3 +152,16 @@ def test_the_index_names_every_page() -> None:
     table = text.partition("const PAGES = {")[2].partition("};")[0]
     named = set(re.findall(r'^  "?(\w*)"?: \{ module', table, re.MULTILINE))
     assert named == PAGES
+    listed = text.partition("const NAVIGATION = [")[2].partition("];")[0]
+    under = set(re.findall(r'under: "(\w+)"', table))
+    assert (
+        under
+        <= set(re.findall(r'"(\w*)"', listed))
+        <= named
+        | {"group_trade"}
+        | {
+            "group_grid",
+            "group_chain",
+            "group_network",
+        }
+    )

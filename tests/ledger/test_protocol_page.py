@@ -166,7 +166,7 @@ def test_leaves_of_day_markets_have_the_fields_of_the_page() -> None:
         )
     }
     known |= {
-        (settlement_records.HEAD_TYPE, "lines", "root"),
+        (settlement_records.HEAD_TYPE, *settlement_records.Head._fields),
         (settlement_records.TOTALS_TYPE, *settlement_records.Totals._fields),
         (lines.LINE_TYPE, "market", "interval", "part", "account", *lines.Line._fields),
     }

@@ -66,6 +66,8 @@ class FakeNode:
             return self._account(unquote(path.removeprefix("/accounts/")))
         if path == "/transactions" and method == "POST":
             return self._submit(body)
+        if path == "/preview" and method == "POST":
+            return 200, {"code": self.failure, "message": "", "values": self.values}
         if path.startswith("/transactions/"):
             return 200, self._transaction(path.removeprefix("/transactions/"))
         return 404, {"error": {"code": "not_found", "message": f"nothing at {path}"}}

@@ -19,15 +19,13 @@ from tools.agents.profiles import ProfileSet
 SLOT_MINUTES: Final = 15
 MILLI_WH_PER_W_SLOT: Final = 250
 """One watt for a quarter of an hour, in milliwatt-hours."""
-PLANT_PERCENT: Final = 45
+PLANT_PERCENT: Final = 30
 """Homes of a hundred that have a plant."""
-PLANT_KWP: Final = (3, 10)
+PLANT_KWP: Final = (2, 5)
 SCALE_PERCENT: Final = (70, 130)
 """How a home's load compares with the profile of its kind."""
 FLEXIBLE_PERCENT: Final = (10, 40)
 STORABLE_PERCENT: Final = (20, 50)
-ERROR_PERCENT: Final = 6
-"""How far a meter's reading is from the forecast at most, in percent of load and plant."""
 PERCENT: Final = 100
 
 
@@ -55,6 +53,13 @@ class Need:
         """All of it."""
         return sum(part.energy_milli_wh for part in self.parts)
 
+    def as_one(self) -> Need:
+        """Return the same need at one price: what it is worth on average, rounded down."""
+        if len(self.parts) < 2:
+            return self
+        worth = sum(energy * price for energy, price in self.parts)
+        return Need(self.side, (Step(self.energy_milli_wh, worth // self.energy_milli_wh),))
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -64,6 +69,8 @@ class Flow:
     """From the grid into the home."""
     injected_milli_wh: int
     """From the home into the grid."""
+    error_milli_wh: int
+    """How far that is from the forecast: what was withdrawn more, or injected less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +92,36 @@ class Home:
     storable_price_micro_per_kwh: int
     """What that part is worth to it later."""
 
-    def need(self, first_slot: int, slots: int, tariffs: Tariffs) -> Need:
-        """Return what it wants to trade in an interval of `slots` quarters of an hour."""
+    def need(
+        self, first_slot: int, slots: int, tariffs: Tariffs, *, margin_percent: int = 0
+    ) -> Need:
+        """Return what it wants to trade in an interval of `slots` quarters of an hour.
+
+        It keeps away from what its forecast says by a margin, in percent of load and plant: so far
+        as the forecast may err, it sells nothing that it will not have, and buys nothing that it
+        will not use.
+        """
         load, plant = self._forecast(first_slot, slots)
+        margin = self.error_milli_wh(first_slot, slots, margin_percent)
         if load >= plant:
-            least = load - plant
-            some = least * self.flexible_percent // PERCENT
+            energy = max(0, load - plant - margin)
+            some = _share(energy, self.flexible_percent)
             prices = tariffs.retail_micro_per_kwh, self.flexible_price_micro_per_kwh
-            return Need(BUY, _parts(least - some, some, prices))
-        most = plant - load
-        some = most * self.storable_percent // PERCENT
+            return Need(BUY, _parts(energy - some, some, prices))
+        energy = max(0, plant - load - margin)
+        some = _share(energy, self.storable_percent)
         prices = tariffs.feed_in_micro_per_kwh, self.storable_price_micro_per_kwh
-        return Need(SELL, _parts(most - some, some, prices))
+        return Need(SELL, _parts(energy - some, some, prices))
 
     def flow(
-        self, first_slot: int, slots: int, *, traded_milli_wh: int, need: Need, random: Random
+        self,
+        first_slot: int,
+        slots: int,
+        *,
+        traded_milli_wh: int,
+        need: Need,
+        error_percent: int,
+        random: Random,
     ) -> Flow:
         """Return what its meter reads: the forecast with an error, as the trade went.
 
@@ -109,13 +131,14 @@ class Home:
         load, plant = self._forecast(first_slot, slots)
         optional = need.parts[1].energy_milli_wh if len(need.parts) > 1 else 0
         kept_back = min(optional, max(0, need.energy_milli_wh - traded_milli_wh))
-        span = ERROR_PERCENT * (load + plant) // PERCENT
-        error = random.randint(-span, span) if span else 0
-        if need.side == BUY:
-            net = load - plant - kept_back + error
-        else:
-            net = -(plant - load - kept_back) + error
-        return Flow(max(0, net), max(0, -net))
+        most = self.error_milli_wh(first_slot, slots, error_percent)
+        error = random.randint(-most, most)
+        net = load - plant + error + (-kept_back if need.side == BUY else kept_back)
+        return Flow(max(0, net), max(0, -net), error)
+
+    def error_milli_wh(self, first_slot: int, slots: int, percent: int) -> int:
+        """Return how far a reading is from the forecast at most: `percent` of load and plant."""
+        return _share(sum(self._forecast(first_slot, slots)), percent)
 
     def _forecast(self, first_slot: int, slots: int) -> tuple[int, int]:
         chosen = [(first_slot + offset) % len(self.load_w) for offset in range(slots)]
@@ -135,7 +158,9 @@ def draw_homes(profiles: ProfileSet, tariffs: Tariffs, *, count: int, seed: int)
     for number in range(count):
         load = profiles.loads_w[random.choice(loads)]
         scale, shift = random.randint(*SCALE_PERCENT), random.randint(-3, 3)
-        kwp = random.randint(*PLANT_KWP) if random.randrange(PERCENT) < PLANT_PERCENT else 0
+        # Every so many homes: a small neighbourhood has its share of plants too.
+        has_plant = (number + 1) * PLANT_PERCENT % PERCENT < PLANT_PERCENT
+        kwp = random.randint(*PLANT_KWP) if has_plant else 0
         plant = profiles.plants_w_per_kwp[random.choice(plants)]
         homes.append(
             Home(
@@ -168,6 +193,10 @@ def worth_micro(need: Need, energy_milli_wh: int) -> int:
         worth += taken * price
         left -= taken
     return worth // 1_000_000
+
+
+def _share(energy_milli_wh: int, percent: int) -> int:
+    return energy_milli_wh * percent // PERCENT
 
 
 def _parts(first: int, second: int, prices: tuple[int, int]) -> tuple[Step, ...]:

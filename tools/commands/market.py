@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from tools.commands.market_files import FILE_COMMANDS
 from tools.commands.markets import (
     choose_interval,
     choose_market,
@@ -19,6 +20,7 @@ from tools.commands.options import (
     as_text,
     as_tokens,
     before_option,
+    exit_option,
     json_option,
     limit_option,
     pass_session,
@@ -27,6 +29,9 @@ from tools.commands.options import (
 )
 from tools.output import print_json
 from tools.session import Session
+
+PART_BEGINS = 11
+"""Hour at which a part of a day begins unless another is wished."""
 
 
 @click.group("market")
@@ -132,3 +137,100 @@ def lines(session: Session, interval: str | None, market: str | None) -> None:
             (">used kWh", ("used_milli_wh",), as_kwh),
         ],
     )
+
+
+@market_command.command("day")
+@click.option(
+    "--members", type=click.IntRange(2, 5_000), default=100, show_default=True, help="Homes."
+)
+@click.option(
+    "--mechanism",
+    type=click.Choice(["uniform", "midpoint", "huang", "pay_as_bid"]),
+    default="uniform",
+    show_default=True,
+)
+@click.option(
+    "--profile",
+    default="summer",
+    show_default=True,
+    help="summer, winter, or a date of 2016, which needs the extra 'profiles'.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["mixed", "truthful", "zero_intelligence", "q_learning"]),
+    default="mixed",
+    show_default=True,
+    help="How the agents bid.",
+)
+@click.option(
+    "--intervals", type=click.IntRange(1, 96), default=96, show_default=True, help="How many."
+)
+@click.option(
+    "--from-hour",
+    "first_hour",
+    type=click.IntRange(0, 23),
+    help="Hour at which a part of a day begins.  [default: 11]",
+)
+@click.option(
+    "--minute-ms",
+    type=click.IntRange(1, 60_000),
+    help="Milliseconds that a minute lasts.  [default: by the number of homes]",
+)
+@click.option(
+    "--error",
+    "error_percent",
+    type=click.IntRange(0, 50),
+    default=3,
+    show_default=True,
+    help="How far readings are from forecasts at most, in percent.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option("--plot", metavar="FILE.svg", help="Draw prices, energies and welfare.")
+@exit_option
+@json_option
+@pass_session
+def day(
+    session: Session,
+    members: int,
+    mechanism: str,
+    profile: str,
+    strategy: str,
+    intervals: int,
+    first_hour: int | None,
+    minute_ms: int | None,
+    error_percent: int,
+    seed: int,
+    plot: str | None,
+    leave: bool,
+) -> int:
+    """Play one market day on four validators of its own, with an agent in each home.
+
+    The exit status is 0 only if all validators have one state, money and energy are conserved, and
+    no home pays more than at the retail and feed-in tariffs.
+    """
+    from tools.agents.market_day import DayOptions, default_minute_ms
+    from tools.demo_day import run_day
+
+    options = DayOptions(
+        members,
+        mechanism,
+        profile,
+        strategy,
+        intervals,
+        _first_hour(intervals, first_hour),
+        minute_ms or default_minute_ms(members),
+        error_percent,
+        seed,
+    )
+    return run_day(options, leave=leave, plot=plot, as_json=session.as_json)
+
+
+def _first_hour(intervals: int, chosen: int | None) -> int:
+    """Return the hour at which the intervals begin: 0 for a whole day, else 11 if that fits."""
+    if chosen is not None:
+        return chosen
+    return max(0, min(PART_BEGINS, 24 - -(-intervals // 4)))
+
+
+for _command in FILE_COMMANDS:
+    market_command.add_command(_command)

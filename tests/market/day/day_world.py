@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from market.day.lines import Line
+from market.day.lines import KIND_NAMES, Line
 from market.day.module import DayModule
 from market.day.orders import commitment_of
 from market.day.records import DayMarket, Position, read_market, read_position
@@ -43,6 +43,12 @@ TERMS: dict[str, Any] = {
     ],
 }
 METERS = {"deadline_minutes": 60, "correction_minutes": 120, "retention_days": 2, "mean_days": 0}
+HUANG = {
+    **TERMS,
+    "gates": [
+        {"kind": "intraday", "minutes": 60, "mechanism": "huang", "sealed": True, "deposit": "2"}
+    ],
+}
 Steps = tuple[tuple[int, int], ...]
 
 
@@ -199,3 +205,11 @@ class DayWorld(World):
         money = sum(leaf.money_micro + leaf.money_reserved_micro for leaf in leaves)
         energy = sum(leaf.energy_milli_wh + leaf.energy_reserved_milli_wh for leaf in leaves)
         assert (money, energy) == tuple(supply)
+
+
+def shown(world: DayWorld, name: str, part: int = 0) -> dict[str, tuple[int, int]]:
+    """Return energy and amount of a member's lines by kind."""
+    return {
+        KIND_NAMES[line.kind]: (line.energy_milli_wh, line.amount_micro)
+        for line in world.lines(name, part)
+    }

@@ -9,32 +9,13 @@ import pytest
 from market.day.books import load_book
 from market.day.lines import (
     BOUGHT,
-    KIND_NAMES,
-    MISSTATEMENT,
-    PENALTY,
-    RETAIL,
     SHORTFALL,
     SOLD,
 )
 from market.day.settlement_records import CORRECTED
-from tests.market.day.day_world import MINUTE, QUARTER, TERMS, DayWorld, step
+from tests.market.day.day_world import MINUTE, QUARTER, TERMS, DayWorld, shown, step
 from tests.market.support import kwh, tokens
 from vm.primitives.integers import MAX_AMOUNT
-
-HUANG = {
-    **TERMS,
-    "gates": [
-        {"kind": "intraday", "minutes": 60, "mechanism": "huang", "sealed": True, "deposit": "2"}
-    ],
-}
-
-
-def shown(world: DayWorld, name: str, part: int = 0) -> dict[str, tuple[int, int]]:
-    """Return energy and amount of a member's lines by kind."""
-    return {
-        KIND_NAMES[line.kind]: (line.energy_milli_wh, line.amount_micro)
-        for line in world.lines(name, part)
-    }
 
 
 def test_an_interval_from_orders_to_money() -> None:
@@ -258,64 +239,6 @@ def test_a_supplier_that_cannot_pay_leaves_claims_in_proportion() -> None:
     world.conserve()
 
 
-def test_a_sealed_round_of_huang_and_its_misstatement_penalty() -> None:
-    world = DayWorld(HUANG, balance="2000")
-    openings = {
-        name: world.seal(name, side, step(energy, price))
-        for name, side, energy, price in (
-            ("A", "buy", "2", "28"),
-            ("B", "buy", "1", "26"),
-            ("C", "sell", "2", "12"),
-            ("D", "sell", "1", "14"),
-        )
-    }
-    world.seal("E", "buy", step("9", "29"))
-    assert world.account("A").money_reserved_micro == tokens("402")
-    world.before(60)
-    assert world.refused("A", "open", *openings["A"][:4], step("3", "28"), *openings["A"][5:]) == (
-        "wrong_opening"
-    )
-    for name, arguments in openings.items():
-        world.ask(name, "open", *arguments)
-    assert world.refused("A", "open", *openings["A"]) == "already_open"
-    # Its energy at the retail tariff, and the penalty: 20 kWh at 20.
-    assert world.account("A").money_reserved_micro == tokens("60") + tokens("400")
-    world.before(45)
-    assert world.told("forfeit")[0][2:] == (5, world.ids["E"], world.ids["O"], tokens("2"))
-    assert world.account("E").money_reserved_micro == 0
-    assert world.told("clear")[0][3:6] == (kwh("2"), 2 * tokens("26"), 2 * tokens("14"))
-    for name, injected, withdrawn in (("A", "0", "2.2"), ("B", "0", "1"), ("C", "1.7", "0")):
-        world.measure(name, injected, withdrawn)
-    sums = world.settle()
-    assert sums.surplus_micro == tokens("24")
-    assert MISSTATEMENT not in [line.kind for line in world.lines("A")], "within the tolerance"
-    assert [line.kind for line in world.lines("C")] == [SOLD, SHORTFALL, PENALTY, MISSTATEMENT]
-    assert shown(world, "C")["misstatement"] == (kwh("0.3"), tokens("400"))
-    assert shown(world, "D") == {"misstatement": (kwh("1"), tokens("400"))}, "nothing came"
-    assert [line.kind for line in world.lines("B")] == [RETAIL]
-    world.correct()
-    assert world.money("O") == tokens("1000") + tokens("2") + tokens("24") + tokens("801.2")
-    world.conserve()
-
-
-def test_what_took_part_in_huang_is_measured_though_it_is_cancelled() -> None:
-    gates = [*HUANG["gates"], {"kind": "real_time", "minutes": 5}]
-    world = DayWorld({**HUANG, "gates": gates}, balance="2000")
-    arguments = world.seal("A", "buy", step("9", "28"))
-    world.before(60)
-    world.ask("A", "open", *arguments)
-    world.before(44)
-    world.ask("A", "cancel", "local", world.interval, arguments[2])
-    position = world.position("A")
-    assert position is not None and position.stated_buy_milli_wh == kwh("9")
-    again = world.place("A", "buy", step("3", "28"))
-    world.ask("A", "cancel", "local", world.interval, again)
-    position = world.position("A")
-    assert position is not None and position.stated_buy_milli_wh == kwh("9"), "moved no price"
-    world.settle()
-    assert [line.kind for line in world.lines("A")] == [MISSTATEMENT]
-
-
 def test_orders_are_cancelled_until_their_gate() -> None:
     world = DayWorld()
     number = world.place("A", "buy", step("1", "20"))
@@ -396,29 +319,6 @@ def test_bounds_of_a_member_in_a_book() -> None:
     )
 
 
-def test_a_member_is_on_one_side_where_a_gate_is_huang() -> None:
-    world = DayWorld(HUANG, balance="2000")
-    bid = world.seal("A", "buy", step("1", "20"))
-    offer = world.seal("A", "sell", step("1", "20"))
-    world.before(60)
-    world.ask("A", "open", *bid)
-    assert world.refused("A", "open", *offer) == "both_sides"
-
-
-def test_openings_have_their_time_and_their_cover() -> None:
-    world = DayWorld(HUANG, balance="2000")
-    early = world.seal("A", "buy", step("1", "20"))
-    poor = world.seal("B", "buy", step("1", "20"), cover="29.999999")
-    assert world.refused("A", "open", *early) == "wrong_time"
-    assert world.refused("A", "place", "local", world.interval, "buy", step("1", "20"), 255) == (
-        "sealed"
-    )
-    world.before(60)
-    assert world.refused("B", "open", *poor) == "not_covered"
-    world.before(45)
-    assert world.refused("A", "open", *early) in ("wrong_time", "unknown_order")
-
-
 @pytest.mark.parametrize(
     ("bids", "offers", "volume"),
     [
@@ -475,21 +375,31 @@ def test_nothing_is_left_of_an_interval_but_its_bill() -> None:
     assert load_book(world.context(), prefix).orders == 0
 
 
-def test_a_large_book_clears_in_one_step_and_is_written_down_in_the_next_block() -> None:
-    names = tuple(f"H{number:04}" for number in range(1_200))
-    world = DayWorld(names=names, metered=())
+@pytest.mark.parametrize(
+    ("members", "orders"), [(600, 4), pytest.param(10_000, 1, marks=pytest.mark.long)]
+)
+def test_a_large_book_clears_in_one_step_and_is_written_down_in_the_next_block(
+    members: int, orders: int
+) -> None:
+    names = tuple(f"H{number:05}" for number in range(members))
+    gates = [{"kind": "real_time", "minutes": 5}]
+    world = DayWorld({**TERMS, "gates": gates}, names=names, metered=())
+    world.interval -= 7
     for place, name in enumerate(names):
-        world.place(name, "buy" if place % 2 else "sell", step("1", "20"))
-    world.time_ms = world.interval * QUARTER - 60 * MINUTE
-    world.commit()
+        for _ in range(orders):
+            world.place(name, "buy" if place % 2 else "sell", step("1", "20"))
+    count = members * orders // 2
+    world.time_ms = world.interval * QUARTER - 5 * MINUTE
     world.advance(0)
-    assert world.told("clear")[0][3] == kwh("600")
+    assert world.told("clear")[0][3] == count * kwh("1")
     assert not world.told("bought")
-    assert load_book(world.context(), world.local.prefix(world.interval)).pages == 2
+    prefix = world.local.prefix(world.interval)
+    assert load_book(world.context(), prefix).pages >= 2 * count // 900
     assert world.refused(names[0], "cancel", "local", world.interval, 1) == "gate_closed"
     world.advance(1)
-    assert len(world.told("bought")) == len(world.told("sold")) == 600
-    assert load_book(world.context(), world.local.prefix(world.interval)).pages == 0
+    assert len(world.told("bought")) == len(world.told("sold")) == count
+    assert load_book(world.context(), prefix).pages == 0
     sums = world.settle()
-    assert sums.members == 1_200
+    assert sums.members == members
+    assert sums.contracted_milli_wh == count * kwh("1")
     world.conserve()

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from market.meters.closing import CONNECTIONS_PER_STEP
-from market.meters.readings import Measured, has_meter, is_final, measured
+from market.meters.module import MAX_READERS
+from market.meters.readings import Measured, has_meter, is_final, may_read, measured
 from market.meters.records import (
     CHUNK_SPACE,
     INTERPOLATED,
@@ -16,6 +17,8 @@ from market.meters.records import (
     NONE,
     WATCH_INDEX,
     ZERO,
+    Sums,
+    read_sums,
 )
 from market.meters.section import MAX_OPEN_INTERVALS, read_section
 from tests.market.meters.world import QUARTER_MS, SECTION, Metered
@@ -188,7 +191,10 @@ def test_a_connection_without_meter_is_not_looked_after_any_more() -> None:
     world.until_deadline_of(0)
     assert len(world.told("estimated")) == 2
     world.until_deadline_of(1)
-    assert world.told("closed")[-2:] == [(world.first,), (world.first + 1,)]
+    assert world.told("closed")[-2:] == [
+        (world.first, 2, 2, 0, 0),
+        (world.first + 1, 0, 0, 0, 0),
+    ]
     assert not [key for key in world.index() if key.startswith(WATCH_INDEX)]
     assert world.advance(10 * QUARTER_MS) == 0, "with nobody to look after, nothing is due"
     assert world.is_closed(9) and not world.is_closed(12)
@@ -274,6 +280,36 @@ def test_a_batch_that_overlaps_takes_what_is_new() -> None:
     assert world.told("submit")[-1] == (world.ids["M1"], world.ids["H1"], world.first, 4, 2)
 
 
+def test_sums_are_those_of_the_closing_and_stay() -> None:
+    world = Metered()
+    world.until_end_of(0)
+    world.submit("M1", 0, (700, 300))
+    world.until_deadline_of(0)
+    sums = Sums(world.first, 2, 1, 700, 300)
+    assert read_sums(world.overlay, world.config, world.first) == sums
+    world.submit("M2", 0, (5, 6))
+    assert world.told("corrected") == [(world.ids["H2"], world.first, 5, 6)]
+    assert read_sums(world.overlay, world.config, world.first) == sums
+    assert read_sums(world.overlay, world.config, world.first + 1) is None
+
+
+def test_a_member_allows_readers_and_ends_that() -> None:
+    world = Metered()
+    member, reader = world.ids["H1"], world.ids["H2"]
+    assert world.refused("H1", "forbid_reader", reader) == "not_allowed"
+    world.ask("H1", "allow_reader", reader)
+    assert may_read(world.context(), member, reader) and may_read(world.context(), member, member)
+    assert not may_read(world.context(), reader, member)
+    assert world.refused("H1", "allow_reader", reader) == "already_allowed"
+    world.ask("H1", "forbid_reader", reader)
+    assert not may_read(world.context(), member, reader)
+    for number in range(MAX_READERS):
+        world.ask("H1", "allow_reader", bytes([number]) * 20)
+    assert world.refused("H1", "allow_reader", reader) == "too_many_readers"
+    world.ask("H1", "forbid_reader", bytes(20))
+    world.ask("H1", "allow_reader", reader)
+
+
 def test_without_a_section_there_are_no_meters() -> None:
     world = Metered.__new__(Metered)
     from market.meters.module import MetersModule
@@ -333,6 +369,8 @@ def test_many_connections_close_in_steps_whatever_the_gas() -> None:
     small.until_deadline_of(-1)
     assert 3 < small.advance(QUARTER_MS) < 30
     assert small.told("estimated") == world.told("estimated")
+    assert small.told("closed") == world.told("closed")
+    assert world.told("closed")[-1] == (world.first, count, count, 0, 0)
 
 
 def test_a_section_that_does_not_fit_is_refused() -> None:
@@ -340,7 +378,7 @@ def test_a_section_that_does_not_fit_is_refused() -> None:
         return read_section(fields, lambda name: None)
 
     config, meters = read(interval_minutes=60)
-    assert (config.interval_ms, config.slots, meters) == (3_600_000, 8, [])
+    assert (config.interval_ms, config.slots, meters) == (3_600_000, 15, [])
     assert read(interval_minutes=15, minute_ms=100)[0].interval_ms == 1_500
     for fields in (
         {"interval": 15},
@@ -350,7 +388,7 @@ def test_a_section_that_does_not_fit_is_refused() -> None:
         {"deadline_minutes": -1},
         {"correction_minutes": MAX_OPEN_INTERVALS * 15},
         {"retention_days": 1, "correction_minutes": 60},
-        {"mean_days": 8},
+        {"mean_days": 15},
         {"max_power_w": 0},
         {"meters": {}},
         {"meters": [{"meter": "M1"}]},

@@ -7,26 +7,39 @@ import { problem } from "./core/parts.js";
 import { current, watch } from "./core/store.js";
 import { language, languages, setLanguage, t } from "./core/text.js";
 
-// The first part of an address: which module shows it, and whether the navigation names it.
+// The first part of an address: which module shows it, and under which entry of the navigation.
 const PAGES = {
-  "": { module: "home", nav: true },
-  blocks: { module: "blocks", nav: true },
+  "": { module: "home" },
+  blocks: { module: "blocks" },
   block: { module: "block", under: "blocks" },
-  transactions: { module: "transactions", nav: true },
+  transactions: { module: "transactions" },
   transaction: { module: "transaction", under: "transactions" },
   account: { module: "account" },
-  market: { module: "market", nav: true },
-  exchange: { module: "exchange", nav: true },
-  transfer: { module: "transfer", nav: true },
-  grid: { module: "grid", nav: true },
-  dispatch: { module: "dispatch", nav: true },
-  contracts: { module: "contracts", nav: true },
-  network: { module: "network", nav: true },
-  verify: { module: "verify", nav: true },
+  market: { module: "market" },
+  exchange: { module: "exchange" },
+  transfer: { module: "transfer" },
+  auctions: { module: "auctions" },
+  quotas: { module: "quotas" },
+  response: { module: "response" },
+  grid: { module: "grid" },
+  dispatch: { module: "dispatch" },
+  contracts: { module: "contracts" },
+  network: { module: "network" },
+  stakes: { module: "stakes" },
+  governance: { module: "governance" },
+  verify: { module: "verify" },
   wallet: { module: "wallet" },
 };
+const NAVIGATION = [
+  ["", [""]],
+  ["group_trade", ["market", "exchange", "transfer", "auctions", "quotas", "response"]],
+  ["group_grid", ["grid", "dispatch"]],
+  ["group_chain", ["blocks", "transactions", "contracts", "verify"]],
+  ["group_network", ["network", "stakes", "governance"]],
+];
 
 const main = document.getElementById("main");
+const pages = document.getElementById("pages");
 const said = document.getElementById("said");
 const liveState = h("span", { class: "state-connecting" });
 const live = new Live((state) => showState(state));
@@ -93,31 +106,33 @@ function navigate(address) {
 }
 
 function drawHead(active) {
-  const link = (name) => h("li", {}, h("a", {
-    href: `/${name}`, "aria-current": name === active ? "page" : null,
-  }, t(`nav_${name || "home"}`)));
   const wallet = current();
+  const menu = h("button", { type: "button", class: "menu quiet", "aria-expanded": "false", "aria-controls": "pages", onclick: () => {
+    const isOpen = pages.classList.toggle("open");
+    menu.setAttribute("aria-expanded", isOpen);
+  } }, t("menu"));
+  pages.classList.remove("open");
   refill(document.getElementById("head"),
-    h("div", { class: "bar" },
-      h("a", { class: "brand", href: "/" }, "bitenergy"),
-      h("nav", { "aria-label": t("navigation") },
-        h("ul", {}, Object.keys(PAGES).filter((name) => PAGES[name].nav).map(link))),
-      h("form", { class: "search", role: "search", onsubmit: search },
-        h("label", { class: "hidden", for: "search" }, t("search_label")),
-        h("input", { id: "search", name: "q", type: "search", placeholder: t("search_hint"), autocomplete: "off", spellcheck: "false", maxlength: 80 }),
-        h("button", { type: "submit" }, t("search"))),
-      h("div", { class: "settings" },
-        h("a", { href: "/wallet", "aria-current": active === "wallet" ? "page" : null }, wallet ? t("wallet_open") : t("wallet")),
-        h("label", { class: "hidden", for: "language" }, t("language")),
-        h("select", { id: "language", onchange: (event) => { setLanguage(event.target.value); frame(); show({ focus: false }); } },
-          Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language() }, name))),
-      )));
+    h("a", { class: "brand", href: "/" }, "bitenergy"),
+    h("form", { class: "search", role: "search", onsubmit: search },
+      h("label", { class: "hidden", for: "search" }, t("search_label")),
+      h("input", { id: "search", name: "q", type: "search", placeholder: t("search_hint"), autocomplete: "off", spellcheck: "false", maxlength: 80 }),
+      h("button", { type: "submit" }, t("search"))),
+    h("div", { class: "settings" },
+      h("a", { href: "/wallet", class: "button quiet", "aria-current": active === "wallet" ? "page" : null }, wallet ? t("wallet_open") : t("wallet")),
+      h("label", { class: "hidden", for: "language" }, t("language")),
+      h("select", { id: "language", onchange: (event) => { setLanguage(event.target.value); frame(); show({ focus: false }); } },
+        Object.entries(languages).map(([code, name]) => h("option", { value: code, selected: code === language() }, name))), menu));
+  const link = (name) => h("li", {}, h("a", { href: `/${name}`, "aria-current": name === active ? "page" : null }, t(`nav_${name || "home"}`)));
+  pages.setAttribute("aria-label", t("navigation"));
+  refill(pages, NAVIGATION.map(([group, names]) => h("div", { class: "group" }, group && h("p", { id: group }, t(group)),
+    h("ul", { "aria-labelledby": group || null }, names.map(link)))));
 }
 
 function frame() {
   document.documentElement.lang = language();
   document.getElementById("skip").textContent = t("skip");
-  refill(document.getElementById("foot"), h("div", { class: "bar" }, liveState, h("span", {}, t("footer"))));
+  refill(document.getElementById("foot"), liveState, h("span", {}, t("footer")));
   showState(live.state);
 }
 

@@ -2,9 +2,12 @@
 // for those who do not see it; the table beside it has its figures.
 
 import { h } from "./dom.js";
-import { language, t } from "./text.js";
+import { locale, t } from "./text.js";
 
-const WIDTH = 720;
+const WIDE = 720;
+// On a phone a chart is drawn narrower, so that its words stay legible.
+const NARROW = 400;
+const PHONE = 640;
 const HEIGHT = 240;
 const MARGIN = { top: 14, right: 20, bottom: 30, left: 64 };
 const MOST_DOTS = 60;
@@ -26,7 +29,7 @@ export function loadD3() {
   return loading;
 }
 
-const numbers = (value) => new Intl.NumberFormat(language(), { maximumSignificantDigits: 5 }).format(value);
+const numbers = (value) => new Intl.NumberFormat(locale(), { maximumSignificantDigits: 5 }).format(value);
 
 /** Draw lines. series: [{name, points [[x, y]…], step, filled}]; x is a time in ms, or a number.
  *  `fromZero` has the vertical axis begin at 0. */
@@ -38,13 +41,14 @@ export async function lineChart({ title, series, x = "time", yTitle, xTitle = ""
     figure.append(h("p", { class: "empty" }, t("nothing_here")));
     return figure;
   }
+  const width = innerWidth < PHONE ? NARROW : WIDE;
   const points = drawn.flatMap((one) => one.points);
   const across = (x === "time" ? d3.time.scale() : d3.scale.linear())
-    .domain(spread(d3.extent(points, (point) => point[0]), x === "time" ? 60_000 : 1)).range([MARGIN.left, WIDTH - MARGIN.right]);
+    .domain(spread(d3.extent(points, (point) => point[0]), x === "time" ? 60_000 : 1)).range([MARGIN.left, width - MARGIN.right]);
   const up = d3.scale.linear().domain(spread(d3.extent([...points.map((point) => point[1]), ...(fromZero ? [0] : [])]), 1)).nice()
     .range([HEIGHT - MARGIN.bottom, MARGIN.top]);
-  const canvas = frame(d3, figure, `${title}. ${describe(drawn)}`);
-  axes(d3, canvas, across, up, { x, xTitle });
+  const canvas = frame(d3, figure, `${title}. ${describe(drawn)}`, width);
+  axes(d3, canvas, across, up, { x, xTitle, width });
   drawn.forEach((one, place) => {
     const kind = ["first", "second", "third"][place % 3];
     const line = d3.svg.line().x((point) => across(point[0])).y((point) => up(point[1]));
@@ -61,30 +65,30 @@ export async function lineChart({ title, series, x = "time", yTitle, xTitle = ""
       }
     }
     if (drawn.length > 1) {
-      canvas.append("text").attr("x", WIDTH - MARGIN.right).attr("y", MARGIN.top + 14 * (place + 1))
+      canvas.append("text").attr("x", width - MARGIN.right).attr("y", MARGIN.top + 14 * (place + 1))
         .attr("text-anchor", "end").text(`${["━", "┅", "┉"][place % 3]} ${one.name}`);
     }
   });
   return figure;
 }
 
-function frame(d3, figure, words) {
-  return d3.select(figure).append("svg").attr("viewBox", `0 0 ${WIDTH} ${HEIGHT}`).attr("role", "img").attr("aria-label", words);
+function frame(d3, figure, words, width) {
+  return d3.select(figure).append("svg").attr("viewBox", `0 0 ${width} ${HEIGHT}`).attr("role", "img").attr("aria-label", words);
 }
 
-function axes(d3, canvas, across, up, { x, xTitle }) {
-  const bottom = d3.svg.axis().scale(across).orient("bottom").ticks(4);
+function axes(d3, canvas, across, up, { x, xTitle, width }) {
+  const bottom = d3.svg.axis().scale(across).orient("bottom").ticks(width === NARROW ? 3 : 5);
   bottom.tickFormat(x === "time" ? timeTick(across.domain()) : numbers);
   canvas.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - MARGIN.bottom})`).call(bottom);
   canvas.append("g").attr("class", "axis").attr("transform", `translate(${MARGIN.left},0)`)
     .call(d3.svg.axis().scale(up).orient("left").ticks(5).tickFormat(numbers));
-  canvas.append("text").attr("x", WIDTH - MARGIN.right).attr("y", HEIGHT - MARGIN.bottom - 5).attr("text-anchor", "end").text(xTitle);
+  canvas.append("text").attr("x", width - MARGIN.right).attr("y", HEIGHT - MARGIN.bottom - 5).attr("text-anchor", "end").text(xTitle);
 }
 
 function timeTick([first, last]) {
   const isLong = last - first > 36 * 3_600_000;
   const style = isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit", second: last - first < 600_000 ? "2-digit" : undefined };
-  const names = new Intl.DateTimeFormat(language(), style);
+  const names = new Intl.DateTimeFormat(locale(), style);
   return (moment) => names.format(moment);
 }
 

@@ -20,6 +20,9 @@ let chosen = preferred();
 
 export const language = () => chosen;
 
+/** Where numbers and times are written as the viewer's browser does, in the chosen language. */
+export const locale = () => (navigator.languages ?? [navigator.language]).find((tag) => tag.slice(0, 2) === chosen) ?? chosen;
+
 export function setLanguage(code) {
   chosen = code in languages ? code : "en";
   try {

@@ -1,10 +1,18 @@
-// Every text of the pages: key: [English, German]. tests/tools/explorer holds that both are there
-// and that every key that a page uses exists.
+// Every text of the pages: key: [English, German]. tests/tools/test_explorer.py holds that both are
+// there and that every key that a page uses exists.
+
+import { DAY_TEXTS } from "./texts_day.js";
 
 export const TEXTS = {
+  ...DAY_TEXTS,
   // Frame
   skip: ["Skip to content", "Zum Inhalt springen"],
   navigation: ["Pages", "Seiten"],
+  menu: ["Menu", "Menü"],
+  group_trade: ["Trade", "Handel"],
+  group_grid: ["Power grid", "Stromnetz"],
+  group_chain: ["Chain", "Kette"],
+  group_network: ["Network", "Netzwerk"],
   language: ["Language", "Sprache"],
   search: ["Search", "Suchen"],
   search_label: ["Height, id, address or name", "Höhe, Kennung, Adresse oder Name"],
@@ -22,7 +30,7 @@ export const TEXTS = {
   nav_grid: ["Grid", "Netz"],
   nav_dispatch: ["Dispatch", "Einsatz"],
   nav_contracts: ["Contracts", "Verträge"],
-  nav_network: ["Network", "Knoten"],
+  nav_network: ["Nodes", "Knoten"],
   nav_verify: ["Verify", "Prüfen"],
   problem: ["Something did not work", "Etwas ging nicht"],
   no_such_page: ["There is no such page.", "Diese Seite gibt es nicht."],
@@ -134,6 +142,9 @@ export const TEXTS = {
   // Account
   balances_over_time: ["Balances over time", "Bestände im Lauf der Zeit"],
   history_caption: ["Transactions that touched the account, the newest first", "Transaktionen, die das Konto berührten, die neueste zuerst"],
+  unasked_caption: ["Clearings, settlements and rewards, the newest first", "Räumungen, Abrechnungen und Löhne, die neuesten zuerst"],
+  money_held: ["Money, what is set aside included", "Geld, Zurückgelegtes eingeschlossen"],
+  energy_held: ["Energy, what is on offer included", "Energie, Angebotenes eingeschlossen"],
   filter_what: ["Show", "Zeige"],
   everything: ["everything", "alles"],
   transfers: ["transfers", "Überweisungen"],
@@ -206,7 +217,20 @@ export const TEXTS = {
   needs_https: ["Browsers use keys only on pages from this machine (http://localhost) or over HTTPS. Open the explorer there, or give your node a certificate (docs/operating.md).", "Browser benutzen Schlüssel nur auf Seiten von dieser Maschine (http://localhost) oder über HTTPS. Öffnen Sie den Explorer dort, oder geben Sie Ihrem Knoten ein Zertifikat (docs/operating.md)."],
   // Grid
   grid_title: ["Grid of {market}", "Netz von {market}"],
-  grid_words: ["The feeder: each line with how full it is. Wider is fuller.", "Das Netz: jede Leitung mit ihrer Auslastung. Breiter ist voller."],
+  grid_words: ["The feeder: each line with how full it is, each bus with its price where there is one.", "Das Netz: jede Leitung mit ihrer Auslastung, jeder Knotenpunkt mit seinem Preis, wo es einen gibt."],
+  grid_source: ["Shown is", "Gezeigt wird"],
+  grid_trades: ["what was traded in the market", "was am Markt gehandelt wurde"],
+  grid_dispatch: ["dispatch, round {number} of {when}", "Einsatz, Runde {number} vom {when}"],
+  hour_of: ["Hour {hour} of {count}", "Stunde {hour} von {count}"],
+  drawing: ["Drawing of the feeder", "Zeichnung des Netzes"],
+  bus_prices_caption: ["Price and units at each bus", "Preis und Anlagen an jedem Knotenpunkt"],
+  full: ["full", "voll"],
+  legend_lines: ["Lines", "Leitungen"],
+  legend_prices: ["Price at the bus, per kWh", "Preis am Knotenpunkt, je kWh"],
+  load_low: ["below 50 %", "unter 50 %"],
+  load_some: ["50 to 90 %", "50 bis 90 %"],
+  load_high: ["over 90 %", "über 90 %"],
+  load_full: ["full", "voll"],
   no_network: ["This market trades without a network.", "Dieser Markt handelt ohne Netz."],
   lines_caption: ["Lines with their flow in the interval", "Leitungen mit ihrem Fluss im Intervall"],
   from_to: ["Between", "Zwischen"],
@@ -223,6 +247,7 @@ export const TEXTS = {
   tip: ["Highest block, final or not", "Höchster Block, endgültig oder nicht"],
   deciding: ["Deciding", "Entscheidet"],
   deciding_words: ["height {height}, round {round}, {step}", "Höhe {height}, Runde {round}, {step}"],
+  idle_words: ["height {height}, as soon as there is something to do", "Höhe {height}, sobald es etwas zu tun gibt"],
   missing_prevotes: ["Prevotes missing", "Fehlende Vorabstimmen"],
   missing_precommits: ["Precommits missing", "Fehlende Zusagen"],
   waiting_transactions: ["Transactions that wait", "Wartende Transaktionen"],
@@ -251,6 +276,7 @@ export const TEXTS = {
   trusted_block_words: ["You trust a block, by its height and id.", "Sie vertrauen einem Block, nach Höhe und Kennung."],
   trusted_genesis_words: ["You trust the genesis file that you chose.", "Sie vertrauen der gewählten Genesis-Datei."],
   trusted_node_words: ["Trust begins at the genesis of this node. Choose a file from elsewhere to rely on nobody.", "Das Vertrauen beginnt bei der Genesis dieses Knotens. Wählen Sie eine Datei von anderswo, um sich auf niemanden zu verlassen."],
+  trusted_node_block_words: ["Trust begins at the block that this node names, as its validators follow from stakes. Give a block from elsewhere to rely on nobody.", "Das Vertrauen beginnt bei dem Block, den dieser Knoten nennt, denn seine Validierer folgen aus Einsätzen. Geben Sie einen Block von anderswo an, um sich auf niemanden zu verlassen."],
   check_trusted_block: ["Block {height} is the one that you trust.", "Block {height} ist der, dem Sie vertrauen."],
   check_signed: ["Block {height} is signed by {signers} trusted validators with power {weight} of {total}, more than two thirds.", "Block {height} ist von {signers} Validierern unterschrieben, mit Gewicht {weight} von {total}, mehr als zwei Dritteln."],
   check_state: ["The entry leads to the state root of that block.", "Der Eintrag führt zur Wurzel des Zustands dieses Blocks."],
@@ -331,6 +357,7 @@ export const TEXTS = {
   unit_generator: ["generator", "Erzeuger"],
   unit_load: ["load", "Verbraucher"],
   unit_storage: ["storage", "Speicher"],
+  see_in_grid: ["See it in the grid", "Im Netz ansehen"],
   opened: ["Opened", "Eröffnet"],
   deadline: ["Deadline", "Frist"],
   submitter: ["Proved by", "Bewiesen von"],

@@ -18,11 +18,13 @@ export async function render(stage, [who], context) {
   const facts = h("div", {});
   const list = h("div", {});
   const charts = h("div", { class: "columns" });
+  const unasked = h("div", {});
   add(stage, h("h1", {}, account.name ? h("bdi", {}, account.name) : t("account")), facts,
-    section(t("balances_over_time"), charts), section(t("history"), list));
+    section(t("balances_over_time"), charts), section(t("history"), list), unasked);
   refill(facts, accountFacts(account));
   const state = { what: context.query.get("what") ?? "", before: context.query.get("before") };
   await drawHistory(list, account, state);
+  drawUnasked(unasked, account, null).catch((error) => refill(unasked, problem(error)));
   drawCharts(charts, account).catch((error) => refill(charts, problem(error)));
   context.listen(async (message) => {
     if (message.type !== "block" && message.type !== "mended") return;
@@ -102,20 +104,43 @@ function change(amount, show) {
   return amount > 0 ? `+${show(amount)}` : show(amount);
 }
 
+/** What came by itself: clearings, settlements, rewards; nothing where there is nothing. */
+async function drawUnasked(place, account, before) {
+  const page = await get(`/accounts/${account.address}/unasked`, { limit: PAGE, before });
+  if (page.unasked.length === 0 && before === null && page.next === null) return;
+  const older = () => drawUnasked(place, account, page.next).catch((error) => refill(place, problem(error)));
+  refill(place, section(t("by_itself"), table({
+    caption: t("unasked_caption"), file: `unasked-${account.name ?? account.address}`, rows: page.unasked,
+    columns: [
+      { title: t("time"), cell: (row) => moment(row.time_ms), plain: (row) => new Date(Number(row.time_ms)).toISOString() },
+      { title: t("block"), cell: (row) => blockLink(row.height), plain: (row) => row.height },
+      { title: t("what"), cell: (row) => row.what },
+      { title: t("money"), number: true, cell: (row) => change(row.money_micro, money), plain: (row) => row.money_micro ?? "" },
+      { title: t("energy"), number: true, cell: (row) => change(row.energy_milli_wh, energy), plain: (row) => row.energy_milli_wh ?? "" },
+    ],
+  }), page.next !== null && h("p", { class: "pager" }, h("button", { type: "button", class: "quiet", onclick: older }, t("older")))));
+}
+
+/** What an account held at the times of its last changes, walked back from what it holds now, what
+ *  is set aside included; as far back as both lists reach. */
 async function drawCharts(place, account) {
-  const { history } = await get(`/accounts/${account.address}/history`, { limit: CHARTED });
+  const [asked, unasked] = await Promise.all([get(`/accounts/${account.address}/history`, { limit: CHARTED }), get(`/accounts/${account.address}/unasked`, { limit: CHARTED })]);
+  const reach = Math.max(asked.next === null ? 0 : Number(asked.history.at(-1)?.height ?? 0), unasked.next === null ? 0 : Number.parseInt(unasked.next, 10));
+  const changes = [...asked.history, ...unasked.unasked.map((row) => ({ ...row, fee_micro: 0, index: Infinity }))]
+    .filter((row) => row.height >= reach).sort((left, right) => right.height - left.height || right.index - left.index);
   const walk = (held, changed) => {
     let balance = BigInt(held);
     const points = [[Date.now(), drawn(balance)]];
-    for (const row of history) {
+    for (const row of changes) {
       points.push([Number(row.time_ms), drawn(balance)]);
       balance -= BigInt(changed(row) ?? 0);
     }
+    if (changes.length > 0) points.push([Number(changes.at(-1).time_ms) - 1, drawn(balance)]);
     return points.reverse();
   };
   refill(place,
-    await lineChart({ title: t("money"), yTitle: t("tokens"), series: [{ name: t("money"), step: "step-after", filled: true,
-      points: walk(account.money_micro, (row) => BigInt(row.money_micro ?? 0) - BigInt(row.fee_micro)) }] }),
-    await lineChart({ title: t("energy"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
-      points: walk(account.energy_milli_wh, (row) => row.energy_milli_wh) }] }));
+    await lineChart({ title: t("money_held"), yTitle: t("tokens"), series: [{ name: t("money"), step: "step-after", filled: true,
+      points: walk(BigInt(account.money_micro) + BigInt(account.money_reserved_micro), (row) => BigInt(row.money_micro ?? 0) - BigInt(row.fee_micro)) }] }),
+    await lineChart({ title: t("energy_held"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
+      points: walk(BigInt(account.energy_milli_wh) + BigInt(account.energy_reserved_milli_wh), (row) => row.energy_milli_wh) }] }));
 }

@@ -6,7 +6,7 @@ import { add, h, refill } from "../core/dom.js";
 import { drawn, integer, money, power, price, short, time } from "../core/format.js";
 import { accountLink, factList, field, mark, section } from "../core/parts.js";
 import { table } from "../core/table.js";
-import { t } from "../core/text.js";
+import { locale, t } from "../core/text.js";
 
 const PAGE = 50;
 const KINDS = { proved: "good", open: "warn", clearing: "warn", fallen_back: "bad" };
@@ -76,7 +76,8 @@ const status = (round) => mark(t(`round_${round.status}`), KINDS[round.status]);
 /** The proved distance from the optimum as a share of turnover, for people. */
 function gap(round) {
   if (round.gap_twice === null || round.turnover_twice === null || BigInt(round.turnover_twice) === 0n) return "–";
-  return (Number(BigInt(round.gap_twice)) / Number(BigInt(round.turnover_twice))).toExponential(1);
+  const share = Number(BigInt(round.gap_twice)) / Number(BigInt(round.turnover_twice));
+  return share === 0 ? integer(0) : new Intl.NumberFormat(locale(), { notation: "scientific", maximumSignificantDigits: 2 }).format(share);
 }
 
 async function one(stage, number) {
@@ -101,7 +102,7 @@ async function one(stage, number) {
     return t("round_title", { number: round.number, area: round.area });
   }
   const choose = (event) => refill(place, hourTables(problem, results[Number(event.target.value) - 1], microPerDollar));
-  add(stage, await priceChart(results, microPerDollar),
+  add(stage, area?.market && h("p", {}, h("a", { class: "button", href: `/grid/${area.market}?source=${round.number}` }, t("see_in_grid"))), await priceChart(results, microPerDollar),
     results.length > 1 && field({ name: "hour", title: t("hour"), type: "range", min: 1, max: results.length, value: 1, oninput: choose }), place);
   refill(place, hourTables(problem, results[0], microPerDollar));
   return t("round_title", { number: round.number, area: round.area });
@@ -121,7 +122,7 @@ function priceChart(results, microPerDollar) {
 
 function hourTables(problem, result, microPerDollar) {
   const rows = (figures) => Object.entries(figures).map(([name, value]) => ({ name, value }));
-  const limits = Object.fromEntries(problem.lines.map((line) => [line.name, line]));
+  const between = Object.fromEntries(problem.lines.map((line) => [`${line.from}-${line.to}`, line]));
   return [
     section(t("nodal_prices"), table({
       caption: t("nodal_prices_caption"), file: "prices", rows: rows(result.lambda), columns: [
@@ -137,9 +138,10 @@ function hourTables(problem, result, microPerDollar) {
     })),
     section(t("flows"), table({
       caption: t("flows_caption"), file: "flows", rows: rows(result.flow_w), columns: [
-        { title: t("line"), cell: (row) => row.name },
+        { title: t("line"), cell: (row) => between[row.name]?.name ?? row.name },
+        { title: t("from_to"), cell: (row) => row.name.replace("-", " – "), plain: (row) => row.name },
         { title: t("flow"), number: true, cell: (row) => power(row.value), plain: (row) => row.value },
-        { title: t("limit"), number: true, cell: (row) => (limits[row.name]?.rating_w == null ? t("no_limit") : power(limits[row.name].rating_w)) },
+        { title: t("limit"), number: true, cell: (row) => (between[row.name]?.rating_w == null ? t("no_limit") : power(between[row.name].rating_w)), plain: (row) => between[row.name]?.rating_w ?? "" },
       ],
     })),
   ];

@@ -21,7 +21,7 @@ export async function chooseMarket(name) {
 }
 
 /** Links to all markets on a page of this kind. */
-export const marketLinks = (markets, chosen, page) => markets.length > 1 && h("p", { class: "row" }, markets.map((one) =>
+export const marketLinks = (markets, chosen, page) => markets.length > 1 && h("p", { class: "row tabs" }, markets.map((one) =>
   h("a", { class: "button quiet", href: `/${page}/${one.name}`, "aria-current": one.name === chosen.name ? "page" : null }, one.name)));
 
 /** Words for a delivery interval: when it begins. */

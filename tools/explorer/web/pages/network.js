@@ -32,16 +32,18 @@ function health(doctor) {
 
 function round(status, mempool) {
   const { consensus } = status;
+  // Between two blocks nobody votes, so nobody's vote is missing.
+  const isIdle = consensus.step === "new_height";
   return section(t("round_now"), factList([
     [t("chain"), h("bdi", {}, status.chain)],
     [t("engine"), status.engine],
     [t("version"), status.version],
     [t("height"), [blockLink(status.height), " ", moment(status.time_ms)]],
     [t("tip"), integer(status.tip_height)],
-    [t("deciding"), t("deciding_words", { height: integer(consensus.height), round: integer(consensus.round), step: consensus.step })],
+    [t("deciding"), isIdle ? t("idle_words", { height: integer(consensus.height) }) : t("deciding_words", { height: integer(consensus.height), round: integer(consensus.round), step: consensus.step })],
     [t("proposer"), h("bdi", {}, consensus.proposer || "–")],
-    [t("missing_prevotes"), consensus.missing_prevotes.join(", ") || "–"],
-    [t("missing_precommits"), consensus.missing_precommits.join(", ") || "–"],
+    [t("missing_prevotes"), (!isIdle && consensus.missing_prevotes.join(", ")) || "–"],
+    [t("missing_precommits"), (!isIdle && consensus.missing_precommits.join(", ")) || "–"],
     [t("waiting_transactions"), `${integer(mempool.transactions)} (${integer(mempool.bytes)} / ${integer(mempool.max_bytes)} B)`],
     [t("syncing"), status.syncing ? t("yes") : t("no")],
   ]));

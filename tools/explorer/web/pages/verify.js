@@ -13,7 +13,7 @@ const MAX_PROOF_BYTES = 4_000_000;
 export async function render(stage, _rest, context) {
   const result = h("div", { "aria-live": "polite" });
   const trust = { text: "", document: null };
-  const check = (bytes) => show(result, bytes, trust).catch((error) => refill(result, problem(error)));
+  const check = (bytes, named = null) => show(result, bytes, trust, named).catch((error) => refill(result, problem(error)));
   add(stage, h("h1", {}, t("nav_verify")), h("p", {}, t("verify_words")),
     canSign() ? null : h("p", { class: "notice" }, t("needs_https")),
     trustForm(trust), dropZone(check), result);
@@ -21,8 +21,8 @@ export async function render(stage, _rest, context) {
     ? `/proofs/account/${encodeURIComponent(context.query.get("account"))}`
     : context.query.get("transaction") && `/proofs/transaction/${encodeURIComponent(context.query.get("transaction"))}`;
   if (named && canSign()) {
-    const { proof } = await get(named);
-    await check(fromBase64(proof));
+    const found = await get(named);
+    await check(fromBase64(found.proof), `${found.height}:${found.block_id}`);
   }
   return t("nav_verify");
 }
@@ -62,18 +62,22 @@ function dropZone(check) {
   return zone;
 }
 
-async function chosenTrust(trust) {
+/** What was chosen, else this node's genesis, else, where its validators follow from stakes, the
+ *  block that the node names. */
+async function chosenTrust(trust, named) {
   if (trust.text) return { ...trustBlock(trust.text), words: t("trusted_block_words") };
   if (trust.document) return { ...(await trustGenesis(trust.document)), words: t("trusted_genesis_words") };
   const document = await get("/genesis/document");
+  const staked = Object.keys(document.modules?.staking?.stakes ?? {}).length > 0;
+  if (staked && named) return { ...trustBlock(named), words: t("trusted_node_block_words") };
   return { ...(await trustGenesis(document)), words: t("trusted_node_words") };
 }
 
-async function show(result, bytes, trust) {
+async function show(result, bytes, trust, named) {
   const steps = h("ol", { class: "steps" });
   refill(result, h("h2", {}, t("checks")), steps);
   const tell = (step, facts) => steps.append(h("li", {}, mark(t("holds"), "good"), " ", t(`check_${step}`, facts)));
-  const chosen = await chosenTrust(trust);
+  const chosen = await chosenTrust(trust, named);
   steps.append(h("li", {}, chosen.words));
   const verdict = await verifyProof(bytes, chosen, tell);
   if (!verdict.holds) {

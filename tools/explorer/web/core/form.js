@@ -1,0 +1,68 @@
+// Forms that make calls: they read what a person typed, have it signed, and say what came of it.
+
+import { h, refill } from "./dom.js";
+import { parseAmount } from "./format.js";
+import { problem } from "./parts.js";
+import { send } from "./send.js";
+import { t } from "./text.js";
+
+const PLACES = 6;
+const MINUTE_MS = 60_000;
+
+/** A form whose `read(data)` gives {calls, words}; `done` is called once they are final.
+ *  What it shows of itself stays in the form. */
+export function callForm({ id, fields, label, read, done, inline = false, quiet = false }) {
+  const place = h("div", { class: "answer" });
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      const { calls, words } = await read(new FormData(event.target));
+      if ((await send(place, calls, words)) && done) await done();
+    } catch (error) {
+      refill(place, problem(error));
+    }
+  };
+  return h("form", { class: inline ? "row" : "stack", onsubmit: submit, id, "aria-label": label }, fields,
+    h("button", { type: "submit", class: quiet ? "quiet" : null }, label), place);
+}
+
+/** An amount that was typed, in millionths; throws an Error in words where it does not fit. */
+export function amountOf(data, name, title, { zero = false } = {}) {
+  const text = String(data.get(name) ?? "");
+  const found = parseAmount(text, PLACES);
+  if (found === null || (found === 0n && !zero)) throw new Error(t("not_an_amount", { field: title, text }));
+  return found;
+}
+
+/** A power that was typed in kW, in whole watts. */
+export function wattsOf(data, name, title) {
+  const found = amountOf(data, name, title);
+  if (found % 1_000n !== 0n) throw new Error(t("not_whole_watts", { field: title }));
+  return found / 1_000n;
+}
+
+/** A moment that was chosen, in milliseconds UTC. */
+export function momentOf(data, name, title) {
+  const found = new Date(String(data.get(name) ?? "")).getTime();
+  if (Number.isNaN(found)) throw new Error(t("not_a_moment", { field: title }));
+  return found;
+}
+
+/** So many minutes from now, as an input of a moment takes it. */
+export function inMinutes(minutes) {
+  const found = new Date(Math.ceil((Date.now() + minutes * MINUTE_MS) / MINUTE_MS) * MINUTE_MS);
+  const local = new Date(found.getTime() - found.getTimezoneOffset() * MINUTE_MS);
+  return local.toISOString().slice(0, 16);
+}
+
+/** Have `draw` run for new blocks and after a lost connection, at most twice a second. */
+export function redrawOn(context, draw, kinds = ["block", "mended", "reorganisation"]) {
+  let due = null;
+  context.listen((message) => {
+    if (!kinds.includes(message.type)) return;
+    due ??= setTimeout(() => {
+      due = null;
+      if (!context.signal.aborted) Promise.resolve(draw()).catch(() => {});
+    }, 500);
+  });
+}
