@@ -35,11 +35,11 @@ PLANT_INDEX: Final = INDEX_SPACE + PLANT_SPACE
 LOT_INDEX: Final = INDEX_SPACE + LOT_SPACE
 MARK: Final = b"\x01"
 
-TERMS_TYPE: Final = 135
-PLANT_TYPE: Final = 136
-CREDIT_TYPE: Final = 137
-LOT_TYPE: Final = 138
-COINS_TYPE: Final = 139
+TERMS_TYPE: Final = 140
+PLANT_TYPE: Final = 141
+CREDIT_TYPE: Final = 142
+LOT_TYPE: Final = 143
+COINS_TYPE: Final = 144
 VERSION: Final = 1
 
 PLANT_COUNTER: Final = "plant"
@@ -219,7 +219,7 @@ def load_credit(ctx: CallContext, plant: int, period: int) -> int:
     if data is None:
         return 0
     match unpack_trusted(data):
-        case (137, 1, int(energy)):
+        case (142, 1, int(energy)):
             return energy
     raise InvariantViolation(f"not a credit: {data.hex()[:80]}")
 
