@@ -1,4 +1,4 @@
-"""What the API says of day markets: their gates and intervals for everybody, bills for their owners."""
+"""What the API says of day markets: gates and intervals to all, bills to whom they concern."""
 
 from __future__ import annotations
 

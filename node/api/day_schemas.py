@@ -131,9 +131,7 @@ DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
             "orders": array(_ORDER),
         }
     ),
-    "BillTotals": record(
-        {"lines": COUNT, "amount_micro": INTEGER, "kinds": array(record(_LINE))}
-    ),
+    "BillTotals": record({"lines": COUNT, "amount_micro": INTEGER, "kinds": array(record(_LINE))}),
     "Bill": record(
         {
             "market": TEXT,
