@@ -42,6 +42,7 @@ from market.day.settlement_records import (
     FIRST,
     NO_FLOW,
     PAYING,
+    SUM_FIELDS,
     Head,
     Record,
     Settlement,
@@ -370,23 +371,8 @@ class _Step:
         self._accounts.account(market.upstream).earn(sums.left_micro)
         if self._part == CORRECTED:
             self._release_penalties(pot)
-        self._ctx.emit(
-            "settle",
-            market.name,
-            self._interval,
-            self._part,
-            sums.members,
-            sums.contracted_milli_wh,
-            sums.injected_milli_wh,
-            sums.withdrawn_milli_wh,
-            sums.from_upstream_milli_wh,
-            sums.to_upstream_milli_wh,
-            sums.penalties_micro,
-            sums.surplus_micro,
-            sums.upstream_micro,
-            sums.unpaid_micro,
-            sums.ecoin_milli_wh,
-        )
+        told = [getattr(sums, name) for name in SUM_FIELDS]
+        self._ctx.emit("settle", market.name, self._interval, self._part, *told)
 
     def _release_penalties(self, pot: Account) -> None:
         """Let penalties that stand go to the market's account."""

@@ -136,6 +136,20 @@ class Totals(NamedTuple):
         return Totals(tuple(energies), tuple(amounts), self.lines + len(lines))
 
 
+SUM_FIELDS: Final = (
+    "members",
+    "contracted_milli_wh",
+    "injected_milli_wh",
+    "withdrawn_milli_wh",
+    "from_upstream_milli_wh",
+    "to_upstream_milli_wh",
+    "penalties_micro",
+    "surplus_micro",
+    "upstream_micro",
+    "unpaid_micro",
+    "ecoin_milli_wh",
+)
+"""The sums of a settlement that its event tells, in their order."""
 NO_TOTALS: Final = Totals((0,) * len(KIND_NAMES), (0,) * len(KIND_NAMES), 0)
 NO_FLOW: Final = Flow(0, 0, 0)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Final
 
 from market.auction.crossing import RATIONING_NAMES
 from market.auction.orders import SIDE_NAMES
@@ -34,34 +33,20 @@ from market.day.records import (
 )
 from market.day.settlement_records import (
     DONE,
+    SUM_FIELDS,
     Settlement,
     Totals,
     head_key,
     read_settlement,
     totals_key,
 )
-from node.api.answers import Answer, ApiError, JsonObject
+from node.api.answers import Answer, ApiError, JsonObject, JsonValue
 from node.api.chain_pages import last_finality, state_proof
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
 from node.api.privacy import MIN_CONNECTIONS, personal_data
 from node.api.render import to_base64
 from vm.primitives.address import encode_address
-
-SUM_FIELDS: Final = (
-    "members",
-    "contracted_milli_wh",
-    "injected_milli_wh",
-    "withdrawn_milli_wh",
-    "from_upstream_milli_wh",
-    "to_upstream_milli_wh",
-    "penalties_micro",
-    "surplus_micro",
-    "upstream_micro",
-    "unpaid_micro",
-    "ecoin_milli_wh",
-)
-"""Sums of a settlement that are shown, of enough members."""
 
 
 async def list_markets(context: ApiContext, arguments: Arguments) -> Answer:
@@ -265,7 +250,7 @@ def _settlement_json(sums: Settlement, part: int, *, sees_all: bool) -> JsonObje
 
 
 def _totals_json(totals: Totals) -> JsonObject:
-    kinds = [
+    kinds: list[JsonValue] = [
         {"kind": kind, "energy_milli_wh": energy, "amount_micro": amount}
         for kind, energy, amount in zip(
             KIND_NAMES, totals.energies_milli_wh, totals.amounts_micro, strict=True

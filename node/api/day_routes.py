@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from market.day.bills import parse_month
 from node.api import day_pages
 from node.api.parameters import NAME, WHO, Parameter, ParameterKind, whole
 from node.api.routes import BASE, Route
@@ -12,7 +13,7 @@ from node.api.schemas import ref
 INTERVAL: Final = whole(1, 10**12)
 MONTH: Final = ParameterKind(
     "a month such as 2026-06",
-    lambda text: text if day_pages.parse_month(text) is not None else None,
+    lambda text: text if parse_month(text) is not None else None,
     {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"},
 )
 

@@ -12,7 +12,7 @@ from market.day.bills import PART_NAMES
 from market.day.dates import RULE_NAMES
 from market.day.gates import KIND_NAMES as GATE_KINDS
 from market.day.lines import KIND_NAMES
-from node.api.day_pages import SUM_FIELDS
+from market.day.settlement_records import SUM_FIELDS
 from node.api.parameters import Schema
 from node.api.schemas import (
     ADDRESS,
