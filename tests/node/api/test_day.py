@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -15,12 +16,16 @@ import pytest_asyncio
 from market.day.bills import format_month
 from market.day.records import read_market
 from market.day.settlement_records import decode_head, decode_totals, head_key, totals_key
+from node.api import day_pages
 from node.api.request_signing import sign_request
 from node.ledger.proofs import decode_account_proof
 from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api import support
 from tests.node.api.conftest import Api, Reply, serve
 from tests.node.api.support import KWH, TOKEN, FakeNode
+from tools.cli import run
+from tools.session import Network, save_network
+from tools.wallet import Wallet
 from vm.primitives.merkle import MerkleProof, verify_merkle_proof
 
 INTERVAL_MS = 6_000
@@ -198,3 +203,39 @@ async def test_no_event_tells_what_few_members_measured(day_api: Api) -> None:
         is_few = values["members"] < 5
         assert (values["withdrawn_milli_wh"] is None) == is_few
         assert (values["penalties_micro"] is None) == is_few
+
+
+async def test_the_command_shows_a_bill_and_checks_every_line(
+    day_api: Api,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play(day_api.node)
+    home = tmp_path / "home"
+    for name in ("B", "C"):
+        Wallet(home).add(name, seed(name), "secret")
+    save_network(home, Network(day_api.node.genesis.digest, day_api.url))
+    monkeypatch.setenv("BITENERGY_PASSWORD", "secret")
+    command = ["--home", str(home), "bill", "show", "B", "--month", "2026-06"]
+
+    async def show(*options: str) -> tuple[int, str]:
+        status = await asyncio.to_thread(run, [*command, *options])
+        return status, capsys.readouterr().out
+
+    status, out = await show("--proof", "--json")
+    bill = json.loads(out)
+    assert status == 0, out
+    assert bill["proved"]["complete"] and bill["proved"]["lines"] == len(bill["lines"]) == 2
+    assert bill["totals"]["amount_micro"] == -50 * TOKEN
+    status, out = await show("--proof")
+    assert "to get: 50.00 tokens" in out and "all 2 lines are proved" in out
+    assert (await show("--from", "C"))[0] == 1
+    assert (await show("--market", "other"))[0] == 1
+    assert (await show("--month", "June"))[0] == 2
+
+    real = day_pages.line_json
+    forged = {"amount_micro": -51 * TOKEN}
+    monkeypatch.setattr(day_pages, "line_json", lambda line: real(line) | forged)
+    status, out = await show("--proof", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (1, "invalid_proof")
