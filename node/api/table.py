@@ -354,7 +354,8 @@ GOVERNANCE_ROUTES: Final = (
         "GET",
         f"{BASE}/blocks/{{height}}/bytes",
         "blockBytes",
-        "A final block's header, certificate and body as canonical bytes.",
+        "A final block's header, certificate and body as canonical bytes; where it holds readings, "
+        "for signed requests of the DSO and auditors.",
         ref("BlockBytes"),
         governance_pages.show_block_bytes,
         (_BLOCK,),
