@@ -73,7 +73,7 @@ sim: setup ## simulated networks under faults, SEEDS=20000 for a campaign
 	@$(BIN)/python -m tests.sim.campaign --seeds $(SEEDS) --first $(FIRST) $(ARGS)
 
 canaries: setup ## every planted fault must be caught by a simulation
-	@$(BIN)/python -m pytest --numprocesses=$(JOBS) -q -m canaries tests/sim $(ARGS)
+	@$(BIN)/python -m tests.sim.canaries --jobs $(JOBS) $(ARGS)
 
 crashes: setup ## kill a node at every call that writes its data, and fail each with ENOSPC and EIO
 	@$(BIN)/python -m tests.e2e.crash_points $(ARGS)

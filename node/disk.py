@@ -86,9 +86,17 @@ class Disk:
         return path.stat().st_size
 
     def append(self, path: Path, data: bytes) -> None:
-        """Write at the end of a file, that is made if there is none; it may be lost in a crash."""
+        """Write at the end of a file, made if there is none; before `sync_file` it may be lost."""
         with path.open("ab") as file:
             file.write(data)
+
+    def sync_file(self, path: Path) -> None:
+        """Make all that was appended to a file last."""
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def rename(self, path: Path, target: Path) -> None:
         """Give a file or folder another name; after `sync_folder` it survives a crash."""

@@ -9,13 +9,12 @@ import pytest
 
 MARKERS = {
     "simulation": "runs whole networks of engines in simulated time; `make sim SEEDS=n`",
-    "canaries": "plants every fault that the simulations must catch; `make canaries`",
     "long": "real processes for longer than the suite allows; `make long`",
     "browser": "looks at every page at every size; `make browser`",
     "network": "starts real processes or opens real sockets on this machine",
     "slow": "takes more than about five seconds",
 }
-CAMPAIGNS = ("canaries", "browser", "long")
+CAMPAIGNS = ("browser", "long")
 """Markers of what runs only where it is asked for."""
 DEFAULT_SEED = "1"
 

@@ -109,6 +109,7 @@ class LightApi:
             "mempool": len(node.submitted),
             "syncing": node.is_syncing(),
             "proofs_verified": node.proofs_verified,
+            "warnings": list(node.warnings()),
         }
 
     def _peers(self) -> JsonObject:

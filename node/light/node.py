@@ -49,6 +49,9 @@ MAX_LAG_BLOCKS: Final = 16
 MAX_SUBMITTED: Final = 1_024
 HANDED_TO: Final = 2
 """How many full nodes get each transaction, so that one alone cannot keep it back."""
+LEAST_SOURCES: Final = 2
+"""How many peers have to show their chains under proof of work, so that one cannot show a light
+one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class LightNode:
         self.headers = headers
         self._saved_height = self.headers.height
         self._asked: dict[bytes, int] = {}
+        self._was_warned = False
         self.proofs_verified = 0
         self.submitted: dict[bytes, Transaction] = {}
         """Transactions that were handed on and are not proved final yet, by id."""
@@ -129,6 +133,8 @@ class LightNode:
             task.add_done_callback(self._task_done)
             self._tasks.append(task)
         _log.info("started", extra={"height": self.headers.height, "genesis": self.network.genesis})
+        if len(self.config.peers) < LEAST_SOURCES:
+            self._warn()
 
     async def stop(self) -> None:
         """Stop following, hang up, and keep what was verified."""
@@ -142,6 +148,29 @@ class LightNode:
         """Stop the node because of `error`."""
         if not self.failed.done():
             self.failed.set_exception(error)
+
+    def chain_sources(self) -> int:
+        """Return how many of the connected peers gave headers that hold."""
+        return sum(peer in self._asked for peer in self.full_nodes.connected())
+
+    def warnings(self) -> list[str]:
+        """Return why what this node takes for final may not be so."""
+        heard = self.chain_sources()
+        if isinstance(self.headers, HeaderChain) or heard >= LEAST_SOURCES:
+            return []
+        text = (
+            f"{heard} peers show this node their chain: under proof of work a peer that is heard "
+            f"alone can show a chain of its own, so name at least {LEAST_SOURCES} of different "
+            "members as peers in node.toml"
+        )
+        return [text]
+
+    def _warn(self) -> None:
+        """Log the warnings, once until there are none."""
+        found = self.warnings()
+        if found and not self._was_warned:
+            _log.warning(found[0])
+        self._was_warned = bool(found)
 
     def is_syncing(self) -> bool:
         """Tell whether full nodes claim to be ahead."""
@@ -240,6 +269,7 @@ class LightNode:
         while True:
             await asyncio.sleep(SAVE_INTERVAL_S)
             self._save()
+            self._warn()
 
     def _save(self) -> None:
         if self.headers.height > self._saved_height:

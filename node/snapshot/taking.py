@@ -4,8 +4,8 @@ SNAPSHOTS/HEIGHT/manifest   what it is of
 SNAPSHOTS/HEIGHT/outline    the tree's pages above the chunks
 SNAPSHOTS/HEIGHT/PATH       one chunk each
 
-A snapshot is made under another name and renamed when it is whole. Memory is bounded by the
-buffers of the chunks and the largest chunk, whatever the size of the state.
+A snapshot is made under another name and renamed when it is whole and synced. Memory is bounded by
+the buffers of the chunks and the largest chunk, whatever the size of the state.
 """
 
 from __future__ import annotations
@@ -136,18 +136,22 @@ class SnapshotTaking:
                 depth += 1
             for path in self._drafts():
                 chunk = encode_chunk(_pairs(self._disk.load(path)))
-                self._disk.append(self._folder / path.name.removesuffix(DRAFT_SUFFIX), chunk)
+                self._write(path.name.removesuffix(DRAFT_SUFFIX), chunk)
                 self._disk.remove(path)
                 yield
-            outline = encode_outline(self._outline(depth))
-            self._disk.append(self._folder / OUTLINE_NAME, outline)
+            self._write(OUTLINE_NAME, encode_outline(self._outline(depth)))
             manifest = Manifest(decode_header(header), certificate, depth)
-            self._disk.append(self._folder / MANIFEST_NAME, manifest.encode())
+            self._write(MANIFEST_NAME, manifest.encode())
             self.result = self._publish(manifest)
         except plyvel.Error as error:
             raise StorageFailure(f"the database is damaged: {error}. {RESYNC_HINT}") from error
         finally:
             self._view.close()
+
+    def _write(self, name: str, data: bytes) -> None:
+        """Make a file that lasts: who offers a snapshot must have it, also after a crash."""
+        self._disk.append(self._folder / name, data)
+        self._disk.sync_file(self._folder / name)
 
     def _head(self) -> tuple[bytes, bytes]:
         match decode(self._view.get(HEAD + height_bytes(self.height)) or b"", max_bytes=65_536):

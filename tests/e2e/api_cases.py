@@ -35,7 +35,7 @@ from schemathesis.checks import (
 from schemathesis.core.failures import Failure, FailureGroup
 
 from tests.conftest import free_ports
-from tests.e2e.support import Commands, Json
+from tests.e2e.support import Commands, Json, stop_in_order
 from vm.primitives.codec import encode
 
 CHECKS: Final = (
@@ -222,6 +222,7 @@ def live_node(commands: Commands) -> Iterator[str]:
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(cases: int, seed: int) -> None:
     """Send CASES generated requests to a node started for it."""
+    stop_in_order()
     port = free_ports()()
     os.environ.setdefault("BITENERGY_PORTS", f"{port}-{port + 400}")
     start_s = time.monotonic()

@@ -27,7 +27,7 @@ from pathlib import Path
 from tests.conftest import free_ports
 from tests.e2e.load import ToldBlock, read_block
 from tests.e2e.nodes import Nodes, local_network
-from tests.e2e.support import Traffic, genesis_template, make_member, until
+from tests.e2e.support import Traffic, genesis_template, make_member, stop_in_order, until
 from tests.e2e.tracing import (
     RENAMES,
     Call,
@@ -407,6 +407,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--harm", choices=HARMS, action="append")
     options = parser.parse_args(arguments)
     logging.getLogger("bitenergy").setLevel(logging.CRITICAL)  # the witness dials dead nodes
+    stop_in_order()
     folder = Path(tempfile.mkdtemp(prefix="bitenergy-crashes-"))
     results: list[Result] = []
     try:
@@ -443,16 +444,18 @@ def report(results: Sequence[Result]) -> int:
                 ends = Counter(_end_of(each) for each in found)
                 said = ", ".join(f"{number} {end}" for end, number in sorted(ends.items()))
                 print(f"{scene}, {harm}: {len(found)} runs, {said}")
-    for each in results:
-        if not each.struck and not each.failure:
-            print(f"not reached: {each.point}, {each.harm}")
     failed = [each for each in results if each.failure]
+    missed = [each for each in results if not each.struck and not each.failure]
+    for each in failed:
+        print(f"FAILED: {each.point}, {each.harm}: {each.failure[:300]}")
+    for each in missed:
+        print(f"NOT REACHED: {each.point}, {each.harm}: nothing is known of it")
     struck = sum(bool(each.struck) for each in results)
     print(
-        f"{len(results)} runs, {struck} struck, {len(failed)} failed; acknowledged transactions "
-        f"lost: {'0' if not failed else 'see above'}; manual repairs: 0"
+        f"{len(results)} runs, {struck} struck, {len(failed)} failed, {len(missed)} not reached; "
+        f"acknowledged transactions lost: {'0' if not failed else 'see above'}; manual repairs: 0"
     )
-    return 1 if failed or not struck else 0
+    return 1 if failed or missed or not struck else 0
 
 
 def _end_of(result: Result) -> str:

@@ -20,7 +20,7 @@ from random import Random
 from tests.conftest import free_ports
 from tests.e2e.load import Load, until_equal
 from tests.e2e.nodes import Nodes, local_network
-from tests.e2e.support import genesis_template, make_member, until
+from tests.e2e.support import genesis_template, make_member, stop_in_order, until
 from tests.e2e.witness import Witness, witness_member
 from tests.sim.campaign import Progress
 
@@ -122,6 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.cycles < 1:
         parser.error("no cycles prove nothing; give --cycles 1 or more")
     logging.getLogger("bitenergy").setLevel(logging.CRITICAL)  # the witness dials dead nodes
+    stop_in_order()
     progress = Progress(options.cycles)
     with tempfile.TemporaryDirectory(prefix="bitenergy-cycles-") as folder:
         report = run_cycles(

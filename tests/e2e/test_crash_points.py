@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,8 +16,19 @@ from consensus.messages import Vote, VoteKind
 from node.keyfile import load_key
 from node.ledger.certificate import encode_vote, message_digest
 from node.wire import VOTE
-from tests.e2e.crash_points import NAME, Lab, Point, count, laboratory, run_points, strike
+from tests.e2e.crash_points import (
+    NAME,
+    Lab,
+    Point,
+    Result,
+    count,
+    laboratory,
+    report,
+    run_points,
+    strike,
+)
 from tests.e2e.needs import require_strace
+from tests.e2e.support import ROOT, children, is_alive, until
 from vm.primitives.signatures import sign
 
 pytestmark = pytest.mark.slow
@@ -76,3 +92,46 @@ def _sign_again(lab: Lab) -> None:
         signature = sign(seed, message_digest(lab.nodes.network.genesis, vote))
         signed = Vote(vote.kind, vote.height, vote.round, vote.block_id, 0, signature)
         lab.witness.on_message(b"", VOTE, encode_vote(signed))
+
+
+def test_a_campaign_fails_where_a_point_was_missed(capsys: pytest.CaptureFixture[str]) -> None:
+    point = Point("commit", "write", 1, "log")
+    struck = Result(point, "KILL", "write of log", -9)
+    assert report([struck]) == 0
+    assert report([struck, Result(point, "EIO", "", None)]) == 1
+    assert f"NOT REACHED: {point}, EIO" in capsys.readouterr().out
+    assert report([struck, Result(point, "EIO", "write of log", 74, "block 3 is lost")]) == 1
+    assert "block 3 is lost" in capsys.readouterr().out
+    assert report([]) == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("campaign", [["crash_points", "--scene", "start"], ["cycles"]])
+def test_a_campaign_that_is_stopped_leaves_no_node(tmp_path: Path, campaign: list[str]) -> None:
+    require_strace()
+    module, *options = campaign
+    process = subprocess.Popen(
+        [sys.executable, "-m", f"tests.e2e.{module}", *options],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    nodes: list[int] = []
+    try:
+        until(lambda: any("node" in _words(pid) for pid in children(process.pid)), "a node runs")
+        nodes = children(process.pid)
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+        until(lambda: not any(is_alive(pid) for pid in nodes), "none runs", deadline_s=10)
+        assert not list(tmp_path.iterdir())
+    finally:
+        process.kill()
+        process.wait(10)
+        for pid in filter(is_alive, nodes):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _words(pid: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").split("\0")
+    return []

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from consensus.poa import PoaEngine
-from tests.sim import campaign, coverage
+from tests.sim import campaign, canaries, coverage
 from tests.sim.mutants import MUTANTS, Entropy
 from tests.sim.simulator import Result, Scenario, Simulation, simulate, simulate_staked
 from tests.sim.world import Violation
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("BITENERGY_SIM_SEEDS", "36"))
 PARTS = 6
-MUTANT_SEEDS = 120
 CHECKS = {
     "succession",
     "syncs",
@@ -82,14 +81,27 @@ def test_different_seeds_differ() -> None:
 
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_planted_fault_is_caught(name: str) -> None:
-    mutant = MUTANTS[name]
-    for seed in (*mutant.try_first, *range(MUTANT_SEEDS)):
-        try:
-            simulate(seed, mutant.factory, mutant.node_type)
-        except Violation as violation:
-            assert str(violation).startswith(mutant.caught_by), violation
-            return
-    pytest.fail(f"no checker noticed {name} in {MUTANT_SEEDS} seeds")
+    found = canaries.search(("engine", name))
+    assert found.is_caught, found
+
+
+def test_the_run_of_canaries_fails_where_one_is_not_caught(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = ["--jobs", "1", "--name", "persist-skipped"]
+    assert canaries.main(one) == 0
+    assert "caught by seed 0, 1 of 1: persist before sign" in capsys.readouterr().out
+    mutant = MUTANTS["persist-skipped"]
+    monkeypatch.setitem(MUTANTS, "persist-skipped", replace(mutant, factory=PoaEngine))
+    monkeypatch.setitem(canaries.MOST_SEEDS, "engine", 2)
+    assert canaries.main(one) == 1
+    assert "NOT CAUGHT by 2 seeds" in capsys.readouterr().out
+    monkeypatch.setitem(MUTANTS, "persist-skipped", replace(mutant, caught_by=("agreement",)))
+    assert canaries.main(one) == 1
+    assert "BROKE WHAT IT DOES NOT NAME: seed 0" in capsys.readouterr().out
+    monkeypatch.setattr(canaries, "breaks", lambda name, seed: "persist _x.<locals>.mutant()")
+    monkeypatch.setitem(MUTANTS, "persist-skipped", replace(mutant, caught_by=("persist",)))
+    assert not canaries.search(("engine", "persist-skipped")).is_caught
 
 
 def test_a_network_without_quorum_finalises_nothing_and_fails_the_run() -> None:

@@ -98,3 +98,28 @@ def test_a_template_with_stakes_of_its_own_keeps_them(tmp_path: Path) -> None:
     made = create_network(tmp_path / "net", template, validators=2, engine="pos")
     document = json.loads((made.folder / "genesis.json").read_text())
     assert document["modules"]["staking"] == staking
+
+
+def test_a_new_network_says_when_stake_is_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def init(name: str, *options: str) -> tuple[int, str]:
+        start = ["testnet", "init", "--validators", "1", "--dir", str(tmp_path / name)]
+        status = run([*start, *options])
+        return status, capsys.readouterr().err
+
+    staked = ("--engine", "pos")
+    status, said = init("a", *staked, "--unbonding", "90", "--evidence", "1000")
+    assert status == 0 and "free after 90 minutes" in said
+    assert "1,000 blocks ago has expired: 4.2 minutes at full pace, 16.7 hours at rest" in said
+    made = json.loads((tmp_path / "a" / "genesis.json").read_text())
+    assert made["parameters"]["evidence_max_age_blocks"] == 1_000
+    assert made["modules"]["staking"]["unbonding_minutes"] == 90
+    status, said = init("b", *staked)
+    assert status == 0 and "free after 7 days" in said and "69.4 days at rest" in said
+    status, said = init("c", *staked, "--unbonding", "5")
+    assert status == 1 and "at least 417" in said
+    status, said = init("d", "--unbonding", "500")
+    assert status == 1 and "--engine pos" in said
+    status, said = init("e", "--evidence", "50")
+    assert status == 0 and "Stake" not in said

@@ -320,6 +320,9 @@ def status(session: Session) -> None:
         if not isinstance(value, list | dict)
     ]
     print_fields(f"Node at {session.client().url}", fields)
+    warnings = answer.get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        note(f"Warning: {warning}.")
 
 
 @node_command.command("doctor")

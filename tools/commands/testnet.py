@@ -47,6 +47,18 @@ def testnet_command() -> None:
 )
 @click.option("--engine", help="Consensus engine instead of the template's: poa, pos, pow.")
 @click.option(
+    "--unbonding",
+    type=click.IntRange(0),
+    metavar="MINUTES",
+    help="How long stake that is taken back answers for faults, at least.",
+)
+@click.option(
+    "--evidence",
+    type=click.IntRange(1),
+    metavar="BLOCKS",
+    help="How many blocks a validator's contradiction may be old to cost something.",
+)
+@click.option(
     "--host",
     "hosts",
     metavar="NAME=HOST",
@@ -61,14 +73,23 @@ def init(
     folder: Path,
     genesis: Path | None,
     engine: str | None,
+    unbonding: int | None,
+    evidence: int | None,
     hosts: tuple[str, ...],
 ) -> None:
     """Make keys, configurations and genesis of a new network."""
+    from tools.stake_times import describe_release, set_times
     from tools.testnet import create_network, parse_host
 
+    template = set_times(
+        load_template(genesis),
+        engine=engine,
+        unbonding_minutes=unbonding,
+        evidence_blocks=evidence,
+    )
     network = create_network(
         folder,
-        load_template(genesis),
+        template,
         validators=validators,
         engine=engine,
         hosts=dict(parse_host(host) for host in hosts) or None,
@@ -77,6 +98,8 @@ def init(
         print_json(_described(network))
         return
     print_lines(f"{len(network.nodes)} validators in {folder}", f"network {network.genesis.hex()}")
+    if told := describe_release(json.loads((network.folder / "genesis.json").read_bytes())):
+        note(told)
     if hosts:
         note(
             "Copy genesis.json and one folder, side by side, to each machine. Start it there:  "

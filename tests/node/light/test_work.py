@@ -9,14 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from consensus.work import proved_work
 from node.config import LIGHT, Address, NodeConfig
+from node.ledger.block import with_seal
 from node.ledger.proof_paths import TrustedBlock
+from node.ledger.proofs import Finality
 from node.light.app import load_headers
 from node.light.facts import load_facts
 from node.light.node import LightNode
+from node.light.work_headers import WorkHeaders
 from node.p2p.peers import PeerAddress
 from tests.node.network import account_of, node_identity
 from tests.node.pow_network import PowNetwork, pow_document
+from tests.sim.nodes.work import sealed
+from vm.primitives.errors import InvalidProof
 from vm.system.accounts import account_key, decode_account
 
 pytestmark = pytest.mark.network
@@ -110,7 +116,7 @@ async def test_it_follows_by_work_proves_and_goes_on_after_a_restart(tmp_path: P
 
 
 async def test_the_heavier_chain_of_an_honest_peer_takes_the_place_of_a_lonely_one(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """V1 mined apart, light and long enough to look final to who sees it alone."""
     async with miners(tmp_path) as net:
@@ -121,10 +127,39 @@ async def test_the_heavier_chain_of_an_honest_peer_takes_the_place_of_a_lonely_o
         async with light(net, [net.address_of("V1")]) as node:
             await net.until(lambda: node.headers.height == 5 - DEPTH)
             assert node.headers.head_id == lonely.chain.block_id
+            assert "a peer that is heard alone" in caplog.text
+            assert node.warnings()[0].startswith("1 peers show this node their chain")
             node.service.configure_peers([net.address_of("V1"), net.address_of("V0")])
             await net.until(lambda: node.headers.height == 12 - DEPTH)
             assert node.headers.head_id == heavy.chain.block_id
             assert node.headers.deepest_undone == 5  # type: ignore[union-attr]
+            await net.until(lambda: not node.warnings())
             # What the lonely one says of its state is not believed any more.
             await net.mine("V1")
             assert (await node.prove(KEY)).header.block_id() == heavy.chain.block_id
+
+
+async def test_headers_without_the_work_that_the_rule_demands_are_refused(tmp_path: Path) -> None:
+    async with miners(tmp_path, initial_difficulty=64, min_difficulty=16) as net:
+        full = await net.open("V0")
+        await net.mine("V0", 3 + DEPTH)
+        await net.until(lambda: full.chain.height >= 2)
+        first, second = (full.store.head(height).header for height in (1, 2))  # type: ignore[union-attr]
+        async with light(net, []) as node:
+            assert node.warnings()[0].startswith("0 peers")
+            trusted = node.headers
+            assert isinstance(trusted, WorkHeaders)
+            for nonce in range(100):
+                seal = second.seal[:8] + nonce.to_bytes(8, "big")
+                unsealed = with_seal(second, seal)
+                if proved_work(unsealed.block_id(), seal) == 0:
+                    break
+            cheap = sealed(second, 1)
+            for wrong in (unsealed, cheap):
+                entries = [Finality(each.encode(), b"", b"") for each in (first, wrong)]
+                with pytest.raises(InvalidProof, match="difficulty"):
+                    trusted.extend(trusted.start(entries), entries)
+                assert trusted.best.height == 0
+            entries = [Finality(each.encode(), b"", b"") for each in (first, second)]
+            assert trusted.extend(trusted.start(entries), entries)
+            assert trusted.best.height == 2

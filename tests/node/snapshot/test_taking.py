@@ -105,3 +105,18 @@ def test_a_damaged_state_makes_no_snapshot(tmp_path: Path) -> None:
         take(chain, tmp_path / "snapshots")
     assert load_snapshots(tmp_path / "snapshots") == []
     chain.store.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_snapshot_that_has_its_name_survives_a_loss_of_power(seed: int) -> None:
+    disk, base = SimulatedDisk(Random(seed)), Path("/simulated/snapshots")
+    chain = Chain(Store(Path("/simulated"), disk=disk), RUNTIME, GENESIS)
+    grow(chain, 3)
+    for _ in SnapshotTaking(chain.store.frozen(), base, chunk_bytes=1_000, disk=disk).steps():
+        pass
+    disk.crash()
+    (held,) = load_snapshots(base, disk)
+    hashes = read_outline(held.read(""), held.manifest.header.state_root, held.manifest.depth)
+    assert len(hashes) > 1
+    for path, expected_hash in hashes.items():
+        read_chunk(held.read(path), path, expected_hash)

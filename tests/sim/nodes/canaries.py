@@ -345,9 +345,9 @@ def _block_not_synced(garden: Garden) -> None:
 def _block_not_written(garden: Garden) -> None:
     write = Store.write_block
 
-    def mutant(self: Any, block: Any, found: Any) -> None:
+    def mutant(self: Any, block: Any, *arguments: Any, **named: Any) -> None:
         if self.is_empty or block.header.height % 4:
-            write(self, block, found)
+            write(self, block, *arguments, **named)
 
     garden.put(Store, "write_block", mutant)
 

@@ -46,10 +46,25 @@ def _work_unproved(garden: Garden) -> None:
 
 
 def _newest_preferred(garden: Garden) -> None:
+    advance = PowEngine._advance
+
+    def mutant(self: PowEngine, tree: BlockTree) -> None:
+        valid = [block for block in tree if block.valid]
+        newest = max(valid, key=lambda block: block.order, default=tree.root)
+        if newest is not self._tip and newest is not tree.root:
+            self._adopt(tree, newest)
+        advance(self, tree)
+
+    garden.put(BlockTree, "heaviest_checked", lambda self: self.root)
+    garden.put(PowEngine, "_advance", mutant)
+
+
+def _adopted_for_ever(garden: Garden) -> None:
+    checked = BlockTree.heaviest_checked
+
     def mutant(self: BlockTree) -> TreeBlock:
-        valid = [block for block in self if block.valid]
-        newest = max(valid, key=lambda block: block.order, default=self.root)
-        return replace(newest, total=10**30 + newest.order) if newest is not self.root else newest
+        best = checked(self)
+        return best if best is self.root else replace(best, total=10**30)
 
     def adopt(self: PowEngine, tree: BlockTree, tip: TreeBlock) -> None:
         real(self, tree, tree.get(tip.id) or tip)
@@ -266,6 +281,7 @@ LIFE_CANARIES: dict[str, Canary] = {
     "difficulty-fixed": Canary(_difficulty_fixed, ("work",), engine="pow"),
     "work-unproved": Canary(_work_unproved, ("work", *_SAFETY), engine="pow"),
     "newest-preferred": Canary(_newest_preferred, ("branch", *_SAFETY), engine="pow"),
+    "adopted-for-ever": Canary(_adopted_for_ever, ("progress",), engine="pow"),
     "final-too-early": Canary(_final_too_early, ("time", *_SAFETY), (2,), engine="pow"),
     "undone-forgotten": Canary(_undone_forgotten, ("undone", "node", "nonce"), (2,), "pow"),
     "undone-state-kept": Canary(_undone_state_kept, ("undone", "node", *_SAFETY), (1,), "pow"),
@@ -313,7 +329,7 @@ LIFE_CANARIES: dict[str, Canary] = {
     ),
     "header-link-unchecked": Canary(
         _header_link_unchecked,
-        ("light", "progress"),
+        ("light",),
         needs=lambda scenario: bool(scenario.lights and scenario.dishonest),
     ),
     "applied-early": Canary(_applied_early, ("fee", "model", "node"), needs=_votes("price")),

@@ -412,6 +412,13 @@ class SimulatedDisk(Disk):
         file.unsynced.append((len(file.data), bytes(data)))
         file.data += data
 
+    def sync_file(self, path: Path) -> None:
+        handle = self.open(path)
+        try:
+            self.sync(handle)
+        finally:
+            del self._open[handle]
+
     def rename(self, path: Path, target: Path) -> None:
         self._strike_file()
         self._move(str(path), str(target))

@@ -103,6 +103,7 @@ class Liar(SimulatedPeers):
         self._style = style
         self._plans: dict[bytes, Plan] = {}
         self._votes: dict[tuple[int, int, int], str] = {}
+        self._answered: dict[int, bytes] = {}
         self._is_busy = False
         self._is_mute = style % 8 == 5
         """It has no part in any decision, and claims to be far ahead."""
@@ -157,6 +158,7 @@ class Liar(SimulatedPeers):
                 kind,
                 payload,
                 lambda height, key: self._forged(height, 0, key),
+                self._answered,
                 is_smooth=self._style % 3 == 0,
             )
             if said is not None:

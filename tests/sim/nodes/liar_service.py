@@ -37,12 +37,22 @@ Forge = Callable[[int, bytes], bytes]
 
 
 def twist_service(
-    random: Random, kind: int, payload: bytes, forge: Forge, *, is_smooth: bool
+    random: Random,
+    kind: int,
+    payload: bytes,
+    forge: Forge,
+    said: dict[int, bytes],
+    *,
+    is_smooth: bool,
 ) -> bytes | None:
     """Return something else than an honest node answers; None for no answer at all.
 
-    A smooth liar offers a state that is right under a header of its own, and gives its parts.
+    A smooth liar offers a state that is right under a header of its own, and gives its parts. What
+    a liar `said` first of each kind it may say again: headers that are certified, and old.
     """
+    first = said.setdefault(kind, payload)
+    if kind == HEADERS and random.randrange(2 if is_smooth else 6) == 0:
+        return first
     if is_smooth and kind in (CHUNK, CHANGES):
         return payload
     if is_smooth and kind == SNAPSHOTS:

@@ -1,6 +1,7 @@
 """Light nodes of a simulated network: they follow headers, ask for proofs, and hand things on."""
 
 import contextvars
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from node.config import Address, NodeConfig
 from node.ledger.chain_rules import build_genesis
 from node.ledger.proof_paths import Trust
+from node.ledger.proofs import Finality
 from node.light.facts import GenesisFacts
 from node.light.headers import HeaderChain
 from node.light.node import LightNode
@@ -73,9 +75,24 @@ class LightProcess:
         headers = HeaderChain(self._facts.genesis, begin)
         if self._saved is not None:
             headers.restore(self._saved.head, self._saved.epochs)
+        self._watch(headers)
         context = contextvars.copy_context()
         context.run(LIFE.set, self._life)
         world.loop.create_task(self._run(headers), context=context)
+
+    def _watch(self, headers: HeaderChain) -> None:
+        """Look that no headers take the node back."""
+        extend = headers.extend
+
+        def watched(entries: Sequence[Finality]) -> None:
+            before = headers.height
+            try:
+                extend(entries)
+            finally:
+                if headers.height < before:
+                    self._world.on_bug(Violation(f"light: {self.name} goes back from {before}"))
+
+        headers.extend = watched  # type: ignore[method-assign]
 
     def stop(self) -> None:
         """Lose power."""

@@ -252,6 +252,7 @@ class Process:
         machine = SimulatedMachine(self)
         node = Node(config, world.genesis, keys, machine=machine, support=self.support)
         self.node = node
+        world.watch_outputs(self, node)
         if self.liar is None:
             world.on_open(self, node)
             node.subscribe().queue = _Follower(self, node)

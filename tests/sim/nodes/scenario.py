@@ -209,7 +209,7 @@ def _with_life(drawn: Scenario, faulty: list[int]) -> Scenario:
         snapshot_interval=random.choice((3, 5, 8)) if joins or random.randrange(3) == 0 else 0,
         pruned=frozenset(pruned),
         joins_at_s=joins_at_s,
-        lights=int(random.randrange(4) == 0),
+        lights=2 * (random.randrange(4) == 0),
     )
 
 

@@ -17,6 +17,7 @@ from node.snapshot.joining import PATIENCE_S
 from node.upgrades import UpgradeNeeded
 from tests.sim.nodes.affairs import Affairs
 from tests.sim.nodes.checks import Checks
+from tests.sim.nodes.disk import ProcessKilled
 from tests.sim.nodes.faults import Faults
 from tests.sim.nodes.garden import Garden
 from tests.sim.nodes.lights import LightProcess
@@ -45,6 +46,8 @@ TRAFFIC_S = 0.5
 MOST_S = CHAOS_S + 600.0
 STARTED_MS = 1_000
 LOOK_AT_QUEUES = 64
+MOST_OUTPUTS = 10_000
+"""What engines may ask of all drivers at one moment of simulated time; seeds ask for hundreds."""
 TIGHT = {"TREE_MARGIN": -8, "MAX_REFUSED": 4, "FETCHED_HEIGHTS": -10}
 """Bounds of proof of work that a few liars can fill; two branches of the final depth have room."""
 
@@ -103,6 +106,7 @@ class Simulation:
         self.affairs = self.checks.affairs = Affairs(self)
         self._is_over = False
         self._deliveries = 0
+        self._still_at_s, self._outputs = 0.0, 0
 
     # --- what processes ask and tell -------------------------------------------------------------
 
@@ -136,6 +140,22 @@ class Simulation:
             await execute(output)
 
         node._driver._execute = watched
+
+    def watch_outputs(self, process: Process, node: Any) -> None:
+        """Fail where an engine has its driver do ever more without any time passing."""
+        execute = node._driver._execute
+
+        async def counted(output: Any) -> None:
+            now_s = self.loop.time()
+            if now_s != self._still_at_s:
+                self._still_at_s, self._outputs = now_s, 0
+            self._outputs += 1
+            if self._outputs > MOST_OUTPUTS:
+                self._fail(Violation(f"progress: {process.name} goes round in a circle"))
+                raise ProcessKilled
+            await execute(output)
+
+        node._driver._execute = counted
 
     def on_final(self, process: Process, node: Any, final: Any) -> None:
         """A node acknowledges a block."""

@@ -158,6 +158,9 @@ class WorkChecks:
         if branch[len(branch) - len(ids) :] != ids:
             raise Violation(f"branch: {name} undoes what it never applied")
         del branch[len(branch) - len(ids) :]
+        adopted = node.undecided()[len(branch) :]
+        if _work_of(adopted) <= _work_of(undone):
+            raise Violation(f"branch: {name} goes over to one that has no more work")
         if self.reorganisations % EXAMINED == 1:
             self._check_state(name, node)
             self._check_waiting(name, node, undone)
@@ -192,3 +195,7 @@ class WorkChecks:
 
     def _look(self, name: str) -> None:
         self._checks.looks[name] += 1
+
+
+def _work_of(blocks: Sequence[Candidate]) -> int:
+    return sum(int.from_bytes(block.header.seal[:8], "big") for block in blocks)

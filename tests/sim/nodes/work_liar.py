@@ -109,8 +109,7 @@ class WorkLiar(Liar):
         """Seal a block that somebody else may stumble over, and give it to all."""
         if block is None:
             return None
-        parent = self._node._gate._find(block.header.parent)
-        needed = None if parent is None else self._node._gate._needed(parent)
+        needed = self._needed(block)
         if needed is None:
             return None
         header = sealed(block.header, needed)
@@ -119,6 +118,12 @@ class WorkLiar(Liar):
         for key, connection in list(self.open.items()):
             super().transmit(connection, key, BLOCK, compact(changed))
         return changed
+
+    def _needed(self, block: Candidate) -> int | None:
+        """Return the difficulty of a block on its parent; None where that is not known."""
+        gate = self._node._gate
+        parent = gate._find(block.header.parent)
+        return None if parent is None else gate._needed(parent)
 
     # --- what the node says ----------------------------------------------------------------------
 
@@ -143,6 +148,7 @@ class WorkLiar(Liar):
                 kind,
                 payload,
                 lambda height, key: self._forged(height, 0, key),
+                self._answered,
                 is_smooth=self._style % 3 == 0,
             )
             if said is not None:
@@ -216,14 +222,16 @@ class WorkLiar(Liar):
         return BLOCKS, encode_blocks(())
 
     def _low_work(self, style: int) -> tuple[int, bytes]:
-        """A header with less work than it needs, or none, or too far ahead for anybody."""
+        """A header with less work than it needs or says, or too far ahead for anybody."""
         random = self._random
         block = self._build(2)
         if block is None:
             return HEIGHT, encode_height(self._node.chain.height)
         header = block.header
         if style == 0:
-            header = with_seal(header, encode_seal(2**40, random.randrange(2**60)))
+            nonce = random.randrange(2**60)
+            needed = self._needed(block) or 2**40
+            header = with_seal(header, encode_seal(2**40 if nonce % 3 == 0 else needed, nonce))
         elif style == 1:
             header = sealed(header, 8)
         elif style == 2:
