@@ -21,7 +21,6 @@ from tools.client import base64_field, integer_field, list_field, object_field, 
 from tools.errors import Json, ToolError
 from tools.proofs import StateVerifier
 from tools.session import Session
-from tools.wallet import Signer
 from vm.primitives.address import decode_address, encode_address
 from vm.primitives.codec import decode
 from vm.primitives.errors import InvalidProof
@@ -79,14 +78,14 @@ def choose_market(session: Session, name: str | None) -> str:
     )
 
 
-def fetch_bill(session: Session, signer: Signer, market: str, who: str, month: str) -> Bill:
-    """Return a member's bill, all its lines; raises a ClientError."""
+def fetch_bill(session: Session, market: str, who: str, month: str) -> Bill:
+    """Return a member's bill, all its lines; the client signs already. Raises a ClientError."""
     client = session.client()
     path = f"/day-markets/{quote(market, safe='')}/bills/{quote(who, safe='')}/{month}"
     lines: list[Json] = []
     following: int | None = None
     while True:
-        answer = client.get_signed(signer, path, first=following, limit=INTERVALS_PER_REQUEST)
+        answer = client.get(path, first=following, limit=INTERVALS_PER_REQUEST)
         lines += list_field(answer, "lines")
         if answer.get("next") is None:
             break
@@ -95,7 +94,7 @@ def fetch_bill(session: Session, signer: Signer, market: str, who: str, month: s
     return Bill(market, account, month, object_field(answer, "totals"), tuple(lines))
 
 
-def check_bill(session: Session, signer: Signer, bill: Bill, progress: Progress) -> CheckedBill:
+def check_bill(session: Session, bill: Bill, progress: Progress) -> CheckedBill:
     """Check every line of a bill, and that they add up to totals that are proved.
 
     Raises InvalidProof, ToolError or a ClientError.
@@ -107,13 +106,13 @@ def check_bill(session: Session, signer: Signer, bill: Bill, progress: Progress)
     height = done = 0
     for interval, lines in wanted.items():
         progress(done, len(wanted))
-        proved, at = _prove_interval(session, signer, verifier, bill, interval)
+        proved, at = _prove_interval(session, verifier, bill, interval)
         if sorted(map(repr, proved)) != sorted(map(repr, lines)):
             raise InvalidProof("the lines shown are not those that are proved", actual=interval)
         height = max(height, at)
         done += 1
     progress(done, len(wanted))
-    return CheckedBill(len(bill.lines), *_check_totals(session, signer, verifier, bill, height))
+    return CheckedBill(len(bill.lines), *_check_totals(session, verifier, bill, height))
 
 
 def _shown(line: Mapping[str, object]) -> tuple[object, ...]:
@@ -122,11 +121,11 @@ def _shown(line: Mapping[str, object]) -> tuple[object, ...]:
 
 
 def _prove_interval(
-    session: Session, signer: Signer, verifier: StateVerifier, bill: Bill, interval: int
+    session: Session, verifier: StateVerifier, bill: Bill, interval: int
 ) -> tuple[list[tuple[object, ...]], int]:
     """Return the lines of an interval that are proved, and the block in whose state."""
     market, who = quote(bill.market, safe=""), encode_address(bill.account)
-    answer = session.client().get_signed(signer, f"/proofs/bill-lines/{market}/{who}/{interval}")
+    answer = session.client().get(f"/proofs/bill-lines/{market}/{who}/{interval}")
     number = integer_field(answer, "number")
     found: list[tuple[object, ...]] = []
     height = 0
@@ -167,11 +166,11 @@ def _prove_line(
 
 
 def _check_totals(
-    session: Session, signer: Signer, verifier: StateVerifier, bill: Bill, height: int
+    session: Session, verifier: StateVerifier, bill: Bill, height: int
 ) -> tuple[int, bool]:
     """Check that the lines add up to the totals in the state; return where, and whether."""
     market, who = quote(bill.market, safe=""), encode_address(bill.account)
-    answer = session.client().get_signed(signer, f"/proofs/bill-totals/{market}/{who}/{bill.month}")
+    answer = session.client().get(f"/proofs/bill-totals/{market}/{who}/{bill.month}")
     month = parse_month(bill.month) or 0
     place = totals_place(integer_field(answer, "number"), bill.account, month)
     leaf, header = verifier.verify(base64_field(answer, "proof"), TOTALS_SPACE + place)

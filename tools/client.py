@@ -10,7 +10,7 @@ import base64
 import http.client
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -67,8 +67,14 @@ class NodeClient:
         self._checked = False
         self._connection = _connection(self.url, timeout_s, fingerprint)
         self._nonces: dict[str, int] = {}
-        self._node_name = ""
         self._resent = False
+        self._node = ""
+        self._signer: Signer | None = None
+
+    def sign_as(self, signer: Signer) -> None:
+        """Sign all that is asked from now on, so that the node shows what concerns the signer."""
+        self._check_network()
+        self._signer = signer
 
     def close(self) -> None:
         """Close the connection; the next request would open another."""
@@ -78,24 +84,6 @@ class NodeClient:
         """Return the object at `path` (below /api/v1), its query without the Nones."""
         self._check_network()
         return self._get(path, **query)
-
-    def get_signed(self, signer: Signer, path: str, **query: str | int | None) -> Json:
-        """Return the object at `path` as the node gives it to an account: the request is signed."""
-        from node.api.request_signing import sign_request
-
-        if not self._node_name:
-            self._node_name = text_field(self.status(), "node")
-        asked = _with_query(path, query)
-        value = sign_request(
-            signer.seed,
-            genesis=self.genesis_hash(),
-            node=self._node_name,
-            method="GET",
-            target=f"/api/v1{asked}",
-            account=signer.account,
-            time_ms=time.time_ns() // 1_000_000,
-        )
-        return self._request("GET", asked, None, authorization=value)
 
     def status(self) -> Json:
         """Return the node's status, its network checked against the pin."""
@@ -239,20 +227,20 @@ class NodeClient:
                 "use another --home, or delete network.json in it.",
             )
         self._pinned, self._checked = found, True
+        self._node = str(status.get("node", ""))
 
     def _get(self, path: str, **query: str | int | None) -> Json:
-        return self._request("GET", _with_query(path, query), None)
+        chosen = {name: value for name, value in query.items() if value is not None}
+        return self._request("GET", f"{path}?{urlencode(chosen)}" if chosen else path, None)
 
-    def _request(
-        self, method: str, path: str, body: Json | None, *, authorization: str = ""
-    ) -> Json:
+    def _request(self, method: str, path: str, body: Json | None) -> Json:
         """Return the answer's object; one lost kept-open connection is opened again."""
         data = None if body is None else json.dumps(body).encode("ascii")
         headers = {"Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = "application/json"
-        if authorization:
-            headers["Authorization"] = authorization
+        elif self._signer is not None:
+            headers["Authorization"] = self._authorization(self._signer, method, f"/api/v1{path}")
         reused = self._connection.sock is not None
         try:
             try:
@@ -281,6 +269,19 @@ class NodeClient:
                 "the answer is too long", expected=f"at most {MAX_ANSWER_BYTES} bytes"
             )
         return self._answer(response.status, content)
+
+    def _authorization(self, signer: Signer, method: str, target: str) -> str:
+        from node.api.request_signing import sign_request
+
+        return sign_request(
+            signer.seed,
+            genesis=self.genesis_hash(),
+            node=self._node,
+            method=method,
+            target=target,
+            account=signer.account,
+            time_ms=time.time_ns() // 1_000_000,
+        )
 
     def _answer(self, status: int, content: bytes) -> Json:
         try:
@@ -453,9 +454,3 @@ def _field_missing(name: str, expected: str, value: object) -> AnswerInvalid:
         actual=repr(value)[:80],
         hint="Node and tools may be of different versions: compare bitenergy node status.",
     )
-
-
-def _with_query(path: str, query: Mapping[str, str | int | None]) -> str:
-    """Return a path with its query, without the Nones."""
-    chosen = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(chosen)}" if chosen else path

@@ -58,7 +58,8 @@ def show(
         raise click.BadParameter("a month is written 2026-06", param_hint="--month")
     names = session.wallet.names()
     opened = session.open_signer(signer or (who if who in names else None))
-    bill = bills.fetch_bill(session, opened, bills.choose_market(session, market), who, month)
+    session.client().sign_as(opened)
+    bill = bills.fetch_bill(session, bills.choose_market(session, market), who, month)
     checked: CheckedBill | None = None
     if proof:
 
@@ -66,7 +67,7 @@ def show(
             if done % 100 == 0 or done == total:
                 note(f"checked {done} of {total} intervals")
 
-        checked = bills.check_bill(session, opened, bill, tell)
+        checked = bills.check_bill(session, bill, tell)
     if session.as_json:
         found: dict[str, object] = {
             "market": bill.market,
