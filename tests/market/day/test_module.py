@@ -369,7 +369,7 @@ def test_nothing_is_left_of_an_interval_but_its_bill() -> None:
     prefix = world.local.prefix(world.interval)
     keys = [key for key in world.state.values if key[2:12] == prefix or key[3:13] == prefix]
     assert sorted({key[:2] for key in keys}) == [b"Dh", b"Di", b"Dr"]
-    world.go(world.time_ms + 24 * 60 * MINUTE)
+    world.go(world.time_ms + 24 * 60 * MINUTE + QUARTER)
     keys = [key for key in world.state.values if key[2:12] == prefix or key[3:13] == prefix]
     assert keys == []
     assert load_book(world.context(), prefix).orders == 0
