@@ -20,7 +20,7 @@ from tools.agents.terms import load_terms
 from tools.agents.trader import DayTerms, Trader
 from tools.amounts import format_kwh, format_tokens
 from tools.client import integer_field
-from tools.errors import EXIT_OK, ToolError
+from tools.errors import EXIT_FAILED, EXIT_OK, ToolError
 from tools.output import note, print_lines
 from tools.session import Session
 
@@ -47,6 +47,8 @@ class AgentOptions:
     """The day market, None for the only one."""
     meter: str | None
     """The wallet's key of the meter, where it is read too."""
+    first: int | None
+    """The first interval; None for the next whose gate is open."""
     intervals: int | None
     """How many intervals are traded; None for no end."""
     seed: int
@@ -54,7 +56,10 @@ class AgentOptions:
 
 
 def run_agent(session: Session, options: AgentOptions, signer: str | None) -> int:
-    """Trade until the intervals are over; raises ToolError or a ClientError."""
+    """Trade until the intervals are over; return 0 if none of its transactions failed.
+
+    Raises ToolError or a ClientError.
+    """
     client = session.client()
     terms = load_terms(client, options.market)
     opened = session.open_signer(signer)
@@ -70,7 +75,7 @@ def run_agent(session: Session, options: AgentOptions, signer: str | None) -> in
         ERROR_PERCENT,
         ERROR_PERCENT,
     )
-    first = next_interval(terms, time.time_ns() // 1_000_000)
+    first = options.first or next_interval(terms, time.time_ns() // 1_000_000)
     if not session.as_json:
         note(f"{opened.name} bids from {terms.calendar.local_text(first)} on")
     chosen = count(first) if options.intervals is None else range(first, first + options.intervals)
@@ -79,7 +84,9 @@ def run_agent(session: Session, options: AgentOptions, signer: str | None) -> in
         runner.run(chosen)
     finally:
         channel.close()
-    return EXIT_OK
+    for code, times in channel.failures.items():
+        note(f"{times} transactions failed: {code}")
+    return EXIT_FAILED if channel.failures else EXIT_OK
 
 
 def next_interval(terms: DayTerms, now_ms: int) -> int:

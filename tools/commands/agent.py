@@ -37,6 +37,11 @@ def agent_command() -> None:
     "--meter", metavar="KEY", help="The wallet's key of the home's meter; it is read too."
 )
 @click.option(
+    "--first",
+    type=click.IntRange(1),
+    help="The first interval; without it, the next whose gate is open.",
+)
+@click.option(
     "--intervals", type=click.IntRange(1), help="End after so many; without it, go on and on."
 )
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
@@ -52,6 +57,7 @@ def run(
     kwp: int,
     market: str | None,
     meter: str | None,
+    first: int | None,
     intervals: int | None,
     seed: int,
     signer: str | None,
@@ -63,7 +69,9 @@ def run(
     """
     from tools.agents.single import AgentOptions, run_agent
 
-    options = AgentOptions(strategy, profile, load, plant, kwp, market, meter, intervals, seed)
+    options = AgentOptions(
+        strategy, profile, load, plant, kwp, market, meter, first, intervals, seed
+    )
     return run_agent(session, options, signer)
 
 
