@@ -115,15 +115,8 @@ class Runner:
         intervals = [first]
         while self._due and self._due[0][0] <= now_ms and self._due[0][1] == kind:
             intervals.append(heapq.heappop(self._due)[2])
-        match kind:
-            case 0:
-                self.bid(intervals)
-            case 1:
-                self.open(intervals)
-            case 2:
-                self.respond(intervals)
-            case _:
-                self.deliver(intervals)
+        actions = {BID: self.bid, OPEN: self.open, RESPOND: self.respond, DELIVER: self.deliver}
+        actions[kind](intervals)
 
     def _note_numbers(
         self, sent: Sequence[tuple[Trader, Sequence[int]]], ids: Sequence[Sequence[str]]
@@ -134,8 +127,11 @@ class Runner:
                 if isinstance(number, int):
                     trader.played[interval].order = number
 
-    def respond(self, intervals: Sequence[int]) -> None:
-        """Let agents give up energy, once the first gate has cleared."""
+    def respond(self, intervals: Sequence[int]) -> int:
+        """Let agents give up energy, once the first gate has cleared.
+
+        Returns the number of transactions.
+        """
         orders: list[tuple[Signer, list[Call | None]]] = []
         for trader in self._traders:
             calls: list[Call | None] = []
@@ -146,7 +142,7 @@ class Runner:
                     response = min(most, price * RESPONSE_PERCENT // PERCENT)
                     calls.append(trader.respond(interval, price, response))
             orders.append((trader.signer, calls))
-        self._send(orders)
+        return sum(map(len, self._send(orders)))
 
     def _send(self, orders: Iterable[tuple[Signer, Sequence[Call | None]]]) -> list[list[str]]:
         """Send each member's calls in as few transactions as hold them; return their ids."""

@@ -6,7 +6,6 @@ runner's. So one process can hold one trader, or a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -151,7 +150,7 @@ class Trader:
             interval,
             self.signer.account,
             need.side,
-            [tuple(step) for step in steps],
+            [(step.energy_milli_wh, step.price_micro_per_kwh) for step in steps],
             TO_THE_LAST,
             played.salt,
         )
@@ -247,8 +246,3 @@ class Trader:
         """Return what covers any order of so much energy, so that it tells no side and no price."""
         worst = 2 * self.terms.tariffs.retail_micro_per_kwh
         return divide_up(energy_milli_wh * worst, MILLI_WH_PER_KWH)
-
-
-def by_account(traders: Sequence[Trader]) -> dict[bytes, Trader]:
-    """Return traders by the account of their member."""
-    return {trader.signer.account: trader for trader in traders}

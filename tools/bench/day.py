@@ -147,11 +147,15 @@ class _Stages:
         settlement_s = self._due(day.deadline_ms(interval), lambda: self._told.get("settle", 0) > 0)
         total_s = orders_s + clearing_s + readings_s + settlement_s
         return IntervalFigures(
-            *(round(each, 3) for each in (orders_s, clearing_s, readings_s, settlement_s, total_s)),
-            orders=sent,
-            trades=self._told.get("bought", 0) + self._told.get("sold", 0),
-            readings=read,
-            penalties_micro=self._penalties_micro,
+            round(orders_s, 3),
+            round(clearing_s, 3),
+            round(readings_s, 3),
+            round(settlement_s, 3),
+            round(total_s, 3),
+            sent,
+            self._told.get("bought", 0) + self._told.get("sold", 0),
+            read,
+            self._penalties_micro,
         )
 
     def _hear(self, told: Told) -> None:
