@@ -1,4 +1,4 @@
-"""`bitenergy bench interval`: what one interval of a day market costs a validator, stage by stage."""
+"""`bitenergy bench interval`: what an interval of a day market costs a validator, by stages."""
 
 from __future__ import annotations
 
