@@ -42,7 +42,7 @@ OPENING_MINUTES: Final = 30
 FIRST_GATE_MINUTES: Final = 60
 """How long before an interval the first gate closes where a part of a day is played."""
 LAST_GATE_MINUTES: Final = 15
-DEADLINE_MINUTES: Final = 15
+DEADLINE_MINUTES: Final = 45
 CORRECTION_MINUTES: Final = 15
 SUMMER_DAY: Final = "2026-06-21"
 WINTER_DAY: Final = "2026-12-21"
