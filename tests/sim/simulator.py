@@ -79,7 +79,7 @@ class Scenario:
     odd: int | None = None
     """A validator whose software finds every block invalid for a while."""
     forgetful: int | None = None
-    """A validator whose crashes may take a part of its chain with them, while the signing file stays.
+    """A validator whose crashes may take the end of its chain along, while its signing file stays.
 
     It is silent until it has what it signed, so that nobody else may be missing.
     """
