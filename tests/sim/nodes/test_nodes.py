@@ -150,6 +150,6 @@ def test_narrow_bounds_let_nodes_that_were_away_come_back() -> None:
 
 
 def test_a_key_is_taken_up_once_it_is_in_force() -> None:
-    # A slash in the same block left no room in the set for the rotation, and nobody could be missing.
+    # A slash in the same block left no room in the set for the rotation: it came a block later.
     assert any(affair.kind == "rotate" for affair in scenario.draw(157).affairs)
     assert simulate(157).heights >= HEIGHTS
