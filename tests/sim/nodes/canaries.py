@@ -359,9 +359,9 @@ def _index_left_out(garden: Garden) -> None:
 def _write_error_ignored(garden: Garden) -> None:
     write = Store._write
 
-    def mutant(self: Any, *arguments: Any) -> None:
+    def mutant(self: Any, *arguments: Any, **named: Any) -> None:
         try:
-            write(self, *arguments)
+            write(self, *arguments, **named)
         except Exception:
             self._failed = False
 
@@ -438,7 +438,7 @@ CANARIES: dict[str, Canary] = {
     "quorum-off-by-one": Canary(_quorum_off_by_one, _SAFETY),
     "quorum-at-two-thirds": Canary(_quorum_at_two_thirds, _SAFETY, (12,)),
     "vote-counted-twice": Canary(_vote_counted_twice, _SAFETY),
-    "resume-ignored": Canary(_resume_ignored, ("double sign", "node"), (9,)),
+    "resume-ignored": Canary(_resume_ignored, ("double sign", "node"), (13,)),
     "block-unchecked": Canary(_block_unchecked, ("header", "node"), (2,)),
     "repeated-signer": Canary(_repeated_signer, _SAFETY, (2,)),
     "certificate-unsigned": Canary(_certificate_unsigned, _SAFETY, (2,)),
