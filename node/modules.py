@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from market.auction.module import AuctionModule
+from market.certificates.module import CertificatesModule
 from market.day.module import DayModule
 from market.dispatch_module import DispatchModule
 from market.meters.module import MetersModule
@@ -43,6 +44,7 @@ MODULES: Final[Catalogue] = {
     "auction": {1: lambda roles: AuctionModule()},
     "response": {1: lambda roles: ResponseModule()},
     "day": {1: lambda roles: DayModule()},
+    "certificates": {1: lambda roles: CertificatesModule()},
 }
 """What this software has, without the two that know the others: contracts reach what they provide,
 governance changes them all and comes last."""

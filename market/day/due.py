@@ -38,6 +38,12 @@ def start_settling(ctx: CallContext, market: DayMarket, interval: int) -> None:
         schedule(ctx, load_terms(ctx).deadline_ms(interval), SETTLEMENT, market, interval)
 
 
+def next_to_settle(ctx: CallContext, market: DayMarket) -> int | None:
+    """Return the first interval that is not settled; None where settling has not begun."""
+    data = ctx.get(CURSOR_SPACE + market.number.to_bytes(2, "big"))
+    return None if data is None else int.from_bytes(data, "big")
+
+
 def settle_next(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """Have an interval corrected when its readings are final, and the one after it settled."""
     following = interval + 1

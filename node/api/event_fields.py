@@ -32,6 +32,16 @@ _MEMBER = ("round", "member")
 _ENERGY = ("member", "interval")
 _DIFFERENCE = ("injected_difference_milli_wh", "withdrawn_difference_milli_wh")
 _MEMBER_TRADE = (*_MEMBER, "energy_milli_wh", "amount_micro")
+_CERTIFICATES: Final = (
+    "lot",
+    "plant",
+    "first_serial",
+    "count",
+    "owner",
+    "technology",
+    "produced_from_ms",
+    "produced_until_ms",
+)
 EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("accounts", "transfer"): ("from", "to", "amount_micro", "memo"),
     ("accounts", "transfer_energy"): ("from", "to", "energy_milli_wh"),
@@ -166,6 +176,33 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ),
     ("meters", "allow_reader"): ("member", "reader"),
     ("meters", "forbid_reader"): ("member", "reader"),
+    ("certificates", "register"): (
+        "plant_number",
+        "plant",
+        "owner",
+        "member",
+        "technology",
+        "capacity_w",
+        "interval",
+    ),
+    ("certificates", "close"): ("plant", "end_interval"),
+    ("certificates", "set_owner"): ("plant", "from", "to"),
+    ("certificates", "issue"): (
+        "lot",
+        "plant",
+        "owner",
+        "first_serial",
+        "count",
+        "produced_from_ms",
+        "produced_until_ms",
+        "expires_ms",
+    ),
+    ("certificates", "transfer"): ("lot", "new_lot", "first_serial", "count", "from", "to"),
+    ("certificates", "retire"): (*_CERTIFICATES, "beneficiary", "purpose"),
+    ("certificates", "expire"): _CERTIFICATES,
+    ("certificates", "enrol"): ("member", "interval"),
+    ("certificates", "leave"): ("member", "end_interval"),
+    ("certificates", "coins"): ("interval", "members"),
     ("response", "open"): ("round", "orders_until_ms", "responses_until_ms"),
     ("response", "order"): (*_MEMBER, "side", "energy_milli_wh", "price_micro_per_kwh"),
     ("response", "retract"): _MEMBER,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from market.auction import records as auction_records
+from market.certificates import records as certificate_records
 from market.day import lines, settlement_records
 from market.day import records as day_records
 from market.day.award_pages import Item
@@ -153,6 +154,16 @@ def test_leaves_of_market_mechanisms_have_the_fields_of_the_page() -> None:
     kinds[quota_records.Station] = quota_records.STATION_TYPE
     known = {(number, *(field.name for field in fields(kind))) for kind, number in kinds.items()}
     found = re.findall(r"`\[(\d+), 1, (.*?)\]`", section("Market mechanisms"))
+    assert {(int(number), *names.split(", ")) for number, names in found} == known
+
+
+def test_leaves_of_certificates_have_the_fields_of_the_page() -> None:
+    known = {
+        (number, *(field.name for field in fields(kind)))
+        for kind, number in certificate_records.LEAF_TYPES.items()
+    }
+    known.add((certificate_records.CREDIT_TYPE, "energy_milli_wh"))
+    found = re.findall(r"`\[(\d+), 1, (.*?)\]`", section("Certificates"))
     assert {(int(number), *names.split(", ")) for number, names in found} == known
 
 

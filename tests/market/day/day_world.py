@@ -20,6 +20,7 @@ from market.day.settlement_records import (
 from market.meters.module import MetersModule
 from tests.market.support import ROLES, Person, World, kwh, tokens
 from vm.context import BlockContext, CallContext
+from vm.module import Module
 from vm.overlay import QUEUE_SPACE
 from vm.system.accounts import load_supply, read_account
 
@@ -92,12 +93,17 @@ class DayWorld(World):
             extra=[
                 (MetersModule(ROLES), {**meters, "meters": own}),
                 (DayModule(), section),
+                *self.more_modules(),
             ],
         )
         self.names = tuple(names)
         self.interval = self.time_ms // QUARTER + 9
         self.registers = {name: [0, 0] for name in self.metered}
         self.read_until = dict.fromkeys(self.metered, self.time_ms // QUARTER)
+
+    def more_modules(self) -> list[tuple[Module, Mapping[str, Any]]]:
+        """Return modules that stand above the day market, with their sections."""
+        return []
 
     @property
     def local(self) -> DayMarket:

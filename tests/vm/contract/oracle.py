@@ -15,8 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 MOST, LEAST = 2**255 - 1, -(2**255)
-MAX_TEXT, MAX_ITEMS, MAX_STORED = 8_192, 1_024, 4_096
-MAX_DEPTH = 64
+MAX_TEXT, MAX_ITEMS, MAX_STORED, MAX_KEY = 8_192, 1_024, 4_096, 224
+MAX_DEPTH, MAX_RESULT = 64, 8_192
 
 
 class Failed(Exception):
@@ -223,24 +223,24 @@ class Map:
         self.entries: dict[Any, Any] = {}
 
     def __getitem__(self, key: Any) -> Any:
-        stored(key, 256)
+        stored(key, MAX_KEY)
         return copy.deepcopy(self.entries[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        stored(key, 256)
+        stored(key, MAX_KEY)
         self.entries[key] = stored(value)
 
     def __delitem__(self, key: Any) -> None:
-        stored(key, 256)
+        stored(key, MAX_KEY)
         self.entries.pop(key, None)
 
     def __contains__(self, key: Any) -> bool:
-        stored(key, 256)
+        stored(key, MAX_KEY)
         return key in self.entries
 
     def get(self, key: Any, default: Any) -> Any:
         """Return a value, or what is given."""
-        stored(key, 256)
+        stored(key, MAX_KEY)
         return copy.deepcopy(self.entries[key]) if key in self.entries else default
 
 
@@ -391,7 +391,10 @@ class Oracle:
         before = copy.deepcopy(self.storage.cells_), list(self.events)
         self.depth = 0
         try:
-            return self.names["main"](*copy.deepcopy(list(arguments)))
+            result = self.names["main"](*copy.deepcopy(list(arguments)))
+            if size_of(result) > MAX_RESULT:
+                raise Failed("too_long")
+            return result
         except Failed:
             self.storage.__dict__["cells_"], self.events = before
             raise

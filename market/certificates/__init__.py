@@ -1,0 +1,1 @@
+"""Certificates of renewable energy: plants, guarantees of origin, and the green-choice coin."""
