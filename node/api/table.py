@@ -30,6 +30,7 @@ from node.api.parameters import (
     whole,
     words,
 )
+from node.api.reading_routes import READING_ROUTES
 from node.api.routes import BASE, WEBSOCKET, Route
 from node.api.schemas import ref
 
@@ -352,7 +353,8 @@ GOVERNANCE_ROUTES: Final = (
         "GET",
         f"{BASE}/blocks/{{height}}/bytes",
         "blockBytes",
-        "A final block's header, certificate and body as canonical bytes.",
+        "A final block's header, certificate and body as canonical bytes; where it holds readings, "
+        "for signed requests of the DSO and auditors.",
         ref("BlockBytes"),
         governance_pages.show_block_bytes,
         (_BLOCK,),
@@ -430,6 +432,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
+    *READING_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,
