@@ -16,13 +16,16 @@ balancing, Boyd et al. 2011, section 3.4.1, line by line). `admm_plain` is the r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from dispatch.arrays import Bids, Floats, RadialArrays, Tree
 from dispatch.tree import RadialDispatch
+
+if TYPE_CHECKING:
+    from dispatch.admm_mesh import Mesh
 
 MAX_ROUNDS: Final = 1_000
 TOLERANCE: Final = 5e-5
@@ -120,7 +123,7 @@ def solve_admm(
         rounds.append(int(done))
         converged.append(bool(agreed))
         flows[interval] = state.z
-        _powers_at(arrays.tree, bids, prices[interval], powers[interval])
+        powers_at(arrays.tree, bids, prices[interval], powers[interval])
     return AdmmResult(RadialDispatch(prices, powers, flows), tuple(rounds), tuple(converged))
 
 
@@ -157,17 +160,22 @@ def _choose_prices(tree: Tree, bids: Bids, state: LineState, price: Floats) -> N
             offset[bus] += state.z[bus] - state.y[bus, 0] / state.rho[bus]
             offset[above] -= state.z[bus] - state.y[bus, 1] / state.rho[bus]
     for bus in range(count):
-        price[bus] = _balance(tree, bids, bus, slope[bus], offset[bus], price[bus])
+        price[bus] = solve_balance(tree, bids, bus, slope[bus], offset[bus], price[bus])
 
 
 @njit(cache=True)
-def _balance(tree: Tree, bids: Bids, bus: int, slope: float, offset: float, price: float) -> float:
-    """Return the price at which units inject offset - slope·price: Newton's steps in a bracket."""
+def solve_balance(
+    places: Tree | Mesh, bids: Bids, bus: int, slope: float, offset: float, price: float
+) -> float:
+    """Return the price at which a bus's units inject offset - slope·price.
+
+    Newton's steps in a bracket. `places` says which units are at the bus.
+    """
     low, high = -1e34, 1e34
     for _ in range(200):
         value, steep = slope * price - offset, slope
-        for place in range(tree.first_unit[bus], tree.first_unit[bus + 1]):
-            unit = tree.units[place]
+        for place in range(places.first_unit[bus], places.first_unit[bus + 1]):
+            unit = places.units[place]
             lo, hi, a = bids.lo_w[unit], bids.hi_w[unit], bids.a[unit]
             if a > 0.0:
                 power = (price - bids.b[unit]) / a
@@ -246,11 +254,11 @@ def _agree(tree: Tree, state: LineState, price: Floats, wanted: Floats, toleranc
 
 
 @njit(cache=True)
-def _powers_at(tree: Tree, bids: Bids, price: Floats, power: Floats) -> None:
+def powers_at(places: Tree | Mesh, bids: Bids, price: Floats, power: Floats) -> None:
     """Write what each unit injects at its bus's price."""
-    for bus in range(tree.parent.shape[0]):
-        for place in range(tree.first_unit[bus], tree.first_unit[bus + 1]):
-            unit = tree.units[place]
+    for bus in range(price.shape[0]):
+        for place in range(places.first_unit[bus], places.first_unit[bus + 1]):
+            unit = places.units[place]
             lo, hi, margin = bids.lo_w[unit], bids.hi_w[unit], price[bus] - bids.b[unit]
             if bids.a[unit] > 0.0:
                 power[unit] = min(max(margin / bids.a[unit], lo), hi)

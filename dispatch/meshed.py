@@ -27,6 +27,8 @@ PRICE_UNIT: Final = 1e-18
 SLOPE_UNIT: Final = 1e-12
 """$/MW²h in one unit of the integer model's slopes."""
 INTERIOR_STEP: Final = 0.99
+SETTLED: Final = 1e-7
+"""How near to a limit an iteration's figure stands at it, as a part of the limit's size."""
 SMALL: Final = 1e-9
 FAR: Final = 1e7
 """A solution beyond this, in MW or $/MWh, is one of nearly dependent equations."""
@@ -134,7 +136,32 @@ def solve_meshed_interval(problem: MeshedProblem, slack: int) -> MeshedDispatch:
         x, multipliers, steps = interior_point(standard)
     except np.linalg.LinAlgError:
         raise _no_solution("singular equations") from None
-    return _polish(problem, standard, slack, x, multipliers, steps)
+    active: Flags = multipliers > standard.bound - standard.below @ x
+    return _polish(problem, standard, slack, x, active, steps)
+
+
+def settle_meshed_interval(
+    problem: MeshedProblem, slack: int, power: Floats, flow: Floats
+) -> MeshedDispatch:
+    """Return the optimum near (u,) powers and (m,) flows in MW that an iteration has found.
+
+    Limits at which they stand are taken as those that hold. Raises InvalidInput `no_solution`.
+    """
+    standard = _standard(problem, slack)
+    angle = np.linalg.lstsq(problem.incidence, flow / problem.weight, rcond=None)[0]
+    angle = np.delete(angle - angle[slack], slack)
+    x = np.concatenate([power, angle]).astype(np.float64)
+    near = SETTLED * np.maximum(problem.hi - problem.lo, 1.0)
+    full = SETTLED * problem.limit
+    active: Flags = np.concatenate(
+        [
+            problem.hi - power < near,
+            power - problem.lo < near,
+            problem.limit - flow <= full,
+            problem.limit + flow <= full,
+        ]
+    )
+    return _polish(problem, standard, slack, x, active, 0)
 
 
 def _standard(problem: MeshedProblem, slack: int) -> Standard:
@@ -255,11 +282,10 @@ def _polish(
     standard: Standard,
     slack: int,
     x: Floats,
-    multipliers: Floats,
+    active: Flags,
     steps: int,
 ) -> MeshedDispatch:
     """Take the limits that hold as equations and solve these; mend the choice until signs fit."""
-    active: Flags = multipliers > standard.bound - standard.below @ x
     for _ in range(MAX_CORRECTIONS):
         refined, prices, found = _solve_active(standard, x, active)
         excess = standard.below @ refined - standard.bound

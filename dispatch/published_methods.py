@@ -5,7 +5,12 @@ mismatch; both are averaged with the neighbours', the price moves with the misma
 with the bus's own power. It knows no line limits.
 
 Consensus + innovations for DC optimal power flow (Mohammadi, Hug and Kar 2014): each bus holds a
-price and an angle, each line two multipliers; all take gradient steps of fixed size.
+price and an angle, each line two multipliers; all take gradient steps of fixed size. The steps are
+of the size that is used on transmission networks. A step along the lines can be no longer than
+lines are soft: where those at a bus are stiffer than on such networks, steps along lines are
+shortened by as much (`softness`), or the first rounds would overshoot beyond all numbers.
+
+`published_plain` has the readable twins.
 """
 
 from __future__ import annotations
@@ -14,8 +19,10 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numba import njit
 
-from dispatch.arrays import Bids, Floats, Integers, RadialArrays
+from dispatch.admm import powers_at
+from dispatch.arrays import Bids, Floats, Integers, RadialArrays, Tree
 
 MAX_ROUNDS: Final = 1_000
 CONSENSUS_STEP: Final = 0.05
@@ -34,6 +41,10 @@ STEP_ANGLE: Final = 0.005
 """Step of the angle along the bus's own balance (gamma)."""
 STEP_LIMIT: Final = 0.16
 """Step of a line's multiplier along what the flow passes its rating by (delta)."""
+STIFF_BUS: Final = 100.0
+"""Per-unit susceptances at one bus, added up, for which the steps are made."""
+DIVERGED: Final = 1e9
+"""Per-unit price beyond which a run is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +76,15 @@ def run_consensus(
     """Run consensus economic dispatch over the pairs of buses `links`, shape (m, 2)."""
     bids = arrays.interval_bids(interval)
     buses = len(arrays.tree.parent)
-    weights = _metropolis(buses, links)
-    step = CONSENSUS_STEP / max(_sensitivity(bids) / buses, 1e-300)
-    price = np.full(buses, float(np.median(bids.b)))
-    injected = _injections(arrays, bids, price)
-    mismatch = -injected
-    spread, scale, size, done = 0.0, 1.0, 0.0, 0
-    while done < max_rounds:
-        done += 1
-        price = weights @ price + step * mismatch
-        fresh = _injections(arrays, bids, price)
-        mismatch = weights @ mismatch - (fresh - injected)
-        injected = fresh
-        spread, scale = float(np.ptp(price)), float(np.abs(price).max())
-        size = float(np.abs(injected).sum())
-        if spread <= tolerance * scale and abs(injected.sum()) <= tolerance * size:
-            break
-    converged = bool(spread <= tolerance * scale and abs(injected.sum()) <= tolerance * size)
-    powers = _powers(arrays, bids, price)
-    return Comparison(price, powers, done, converged, abs(float(powers.sum())), spread / scale)
+    start, step = consensus_start(bids, buses)
+    price = np.full(buses, start)
+    done, converged = _agree_on_price(
+        arrays.tree, bids, links, metropolis(buses, links), price, step, tolerance, max_rounds
+    )
+    powers = np.zeros(len(bids.a))
+    powers_at(arrays.tree, bids, price, powers)
+    spread = float(np.ptp(price)) / float(np.abs(price).max())
+    return Comparison(price, powers, int(done), bool(converged), abs(float(powers.sum())), spread)
 
 
 def run_innovations(
@@ -99,72 +100,143 @@ def run_innovations(
     """
     bids = arrays.interval_bids(interval)
     buses = len(arrays.tree.parent)
-    lines = np.flatnonzero(arrays.tree.parent >= 0)
-    ends = arrays.tree.parent[lines]
-    susceptance = BASE_OHM / reactance_ohm[lines]
-    rating = arrays.tree.rating_w[lines] / BASE_W
-    price, angle = np.zeros(buses), np.zeros(buses)
-    limits = np.zeros((2, len(lines)))
-    balance = tension = np.zeros(buses)
-    converged, done = False, 0
-    while done < max_rounds:
-        done += 1
-        flow = susceptance * (angle[lines] - angle[ends])
-        injected = _injections(arrays, bids, price * BASE_PRICE) / BASE_W
-        balance = injected - _at_ends(buses, lines, ends, flow)
-        pull = susceptance * (price[lines] - price[ends] + limits[0] - limits[1])
-        tension = _at_ends(buses, lines, ends, pull)
-        size = max(float(np.abs(injected).max()), 1.0)
-        converged = bool(
-            np.abs(balance).max() <= tolerance * size
-            and np.abs(tension).max() <= tolerance * max(float(np.abs(price).max()), 1.0)
-        )
-        if converged or not np.isfinite(price).all() or np.abs(price).max() > 1e9:
-            break
-        price = price - STEP_NEIGHBOURS * tension - STEP_BALANCE * balance
-        angle = angle + STEP_ANGLE * balance
-        passed = np.where(np.isfinite(rating), np.array([flow - rating, -flow - rating]), -np.inf)
-        limits = np.maximum(0.0, limits + STEP_LIMIT * passed)
+    susceptance = susceptances(arrays.tree, reactance_ohm)
+    soft = softness(arrays.tree, susceptance)
+    price, balance, tension = np.zeros(buses), np.zeros(buses), np.zeros(buses)
+    done, converged = _innovate(
+        arrays.tree, bids, susceptance, soft, price, balance, tension, tolerance, max_rounds
+    )
+    powers = np.zeros(len(bids.a))
+    powers_at(arrays.tree, bids, price * BASE_PRICE, powers)
     scale = max(float(np.abs(price).max()), 1e-300)
     return Comparison(
         price * BASE_PRICE,
-        _powers(arrays, bids, price * BASE_PRICE),
-        done,
-        converged,
+        powers,
+        int(done),
+        bool(converged),
         float(np.abs(balance).max()) * BASE_W,
         float(np.abs(tension).max()) / scale,
     )
 
 
-def _metropolis(buses: int, links: Integers) -> Floats:
-    """Return Metropolis weights (n, n): symmetric, and known from neighbours' degrees alone."""
+def consensus_start(bids: Bids, buses: int) -> tuple[float, float]:
+    """Return the price that all begin with, and the step by which a mismatch moves it."""
+    sensitivity = float((1.0 / bids.a[(bids.a > 0) & (bids.lo_w < bids.hi_w)]).sum())
+    return float(np.median(bids.b)), CONSENSUS_STEP / max(sensitivity / buses, 1e-300)
+
+
+def metropolis(buses: int, links: Integers) -> Floats:
+    """Return (m,) the Metropolis weight of each link: it needs neighbours' degrees alone."""
     degree = np.bincount(links.ravel(), minlength=buses)
-    weights = np.zeros((buses, buses))
-    for left, right in links:
-        weights[left, right] = weights[right, left] = 1.0 / (1.0 + max(degree[left], degree[right]))
-    return weights + np.diag(1.0 - weights.sum(axis=1))
+    return 1.0 / (1.0 + np.maximum(degree[links[:, 0]], degree[links[:, 1]]).astype(np.float64))
 
 
-def _sensitivity(bids: Bids) -> float:
-    return float((1.0 / bids.a[(bids.a > 0) & (bids.lo_w < bids.hi_w)]).sum())
+def susceptances(tree: Tree, reactance_ohm: Floats) -> Floats:
+    """Return (n,) the per-unit susceptance of each bus's line to its parent, 0 at the slack bus."""
+    return np.where(tree.parent >= 0, BASE_OHM / reactance_ohm, 0.0)
 
 
-def _powers(arrays: RadialArrays, bids: Bids, price: Floats) -> Floats:
-    margin = price[arrays.unit_bus] - bids.b
-    sloped = np.clip(margin / np.where(bids.a > 0, bids.a, 1.0), bids.lo_w, bids.hi_w)
-    return np.asarray(
-        np.where(bids.a > 0, sloped, np.where(margin > 0, bids.hi_w, bids.lo_w)), dtype=np.float64
-    )
+def softness(tree: Tree, susceptance: Floats) -> float:
+    """Return by how much steps along lines are shortened, at most 1."""
+    at_bus = susceptance.copy()
+    lines = np.flatnonzero(tree.parent >= 0)
+    np.add.at(at_bus, tree.parent[lines], susceptance[lines])
+    return min(1.0, STIFF_BUS / max(float(at_bus.max(initial=0.0)), 1e-300))
 
 
-def _injections(arrays: RadialArrays, bids: Bids, price: Floats) -> Floats:
-    powers = _powers(arrays, bids, price)
-    return np.asarray(
-        np.bincount(arrays.unit_bus, weights=powers, minlength=len(price)), dtype=np.float64
-    )
+@njit(cache=True)
+def _agree_on_price(
+    tree: Tree,
+    bids: Bids,
+    links: Integers,
+    weights: Floats,
+    price: Floats,
+    step: float,
+    tolerance: float,
+    max_rounds: int,
+) -> tuple[int, bool]:
+    """Run consensus rounds until all agree; return (rounds, whether they do)."""
+    buses = price.shape[0]
+    power = np.zeros(bids.a.shape[0])
+    injected = _inject(tree, bids, price, power)
+    mismatch = -injected
+    for done in range(1, max_rounds + 1):
+        moved, shared = price + step * mismatch, mismatch.copy()
+        for link in range(links.shape[0]):
+            left, right, weight = links[link, 0], links[link, 1], weights[link]
+            moved[left] += weight * (price[right] - price[left])
+            moved[right] += weight * (price[left] - price[right])
+            shared[left] += weight * (mismatch[right] - mismatch[left])
+            shared[right] += weight * (mismatch[left] - mismatch[right])
+        price[:] = moved
+        fresh = _inject(tree, bids, price, power)
+        mismatch = shared - (fresh - injected)
+        injected = fresh
+        low, high, total, size = price[0], price[0], 0.0, 0.0
+        for bus in range(buses):
+            low, high = min(low, price[bus]), max(high, price[bus])
+            total += injected[bus]
+            size += abs(injected[bus])
+        if high - low <= tolerance * max(abs(low), abs(high)) and abs(total) <= tolerance * size:
+            return done, True
+    return max_rounds, False
 
 
-def _at_ends(buses: int, starts: Integers, ends: Integers, flow: Floats) -> Floats:
-    """Return what leaves each bus over its lines."""
-    leaving = np.bincount(starts, weights=flow, minlength=buses)
-    return np.asarray(leaving - np.bincount(ends, weights=flow, minlength=buses), dtype=np.float64)
+@njit(cache=True)
+def _innovate(
+    tree: Tree,
+    bids: Bids,
+    susceptance: Floats,
+    soft: float,
+    price: Floats,
+    balance: Floats,
+    tension: Floats,
+    tolerance: float,
+    max_rounds: int,
+) -> tuple[int, bool]:
+    """Run rounds of innovations; return (rounds, whether all equations are met)."""
+    buses = price.shape[0]
+    angle, limits = np.zeros(buses), np.zeros((buses, 2))
+    power, flow = np.zeros(bids.a.shape[0]), np.zeros(buses)
+    for done in range(1, max_rounds + 1):
+        injected = _inject(tree, bids, price * BASE_PRICE, power) / BASE_W
+        balance[:] = injected
+        tension[:] = 0.0
+        for bus in range(buses):
+            above = tree.parent[bus]
+            if above >= 0:
+                flow[bus] = susceptance[bus] * (angle[bus] - angle[above])
+                balance[bus] -= flow[bus]
+                balance[above] += flow[bus]
+                pull = price[bus] - price[above] + limits[bus, 0] - limits[bus, 1]
+                tension[bus] += susceptance[bus] * pull
+                tension[above] -= susceptance[bus] * pull
+        size, scale, open_balance, open_tension = 1.0, 1.0, 0.0, 0.0
+        for bus in range(buses):
+            size, scale = max(size, abs(injected[bus])), max(scale, abs(price[bus]))
+            open_balance = max(open_balance, abs(balance[bus]))
+            open_tension = max(open_tension, abs(tension[bus]))
+        if open_balance <= tolerance * size and open_tension <= tolerance * scale:
+            return done, True
+        if not scale <= DIVERGED:
+            return done, False
+        for bus in range(buses):
+            price[bus] -= soft * STEP_NEIGHBOURS * tension[bus] + STEP_BALANCE * balance[bus]
+            angle[bus] += soft * STEP_ANGLE * balance[bus]
+            rating = tree.rating_w[bus] / BASE_W
+            if tree.parent[bus] >= 0 and np.isfinite(rating):
+                for side in range(2):
+                    passed = (flow[bus] if side == 0 else -flow[bus]) - rating
+                    limits[bus, side] = max(0.0, limits[bus, side] + soft * STEP_LIMIT * passed)
+    return max_rounds, False
+
+
+@njit(cache=True)
+def _inject(tree: Tree, bids: Bids, price: Floats, power: Floats) -> Floats:
+    """Return (n,) what the units at each bus inject at its price, W."""
+    powers_at(tree, bids, price, power)
+    injected = np.zeros(price.shape[0])
+    for bus in range(price.shape[0]):
+        for place in range(tree.first_unit[bus], tree.first_unit[bus + 1]):
+            injected[bus] += power[tree.units[place]]
+    return injected

@@ -8,8 +8,14 @@ from typing import Final
 import numpy as np
 
 from dispatch.admm import solve_admm
+from dispatch.admm_mesh import solve_admm_mesh
 from dispatch.arrays import Floats, Integers, RadialArrays, radial_arrays
-from dispatch.meshed import read_interval, solve_meshed_interval
+from dispatch.meshed import (
+    W_PER_MW,
+    read_interval,
+    settle_meshed_interval,
+    solve_meshed_interval,
+)
 from dispatch.published_methods import Comparison, run_consensus, run_innovations
 from dispatch.quantise import quantise_radial, round_price
 from dispatch.quantise_mesh import quantise_meshed
@@ -53,6 +59,27 @@ def solve_meshed(problem: DispatchProblem) -> Solution:
     return Solution(DIRECT, Certificate(tuple(results)), (0,) * problem.intervals)
 
 
+def solve_meshed_by_admm(problem: DispatchProblem) -> Solution:
+    """Return what neighbours agree on in a sound meshed problem without storages, settled exactly.
+
+    Raises InvalidInput `no_solution`, `no_rounding`.
+    """
+    layout = lay_out(problem)
+    found = solve_admm_mesh(layout)
+    results = []
+    for interval, one in enumerate(found):
+        numbers, chooses = read_interval(layout, interval)
+        settled = settle_meshed_interval(
+            numbers, layout.root, one.power_w[chooses] / W_PER_MW, one.flow_w / W_PER_MW
+        )
+        results.append(quantise_meshed(layout, interval, settled, chooses))
+    residuals = tuple(
+        None if one.converged else Residual(one.apart_w, float("nan")) for one in found
+    )
+    rounds = tuple(one.rounds for one in found)
+    return Solution(ADMM, Certificate(tuple(results)), rounds, residuals)
+
+
 def solve_storages(problem: DispatchProblem) -> Solution:
     """Return the optimum of a sound radial problem with storages, over all its intervals at once.
 
@@ -74,6 +101,8 @@ def solve(
     is_meshed = not problem.is_radial
     if method in (TREE, DIRECT) and is_meshed and not problem.storages:
         return solve_meshed(problem)
+    if method == ADMM and is_meshed and not problem.storages:
+        return solve_meshed_by_admm(problem)
     if method in (TREE, DIRECT) and problem.storages and not is_meshed:
         return solve_storages(problem)
     if method not in METHODS or method == DIRECT or is_meshed or problem.storages:

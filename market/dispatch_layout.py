@@ -50,7 +50,7 @@ class MeshLine(NamedTuple):
     end: int
     """Number of the bus at its end."""
     rating_w: int
-    """Its rating; without one, the sum of what all units can inject, which no flow passes."""
+    """Its rating; without one, the most that can be injected or taken, which no flow passes."""
     reactance_nano_ohm: int
     """Its reactance."""
 
@@ -172,10 +172,18 @@ def fundamental_cycles(
 
 
 def flow_bound_w(problem: DispatchProblem) -> int:
-    """Return what no line's flow need ever pass: the greatest sum of injections in an interval."""
-    stored = sum(storage.discharge_max_w for storage in problem.storages)
-    return stored + max(
-        sum(max(unit.bids[interval].hi_w, 0) for unit in problem.units)
+    """Return what no line's flow need ever pass: what an interval can inject, and what it can take.
+
+    In balance these are one sum, so the smaller of the two bounds it. One unit with limits beyond
+    all reason does not carry it up; `r` times it is what the rounding of prices may cost.
+    """
+    given = sum(storage.discharge_max_w for storage in problem.storages)
+    taken = sum(storage.charge_max_w for storage in problem.storages)
+    return max(
+        min(
+            given + sum(max(unit.bids[interval].hi_w, 0) for unit in problem.units),
+            taken + sum(max(-unit.bids[interval].lo_w, 0) for unit in problem.units),
+        )
         for interval in range(problem.intervals)
     )
 

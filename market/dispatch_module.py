@@ -11,6 +11,7 @@ from typing import Final
 
 from market.dispatch_check import validate_certificate
 from market.dispatch_codec import decode_certificate, decode_problem
+from market.dispatch_commitments import take_commitment, write_commitment
 from market.dispatch_gas import GAS_PROBLEM_BYTE
 from market.dispatch_interface import dispatch_interfaces
 from market.dispatch_layout import DispatchLayout, lay_out
@@ -18,6 +19,8 @@ from market.dispatch_problem import Bid
 from market.dispatch_records import (
     AREAS_KEY,
     ARREARS_SPACE,
+    BID_INDEX,
+    BID_SPACE,
     KIND_NAMES,
     MARK,
     OPEN,
@@ -25,21 +28,19 @@ from market.dispatch_records import (
     PROVED,
     STORAGE_KIND,
     UNIT_INDEX,
-    UNIT_NAME_SPACE,
     UNIT_SPACE,
     Area,
     Round,
     UnitRecord,
-    bid_key,
-    encode_bid,
     round_key,
-    unit_key,
+    write_bid,
 )
 from market.dispatch_results import load_price, load_round, read_problem_bytes
 from market.dispatch_rounds import (
     BUILDING,
     DEADLINE,
     DISPATCH_ACCOUNT,
+    FORGETTING,
     MS_PER_MINUTE,
     OPENING,
     SETTLEMENT,
@@ -51,12 +52,15 @@ from market.dispatch_rounds import (
     save_money,
     schedule_opening,
 )
-from market.dispatch_section import read_areas
+from market.dispatch_section import MAX_AREA_UNITS, read_areas
 from market.dispatch_settlement import settle_round
 from market.dispatch_units import (
     STORAGE_NUMBERS,
     BidArgument,
+    delete_bids,
     find_unit,
+    forget_bids,
+    forget_unit,
     move_money,
     read_bids,
     read_wide,
@@ -87,6 +91,8 @@ GAS_SUBMISSION: Final = 2_000
 GAS_SUBMITTED_BYTE: Final = 4
 GAS_CHECKED: Final = 50
 """A bus, line, unit or storage in one interval of a submission."""
+SWEPT_BIDS: Final = 8
+"""Bids of the past, beside as many as are new, that a call of `bid` deletes."""
 GAS_SKIP: Final = 1_000
 """Left to tell that a round does not open, also where it costs too much."""
 
@@ -197,21 +203,17 @@ class DispatchModule(Module):
                     actual=bus,
                     hint="An operator or the DSO records the connection with members.set_bus.",
                 )
-        return write_unit(ctx, terms, record, anyones=is_operator)
+        most = MAX_AREA_UNITS if is_operator else terms.max_units_per_member
+        return write_unit(ctx, terms, record, anyones=is_operator, most_of_owner=most)
 
     @method(Argument("area", NAME), Argument("unit", NAME))
     def retire(self, ctx: CallContext, area: str, unit: str) -> Encodable:
-        """Take a unit out of future rounds."""
+        """Take a unit out of future rounds, and its bids with it."""
         terms = load_area(ctx, area)
-        number, record = find_unit(ctx, terms, unit)
+        _, record = find_unit(ctx, terms, unit)
         if record.owner != ctx.caller and not ctx.roles & self._operator:
             raise CallError("not_owner", "the unit is another member's", actual=unit)
-        ctx.delete(unit_key(terms.prefix, number))
-        ctx.delete(UNIT_NAME_SPACE + terms.prefix + unit.encode())
-        ctx.delete(UNIT_INDEX + terms.prefix + number.to_bytes(4, "big"))
-        money = load_money(ctx, terms)
-        money.standing_units -= 1
-        save_money(ctx, terms, money)
+        forget_unit(ctx, terms, unit)
         ctx.emit("retire_unit", area, unit, record.owner)
         return None
 
@@ -249,8 +251,10 @@ class DispatchModule(Module):
         read = read_bids(bids)
         validate_bids(terms, record._replace(bids=read))
         validate_within(record, read)
+        # Bids for intervals that no round ever took are gone with the next ones.
+        delete_bids(ctx, terms, number, low, len(bids) + SWEPT_BIDS)
         for place, fields in enumerate(read):
-            ctx.put(bid_key(terms.prefix, number, first_interval + place), encode_bid(Bid(*fields)))
+            write_bid(ctx, terms.prefix, number, first_interval + place, Bid(*fields))
         ctx.emit("bid", area, unit, ctx.caller, first_interval, len(bids))
         return None
 
@@ -265,7 +269,20 @@ class DispatchModule(Module):
                 "these intervals are over, or too far ahead",
                 actual=first_interval,
             )
-        return open_round(ctx, terms, first_interval)
+        return open_round(ctx, terms, first_interval, by_itself=False)
+
+    @method(Argument("round", UINT63), Argument("commitment", byte_string(HASH_BYTES, HASH_BYTES)))
+    def commit(self, ctx: CallContext, round: int, commitment: bytes) -> Encodable:
+        """Commit to a result for a round, by the hash of its certificate and the caller.
+
+        It holds from the next block on, in place of the caller's earlier one in this area.
+        """
+        found = load_round(ctx, round)
+        _validate_waiting(ctx, found, found.problem_hash)
+        area = load_area(ctx, found.area)
+        if area.reward_micro:
+            write_commitment(ctx, area, commitment)
+        return None
 
     @method(
         Argument("round", UINT63),
@@ -278,7 +295,8 @@ class DispatchModule(Module):
         """Submit a result. Returns [accepted, code]; a refused one has lost its bond.
 
         Fails with `unknown_round`, `other_problem`, `already_proved` or `round_closed` without
-        touching the bond, and with `insufficient_money` where the caller does not have it.
+        touching the bond; with `insufficient_money` where the caller does not have it; and, where
+        the area rewards results, with `not_committed` or `other_commitment`.
         """
         found = load_round(ctx, round)
         area = load_area(ctx, found.area)
@@ -293,6 +311,8 @@ class DispatchModule(Module):
             )
         # All the work that follows is bounded by these, and paid for before it is done.
         ctx.charge(GAS_SUBMISSION + GAS_SUBMITTED_BYTE * len(certificate))
+        if area.reward_micro:
+            take_commitment(ctx, area, found, certificate)
         ctx.charge(GAS_CHECKED * found.items * found.intervals)
         layout = self._lay_out(ctx, found)
         try:
@@ -357,15 +377,19 @@ class DispatchModule(Module):
                 # Built in an item of its own: the next opening stands whatever becomes of it.
                 schedule_opening(ctx, load_area(ctx, area))
                 ctx.schedule(ctx.time_ms, encode_trusted((BUILDING, area, first_interval)))
+            case (int(stage), str(area), int(number)) if stage == FORGETTING:
+                forget_bids(ctx, load_area(ctx, area), number)
             case (int(stage), str(area), int(first_interval)) if stage == BUILDING:
                 _open_when_due(ctx, load_area(ctx, area), first_interval)
             case _:
                 raise InvariantViolation(f"dispatch scheduled something else: {payload.hex()[:80]}")
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
-        """Write the entry of a unit again from its leaf."""
+        """Write the entry of a unit or a bid again from its leaf."""
         if key[:2] == UNIT_SPACE:
             ctx.put(UNIT_INDEX + key[2:], MARK)
+        elif key[:2] == BID_SPACE:
+            ctx.put(BID_INDEX + key[2:], MARK)
 
     def _lay_out(self, ctx: CallContext, found: Round) -> DispatchLayout:
         """Return the layout of a round's problem, at the same price whether it is at hand."""
@@ -419,7 +443,7 @@ def _open_when_due(ctx: CallContext, area: Area, first_interval: int) -> None:
     mark, told, limit = ctx.state.mark(), len(ctx.events), ctx.gas_limit
     ctx.gas_limit -= GAS_SKIP
     try:
-        open_round(ctx, area, first_interval)
+        open_round(ctx, area, first_interval, by_itself=True)
     except CallError as error:
         ctx.state.undo(mark)
         del ctx.events[told:]

@@ -10,10 +10,11 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dv R interval(2)   the accepted result, or the fallback's prices, of one interval
     dw R           accounts of the units' owners, 20 bytes each, until the area settled
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
+    dc A account   a commitment to a result     dk A account  how many units a member has, 2 bytes
     dz             names of the areas, in the order of genesis
 
-Index entries that follow from them: `id A unit(4)` marks a unit. Costs and prices pass 64 bits and
-are byte strings of minimal two's complement.
+Index entries that follow from them: `id A unit(4)` marks a unit, `iB A unit(4) interval(8)` a bid.
+Costs and prices pass 64 bits and are byte strings of minimal two's complement.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from market.dispatch_problem import Bid
+from vm.context import CallContext
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import decode_integer, encode_integer, encode_trusted, unpack_trusted
 from vm.primitives.errors import InvariantViolation
@@ -39,7 +41,9 @@ OPEN_KEY: Final = b"do"
 AREAS_KEY: Final = b"dz"
 OWNERS_SPACE: Final = b"dw"
 ARREARS_SPACE: Final = b"dd"
+UNITS_SPACE: Final = b"dk"
 UNIT_INDEX: Final = INDEX_SPACE + b"d"
+BID_INDEX: Final = INDEX_SPACE + b"B"
 MARK: Final = b"\x01"
 
 AREA_TYPE: Final = 80
@@ -102,6 +106,10 @@ class Area:
     """1 if members register units of their own, 0 if operators register all."""
     max_price_micro_dollar_per_kwh: int
     """No bid's marginal cost and no result's price passes it, in either direction."""
+    max_power_w: int
+    """No limit of a unit passes it, in either direction."""
+    max_units_per_member: int
+    """How many units a member may register by itself."""
 
     @property
     def max_price(self) -> int:
@@ -134,6 +142,8 @@ class Area:
                 self.keep_rounds,
                 self.members_register,
                 self.max_price_micro_dollar_per_kwh,
+                self.max_power_w,
+                self.max_units_per_member,
             )
         )
 
@@ -225,7 +235,8 @@ class Round(NamedTuple):
     problem_bytes: int
     """Size of the problem."""
     items: int
-    """Numbers that a result has in each interval: buses, units, lines and storages."""
+    """Numbers that a result has in each interval: buses, units, lines and storages, and in a meshed
+    network the places of its cycles."""
     refused: int
     """Submissions that did not verify."""
     submitter: bytes
@@ -263,7 +274,7 @@ class ResultRecord(NamedTuple):
 
 def decode_area(data: bytes) -> Area:
     """Return the area of a leaf's bytes."""
-    return Area(*_fields(data, AREA_TYPE, 15))  # type: ignore[arg-type]
+    return Area(*_fields(data, AREA_TYPE, 17))  # type: ignore[arg-type]
 
 
 def decode_money(data: bytes | None) -> AreaMoney:
@@ -319,6 +330,20 @@ def unit_key(prefix: bytes, number: int) -> bytes:
 def bid_key(prefix: bytes, number: int, interval: int) -> bytes:
     """Return the key of a unit's bid for one interval."""
     return BID_SPACE + prefix + number.to_bytes(4, "big") + interval.to_bytes(8, "big")
+
+
+def write_bid(ctx: CallContext, prefix: bytes, number: int, interval: int, bid: Bid) -> None:
+    """Write a unit's bid for one interval."""
+    key = bid_key(prefix, number, interval)
+    ctx.put(key, encode_bid(bid))
+    ctx.put(BID_INDEX + key[len(BID_SPACE) :], MARK)
+
+
+def delete_bid(ctx: CallContext, prefix: bytes, number: int, interval: int) -> None:
+    """Delete a unit's bid for one interval."""
+    key = bid_key(prefix, number, interval)
+    ctx.delete(key)
+    ctx.delete(BID_INDEX + key[len(BID_SPACE) :])
 
 
 def round_key(number: int) -> bytes:

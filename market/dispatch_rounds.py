@@ -11,7 +11,7 @@ from market.dispatch_codec import TAG_PROBLEM, decode_problem, encode_problem
 from market.dispatch_fallback import clearing_gas, uniform_price
 from market.dispatch_findings import MAX_LISTED, check_problem
 from market.dispatch_gas import GAS_PROBLEM_BYTE, ending_gas, validate_closable
-from market.dispatch_layout import DispatchLayout
+from market.dispatch_layout import DispatchLayout, fundamental_cycles
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
     ARREARS_SPACE,
@@ -40,13 +40,14 @@ from market.dispatch_records import (
     decode_result,
     decode_round,
     decode_unit,
+    delete_bid,
     part_key,
     result_key,
     round_key,
     unit_key,
 )
 from market.dispatch_results import result_of, result_root
-from market.network import Bus, Line, Network
+from market.network import Bus, Line, Network, NetworkFinding, orient
 from market.records import bus_key, decode_bus, decode_line, decode_market, line_key, market_key
 from vm.context import CallContext
 from vm.primitives.address import account_id
@@ -74,6 +75,7 @@ DEADLINE: Final = 0
 OPENING: Final = 1
 SETTLEMENT: Final = 2
 BUILDING: Final = 3
+FORGETTING: Final = 4
 MS_PER_MINUTE: Final = 60_000
 
 
@@ -129,10 +131,12 @@ def load_open(ctx: CallContext) -> list[int]:
     return [] if data is None else [int(str(number)) for number in unpack_trusted(data)]  # type: ignore[union-attr]
 
 
-def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
+def open_round(ctx: CallContext, area: Area, first_interval: int, *, by_itself: bool) -> int:
     """Publish the problem of an area's next round and return the round's number.
 
-    Raises CallError `invalid_problem`, with all findings, or `too_many_rounds`.
+    Where demand must be served that no dispatch can serve, nothing can be proved: a call is
+    refused, a round that opens by itself says so and falls back. Raises CallError
+    `invalid_problem`, with all findings, or `too_many_rounds`.
     """
     opened = load_open(ctx)
     if len(opened) >= MAX_OPEN_ROUNDS:
@@ -140,15 +144,16 @@ def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
             "too_many_rounds", "too many rounds are open", expected=f"at most {MAX_OPEN_ROUNDS}"
         )
     built = _build_problem(ctx, area, first_interval)
-    _validate_sound(built.problem)
+    unserved = _validate_sound(built.problem, by_itself=by_itself)
     problem = built.problem
     network = problem.network
     items = len(network.buses) + len(network.lines) + len(problem.units) + len(problem.storages)
+    items += 0 if problem.is_radial else _cycle_places(network)
     _charge_size(ctx, len(problem.units) * area.intervals, items * area.intervals)
     for number in built.numbers:
         for interval in range(first_interval, first_interval + area.intervals):
             if first_interval and ctx.get(bid_key(area.prefix, number, interval)) is not None:
-                ctx.delete(bid_key(area.prefix, number, interval))
+                delete_bid(ctx, area.prefix, number, interval)
     number = ctx.next_number("dispatch_round")
     data = encode_problem(problem)
     validate_closable(problem, len(data))
@@ -185,6 +190,8 @@ def open_round(ctx: CallContext, area: Area, first_interval: int) -> int:
         found.deadline_ms,
         found.problem_hash,
     )
+    for finding in unserved:
+        ctx.emit("infeasible", area.name, number, finding.subject, finding.message)
     return number
 
 
@@ -284,8 +291,16 @@ def schedule_opening(ctx: CallContext, area: Area) -> None:
         ctx.schedule(due_ms, encode_trusted((OPENING, area.name, first)))
 
 
-def _validate_sound(problem: DispatchProblem) -> None:
+def _cycle_places(network: Network) -> int:
+    """Return how many lines all cycles run over, which a verifier passes in each interval."""
+    return sum(len(cycle) for cycle in fundamental_cycles(network, orient(network)))
+
+
+def _validate_sound(problem: DispatchProblem, *, by_itself: bool) -> tuple[NetworkFinding, ...]:
+    """Return what says that no dispatch exists, if that alone may be; raises CallError."""
     findings = check_problem(problem)
+    if by_itself and all(each.code == "infeasible" for each in findings):
+        return findings[:MAX_LISTED]
     if findings:
         listed = "; ".join(f"{each.code}: {each.message}" for each in findings[:MAX_LISTED])
         raise CallError(
@@ -294,6 +309,7 @@ def _validate_sound(problem: DispatchProblem) -> None:
             expected="no findings",
             actual=f"{len(findings)} findings",
         )
+    return ()
 
 
 def _write_round(ctx: CallContext, area: Area, found: Round, problem: bytes) -> None:
@@ -412,6 +428,7 @@ def _clear(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
     """Clear as many intervals as gas allows; schedule the rest, or close the round."""
     gas = clearing_gas(problem)
     buses = len(problem.network.buses)
+    most = load_area(ctx, found.area).max_price
     closing = ending_gas(problem)
     for interval in range(problem.intervals):
         if ctx.get(result_key(found.number, interval)) is not None:
@@ -420,7 +437,8 @@ def _clear(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
             ctx.schedule(ctx.time_ms + 1, encode_trusted((DEADLINE, found.number)))
             return
         ctx.charge(gas)
-        price = encode_integer(uniform_price(problem, interval))
+        # Where must-serve demand passes what there is, no price would clear.
+        price = encode_integer(max(-most, min(most, uniform_price(problem, interval))))
         ctx.put(result_key(found.number, interval), ResultRecord((price,) * buses, (), ()).encode())
     results = [
         decode_result(_leaf(ctx, result_key(found.number, interval)))

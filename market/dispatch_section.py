@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from market.dispatch_problem import MAX_BIDS, MAX_INTERVAL_MINUTES, MAX_INTERVALS, MAX_UNITS
+from market.dispatch_problem import (
+    MAX_BIDS,
+    MAX_INTERVAL_MINUTES,
+    MAX_INTERVALS,
+    MAX_POWER_W,
+    MAX_UNITS,
+)
 from market.dispatch_records import FALLBACK_NAMES, KIND_NAMES, Area
 from vm.primitives.decimal_text import parse_decimal
 from vm.primitives.errors import BitenergyError, InvalidGenesis
@@ -17,6 +23,9 @@ MAX_DEADLINE_MS: Final = 24 * 60 * 60_000
 MAX_OPENS_MINUTES: Final = 7 * 24 * 60
 MAX_KEPT_ROUNDS: Final = 10_000
 MS_PER_MINUTE: Final = 60_000
+MAX_AREA_UNITS: Final = 1_000
+DEFAULT_POWER_W: Final = 10**9
+DEFAULT_UNITS_PER_MEMBER: Final = 20
 
 _FIELDS = (
     "name",
@@ -33,6 +42,8 @@ _FIELDS = (
     "keep_rounds",
     "members_register",
     "max_price_per_kwh",
+    "max_power_w",
+    "max_units_per_member",
     "pot",
     "units",
 )
@@ -113,6 +124,10 @@ def _read_area(entry: object, number: int) -> AreaSection:
         keep_rounds=fields.integer("keep_rounds", 1, MAX_KEPT_ROUNDS, default=100),
         members_register=int(fields.flag("members_register", default=not settles)),
         max_price_micro_dollar_per_kwh=fields.decimal("max_price_per_kwh", default="100"),
+        max_power_w=fields.integer("max_power_w", 1, MAX_POWER_W, default=DEFAULT_POWER_W),
+        max_units_per_member=fields.integer(
+            "max_units_per_member", 0, MAX_AREA_UNITS, default=DEFAULT_UNITS_PER_MEMBER
+        ),
     )
     units = fields.entries("units", most=MAX_UNITS)
     return AreaSection(

@@ -3,36 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from market.dispatch_findings import check_problem
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
+    BID_INDEX,
     KIND_NAMES,
     MARK,
     STORAGE_KIND,
     UNIT_INDEX,
     UNIT_NAME_SPACE,
+    UNITS_SPACE,
     Area,
     AreaMoney,
     BidFields,
     UnitRecord,
     area_key,
     decode_unit,
+    delete_bid,
     unit_key,
 )
-from market.dispatch_rounds import DISPATCH_ACCOUNT, load_money, save_money, schedule_opening
-from market.dispatch_section import AreaSection, FirstUnit
+from market.dispatch_rounds import (
+    DISPATCH_ACCOUNT,
+    FORGETTING,
+    load_money,
+    save_money,
+    schedule_opening,
+)
+from market.dispatch_section import MAX_AREA_UNITS, AreaSection, FirstUnit
 from market.network import Bus, Network, NetworkFinding
 from market.records import BUS_NAME_SPACE, decode_market, market_key
 from vm.context import CallContext
-from vm.primitives.codec import decode_integer
+from vm.primitives.codec import decode_integer, encode_trusted
 from vm.primitives.errors import BitenergyError, CallError, InvalidGenesis, InvariantViolation
 from vm.system.accounts import change_supply, load_account, save_account
 from vm.system.members import NAME_SPACE
 
-MAX_AREA_UNITS: Final = 1_000
 STORAGE_NUMBERS: Final = 10
+FORGOTTEN_AT_ONCE: Final = 200
+"""Bids of a retired unit that are deleted in one step."""
 BidArgument = tuple[tuple[bytes, bytes, int, int], ...]
 """Bids as a call brings them: [a, b, lo_w, hi_w], the first two as bytes."""
 
@@ -86,6 +97,7 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
                 expected=f"within {area.max_price} 1e-24 $/Wh",
                 actual=worst,
             )
+    _validate_powers(area, record)
     findings = [each for each in check_problem(problem) if each.code != "infeasible"]
     for storage in storages:
         if storage.energy_end_min_milli_wh > storage.energy_start_milli_wh:
@@ -98,6 +110,21 @@ def validate_bids(area: Area, record: UnitRecord) -> None:
             "the unit is not sound: " + "; ".join(each.message for each in findings[:20]),
             expected="no findings",
             actual=f"{len(findings)} findings",
+        )
+
+
+def _validate_powers(area: Area, record: UnitRecord) -> None:
+    """Raise CallError `power_too_high` where a limit of a unit passes what the area allows."""
+    powers = [power for bid in record.bids for power in bid[2:]]
+    if record.kind == STORAGE_KIND:
+        powers += record.storage[:2]
+    worst = max(map(abs, powers), default=0)
+    if worst > area.max_power_w:
+        raise CallError(
+            "power_too_high",
+            "a unit's limit passes what the area allows",
+            expected=f"within {area.max_power_w} W",
+            actual=f"{worst} W",
         )
 
 
@@ -115,10 +142,13 @@ def validate_within(record: UnitRecord, bids: Sequence[BidFields]) -> None:
             )
 
 
-def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: bool) -> int:
+def write_unit(
+    ctx: CallContext, area: Area, record: UnitRecord, *, anyones: bool, most_of_owner: int
+) -> int:
     """Write a new unit or a changed one; return its number.
 
-    A unit of another member is changed only where `anyones` says so: for the operator.
+    A unit of another member is changed only where `anyones` says so: for the operator. An owner
+    that has `most_of_owner` units gets no more of them (`too_many_units`).
     """
     _validate_form(ctx, area, record)
     validate_bids(area, record)
@@ -128,6 +158,7 @@ def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: boo
         money = load_money(ctx, area)
         if money.standing_units >= MAX_AREA_UNITS:
             raise CallError("too_many_units", "the area is full", expected=MAX_AREA_UNITS)
+        count_units(ctx, area, record.owner, 1, most=most_of_owner)
         money.units += 1
         money.standing_units += 1
         save_money(ctx, area, money)
@@ -149,9 +180,64 @@ def write_unit(ctx: CallContext, area: Area, record: UnitRecord, *, anyones: boo
                 actual=KIND_NAMES[record.kind],
                 hint="Retire it first.",
             )
+        if old.owner != record.owner:
+            count_units(ctx, area, old.owner, -1, most=MAX_AREA_UNITS)
+            count_units(ctx, area, record.owner, 1, most=most_of_owner)
     ctx.put(unit_key(area.prefix, number), record.encode())
     ctx.emit("register_unit", area.name, record.name, record.owner, record.bus, record.kind)
     return number
+
+
+def count_units(ctx: CallContext, area: Area, owner: bytes, more: int, *, most: int) -> None:
+    """Count a member's units up or down; raises CallError `too_many_units` beyond `most`."""
+    key = UNITS_SPACE + area.prefix + owner
+    count = int.from_bytes(ctx.get(key) or b"", "big") + more
+    if more > 0 and count > most:
+        raise CallError(
+            "too_many_units",
+            "the member has all the units that it may register",
+            expected=f"at most {most}",
+            hint="An operator registers more for it.",
+        )
+    if count:
+        ctx.put(key, count.to_bytes(2, "big"))
+    else:
+        ctx.delete(key)
+
+
+def forget_unit(ctx: CallContext, area: Area, name: str) -> UnitRecord:
+    """Take a unit out of an area, and its bids with it, the later ones in due time.
+
+    Raises CallError `unknown_unit`.
+    """
+    number, record = find_unit(ctx, area, name)
+    ctx.delete(unit_key(area.prefix, number))
+    ctx.delete(UNIT_NAME_SPACE + area.prefix + name.encode())
+    ctx.delete(UNIT_INDEX + area.prefix + number.to_bytes(4, "big"))
+    money = load_money(ctx, area)
+    money.standing_units -= 1
+    save_money(ctx, area, money)
+    count_units(ctx, area, record.owner, -1, most=MAX_AREA_UNITS)
+    forget_bids(ctx, area, number)
+    return record
+
+
+def forget_bids(ctx: CallContext, area: Area, number: int) -> None:
+    """Delete the bids of a retired unit, a batch now and the rest in due time."""
+    if delete_bids(ctx, area, number, 2**63, FORGOTTEN_AT_ONCE) == FORGOTTEN_AT_ONCE:
+        ctx.schedule(ctx.time_ms + 1, encode_trusted((FORGETTING, area.name, number)))
+
+
+def delete_bids(ctx: CallContext, area: Area, number: int, before: int, most: int) -> int:
+    """Delete at most `most` of a unit's bids for intervals before one; return how many."""
+    unit = BID_INDEX + area.prefix + number.to_bytes(4, "big")
+    end = unit + before.to_bytes(8, "big")
+    found = [
+        int.from_bytes(key[len(unit) :], "big") for key, _ in islice(ctx.scan(unit, end), most)
+    ]
+    for interval in found:
+        delete_bid(ctx, area.prefix, number, interval)
+    return len(found)
 
 
 def write_area(ctx: CallContext, section: AreaSection) -> None:
@@ -173,7 +259,8 @@ def write_area(ctx: CallContext, section: AreaSection) -> None:
         save_account(ctx, DISPATCH_ACCOUNT, held)
     for unit in section.units:
         try:
-            write_unit(ctx, area, _first_record(ctx, unit), anyones=False)
+            record = _first_record(ctx, unit)
+            write_unit(ctx, area, record, anyones=False, most_of_owner=MAX_AREA_UNITS)
         except CallError as error:
             raise InvalidGenesis(f"{where}, unit {unit.name!r}: {error}") from error
     schedule_opening(ctx, area)

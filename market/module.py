@@ -447,7 +447,17 @@ def _validate_energy(config: MarketConfig, energy_milli_wh: int) -> None:
 
 
 def _find_bus(ctx: CallContext, config: MarketConfig) -> int:
-    """Return the number of the bus at which the caller is connected."""
+    """Return the number of the bus at which the caller is connected.
+
+    Raises CallError `not_connected`, and `meshed_network` where trades would have no one path.
+    """
+    if config.lines >= config.buses:
+        raise CallError(
+            "meshed_network",
+            "nobody trades over a meshed network: which lines a trade would load is not known",
+            expected="a radial network",
+            hint="Dispatch rounds take it: register a unit with dispatch.register.",
+        )
     bus = load_member(ctx, ctx.caller).bus
     number = ctx.get(BUS_NAME_SPACE + config.prefix + bus.encode())
     if number is None:

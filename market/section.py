@@ -223,7 +223,8 @@ def _read_places(
         return (), ()
     network = read_network(entry, f"{where}: the network")
     try:
-        validate_network(network, radial=True)
+        # A meshed one serves dispatch rounds; `_find_bus` refuses to trade over it.
+        validate_network(network, radial=False)
     except BitenergyError as error:
         raise InvalidGenesis(f"{where}: {error}") from error
     # Records number buses and lines from 1, so that 0 says "none".

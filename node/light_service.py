@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from node.api.chain_reader import ChainReader
+from node.api.privacy import PERSONAL_SPACES, is_personal
 from node.chain import Chain
 from node.gossip import TransactionGossip
 from node.ledger.block import MAX_HEADER_BYTES, decode_header
@@ -33,6 +34,7 @@ from node.store import Store
 from vm.overlay import INDEX_SPACE
 from vm.system.validators import MAX_VALIDATORS_BYTES
 
+_PERSONAL: Final = "readings are given out by the API of full nodes, for signed requests"
 _CERTIFIED_BYTES: Final = MAX_HEADER_BYTES + MAX_CERTIFICATE_BYTES + MAX_VALIDATORS_BYTES
 
 
@@ -96,6 +98,8 @@ class LightService:
         if question.kind == ASK_STATE:
             if not 1 <= len(argument) <= MAX_KEY_BYTES or argument.startswith(INDEX_SPACE):
                 return Reply(number, "not_provable", "no such key is in the state's tree", b"")
+            if argument.startswith(PERSONAL_SPACES):
+                return Reply(number, "personal_data", _PERSONAL, b"")
             finality = read_finality(store, self._chain.height)
             if finality is not None:
                 return Reply(number, "", "", prove_key(store, finality, argument).encode())
@@ -105,7 +109,10 @@ class LightService:
                 return Reply(number, "unknown_transaction", "no final block here holds it", b"")
             finality = read_finality(store, place[0])
             if finality is not None and store.body_bytes(place[0]) is not None:
-                proof = prove_transaction(self._reader.block(place[0]), finality, place[1])
+                block = self._reader.block(place[0])
+                if is_personal(block.transaction(place[1]), block.receipt(place[1])):
+                    return Reply(number, "personal_data", _PERSONAL, b"")
+                proof = prove_transaction(block, finality, place[1])
                 return Reply(number, "", "", proof.encode())
         return Reply(number, "not_provable", "this node cannot prove it", b"")
 

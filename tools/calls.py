@@ -235,6 +235,21 @@ def withdraw_deposit(number: int) -> Call:
     return "quota", "withdraw", (number,)
 
 
+def revoke_meter(meter: bytes, final: tuple[int, int, int] | None) -> Call:
+    """End a meter's registration, with its last interval and the registers at its end."""
+    return "meters", "revoke", (meter, final or ())
+
+
+def allow_reader(reader: bytes) -> Call:
+    """Let an account or a contract read the caller's energies."""
+    return "meters", "allow_reader", (reader,)
+
+
+def forbid_reader(reader: bytes) -> Call:
+    """End what `allow_reader` began."""
+    return "meters", "forbid_reader", (reader,)
+
+
 def open_response(orders_until_ms: int, responses_until_ms: int) -> Call:
     """Open a round of two settlements of demand response."""
     return "response", "open", (orders_until_ms, responses_until_ms)

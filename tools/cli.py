@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "offer": ("offer", "Sell energy: post, update, withdraw and list offers."),
     "buy": ("buy", "Buy energy, cheapest first."),
     "market": ("market", "The order book, trades and lines of a market."),
+    "meter": ("meter", "Meters: register, submit and import registers, see readings."),
     "member": ("member", "The registry of members."),
     "governance": ("governance", "Changes of the rules: propose, vote, see what is in force."),
     "shadow": ("shadow", "Try other rules on the live chain's transactions, before the vote."),

@@ -28,6 +28,7 @@ from tools.errors import (
 )
 
 if TYPE_CHECKING:
+    from tools.wallet import Signer
     from vm.runtime import Call
 
 DEFAULT_URL: Final = "http://127.0.0.1:8645"
@@ -67,6 +68,13 @@ class NodeClient:
         self._connection = _connection(self.url, timeout_s, fingerprint)
         self._nonces: dict[str, int] = {}
         self._resent = False
+        self._node = ""
+        self._signer: Signer | None = None
+
+    def sign_as(self, signer: Signer) -> None:
+        """Sign all that is asked from now on, so that the node shows what concerns the signer."""
+        self._check_network()
+        self._signer = signer
 
     def close(self) -> None:
         """Close the connection; the next request would open another."""
@@ -219,6 +227,7 @@ class NodeClient:
                 "use another --home, or delete network.json in it.",
             )
         self._pinned, self._checked = found, True
+        self._node = str(status.get("node", ""))
 
     def _get(self, path: str, **query: str | int | None) -> Json:
         chosen = {name: value for name, value in query.items() if value is not None}
@@ -230,6 +239,8 @@ class NodeClient:
         headers = {"Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = "application/json"
+        elif self._signer is not None:
+            headers["Authorization"] = self._authorization(self._signer, method, f"/api/v1{path}")
         reused = self._connection.sock is not None
         try:
             try:
@@ -258,6 +269,19 @@ class NodeClient:
                 "the answer is too long", expected=f"at most {MAX_ANSWER_BYTES} bytes"
             )
         return self._answer(response.status, content)
+
+    def _authorization(self, signer: Signer, method: str, target: str) -> str:
+        from node.api.request_signing import sign_request
+
+        return sign_request(
+            signer.seed,
+            genesis=self.genesis_hash(),
+            node=self._node,
+            method=method,
+            target=target,
+            account=signer.account,
+            time_ms=time.time_ns() // 1_000_000,
+        )
 
     def _answer(self, status: int, content: bytes) -> Json:
         try:

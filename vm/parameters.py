@@ -19,8 +19,8 @@ _LEAST = {
     "max_block_bytes": 1,
     "max_transaction_gas": 1,
     "operator_threshold": 1,
-    # Below this a batch of what is due could make no progress for ever.
-    "due_gas_per_block": 100_000,
+    # What one due item may use: with less, a clearing that fits would be undone and gone.
+    "due_gas_per_block": 2_000_000,
 }
 _AT_MOST = (
     ("max_transaction_bytes", "max_block_bytes"),

@@ -58,9 +58,12 @@ def validate_connected(ctx: CallContext, market: str) -> None:
 
 
 def count_buses(ctx: CallContext, market: str) -> int:
-    """Return the number of buses of a market's network; 0 without a network or a market."""
+    """Return the number of buses of a market's network; 0 without one, or one that is meshed."""
     data = ctx.get(MARKET_SPACE + market.encode())
-    return 0 if data is None else decode_market(data).buses
+    if data is None:
+        return 0
+    found = decode_market(data)
+    return 0 if found.lines >= found.buses else found.buses
 
 
 def _sizes(ctx: CallContext, market: str) -> tuple[bytes, int, int]:

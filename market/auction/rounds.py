@@ -35,7 +35,7 @@ from vm.primitives.hashing import (
     TAG_AUCTION_COMMITMENT,
     tagged_hash,
 )
-from vm.system.accounts import load_account, save_account
+from vm.system.accounts import SUSPENDED, load_account, save_account
 
 MAX_ORDERS: Final = 1_000
 """Orders of a book: it is cleared and settled in one step, which tells of each of them."""
@@ -267,10 +267,15 @@ def _take_out(
         if order.commitment:
             seed = next_seed(seed, number, order.commitment)
             leaf = accounts.account(order.account)
-            leaf.spend_reserved_money(order.deposit_micro)
-            market.earn(order.deposit_micro)
             leaf.release_money(order.money_micro)
             leaf.release_energy(order.energy_milli_wh)
+            if leaf.status == SUSPENDED:
+                # It could not open: who suspends a member does not take its deposit.
+                leaf.release_money(order.deposit_micro)
+                ctx.emit("release", config.name, interval, number, order.account)
+                continue
+            leaf.spend_reserved_money(order.deposit_micro)
+            market.earn(order.deposit_micro)
             ctx.emit(
                 "forfeit",
                 config.name,

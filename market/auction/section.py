@@ -64,7 +64,8 @@ def _read(entry: object, number: int, account_of: AccountOf) -> AuctionConfig:
         fields.one_of("interval_minutes", INTERVAL_MINUTES, default=15),
         fields.integer("gate_minutes", 0, MAX_MINUTES, default=60),
         fields.integer("opening_minutes", 0, MAX_MINUTES, default=15 if sealed else 0),
-        fields.decimal("deposit", default="0"),
+        # Free of charge, a commitment could be left unopened whenever the others' orders show so.
+        fields.decimal("deposit", default="1" if sealed else "0"),
         fields.decimal("min_price", default="0"),
         fields.decimal("max_price", default="1000000"),
         fields.decimal("max_energy_kwh", default="1000000"),
@@ -77,7 +78,7 @@ def _validate(config: AuctionConfig, buses: int) -> None:
     where = f"auction {config.name!r}"
     if config.market and not 1 <= buses <= MAX_BUSES:
         raise InvalidGenesis(
-            f"{where}: 'market' is one with a network",
+            f"{where}: 'market' is one with a radial network",
             expected=f"1 to {MAX_BUSES} buses",
             actual=buses,
         )

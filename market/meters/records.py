@@ -310,7 +310,15 @@ def load_terms(ctx: CallContext) -> MetersConfig:
 
 def load_progress(ctx: CallContext) -> Progress:
     """Return how far intervals are closed."""
-    data = ctx.get(PROGRESS_KEY)
+    return _progress(ctx.get(PROGRESS_KEY))
+
+
+def read_progress(state: StateReader) -> Progress:
+    """Return how far intervals are closed without gas, for readers."""
+    return _progress(state.get(PROGRESS_KEY))
+
+
+def _progress(data: bytes | None) -> Progress:
     return Progress(0, b"", False) if data is None else decode_leaf(Progress, data)
 
 

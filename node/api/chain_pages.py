@@ -11,6 +11,7 @@ from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.node_pages import validators_json
 from node.api.parameters import Arguments
+from node.api.privacy import validate_provable
 from node.api.render import header_json, receipt_json, to_base64
 from node.ledger.certificate import decode_certificate
 from node.ledger.chain_rules import Candidate
@@ -127,7 +128,7 @@ async def show_block(context: ApiContext, arguments: Arguments) -> Answer:
             "next": number if number < total else None,
             "system_receipts_count": len(system),
             "system_receipts": [
-                receipt_json(decode_receipt(data), context.names)
+                receipt_json(decode_receipt(data), context.names, arguments.viewer)
                 for data in system[from_system : from_system + MAX_SYSTEM_RECEIPTS]
             ],
             "evidence": [data.hex() for data in block.evidence],
@@ -193,10 +194,10 @@ async def prove_account(context: ApiContext, arguments: Arguments) -> Answer:
     who = arguments.text("who")
     account = context.resolve(who)
     finality = _finality(context, context.facade.store.height)
-    proof = _state_proof(context, finality, account_key(account))
+    proof = state_proof(context, finality, account_key(account))
     exists = read_account(context.facade.store, account) is not None
     by_name = len(who) != TEXT_LENGTH
-    name_proof = _state_proof(context, finality, NAME_SPACE + who.encode()) if by_name else b""
+    name_proof = state_proof(context, finality, NAME_SPACE + who.encode()) if by_name else b""
     header = context.reader.header(context.facade.store.height)
     return Answer(
         {
@@ -226,6 +227,7 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
         )
     height, number = place
     block = context.reader.block(height)
+    validate_provable(block.transaction(number), block.receipt(number), arguments.viewer)
     proof = proving.prove_transaction(block, _finality(context, height), number)
     return Answer(
         {
@@ -242,7 +244,8 @@ async def prove_transaction(context: ApiContext, arguments: Arguments) -> Answer
     )
 
 
-def _state_proof(context: ApiContext, finality: Finality, key: bytes) -> bytes:
+def state_proof(context: ApiContext, finality: Finality, key: bytes) -> bytes:
+    """Return the proof of what the last final state holds at a key."""
     return proving.prove_key(context.facade.store, finality, key).encode()
 
 

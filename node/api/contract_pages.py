@@ -141,7 +141,7 @@ async def list_contract_events(context: ApiContext, arguments: Arguments) -> Ans
                         "index": number,
                         "time_ms": block.header.time_ms,
                         "transaction_id": transaction.id.hex(),
-                        **event_json(event, context.names),
+                        **event_json(event, context.names, arguments.viewer),
                     }
                 )
         read += 1

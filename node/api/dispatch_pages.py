@@ -197,6 +197,8 @@ def _area_json(context: ApiContext, area: Area) -> JsonObject:
         "settles": bool(area.settles),
         "keep_rounds": area.keep_rounds,
         "max_price_micro_dollar_per_kwh": area.max_price_micro_dollar_per_kwh,
+        "max_power_w": area.max_power_w,
+        "max_units_per_member": area.max_units_per_member,
         "pot_micro": money.pot_micro,
         "congestion_micro": money.congestion_micro,
         "last_proved": money.last_proved or None,

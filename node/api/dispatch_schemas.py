@@ -45,6 +45,8 @@ DISPATCH_SCHEMAS: Final[Mapping[str, Schema]] = {
             "settles": FLAG,
             "keep_rounds": COUNT,
             "max_price_micro_dollar_per_kwh": COUNT,
+            "max_power_w": COUNT,
+            "max_units_per_member": COUNT,
             "pot_micro": COUNT,
             "congestion_micro": COUNT,
             "last_proved": nullable(COUNT),

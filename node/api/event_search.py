@@ -10,6 +10,7 @@ from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.event_fields import EVENT_FIELDS
 from node.api.parameters import Arguments
+from node.api.privacy import Viewer
 from node.api.render import event_json
 from node.ledger.receipt import decode_receipt
 
@@ -79,15 +80,20 @@ async def list_module_events(context: ApiContext, arguments: Arguments) -> Answe
     marks = (mark_of(module), *((mark_of(event),) if event else ()))
 
     def read(block: StoredBlock) -> list[JsonObject]:
-        return _events_of(context, block, module, event, marks)
+        return _events_of(context, block, (module, event), marks, arguments.viewer)
 
     events, following = await find_events(context, arguments, marks, read)
     return Answer({"events": events, "next": following, "base_height": context.facade.store.base})
 
 
 def _events_of(
-    context: ApiContext, block: StoredBlock, module: str, event: str, marks: Iterable[bytes]
+    context: ApiContext,
+    block: StoredBlock,
+    wanted: tuple[str, str],
+    marks: Iterable[bytes],
+    viewer: Viewer,
 ) -> list[JsonObject]:
+    module, event = wanted
     found: list[JsonObject] = []
     for place, data in enumerate(block.receipts):
         if not all(mark in data for mark in marks):
@@ -101,7 +107,7 @@ def _events_of(
                         "index": place - block.first if receipt.transaction_id else None,
                         "time_ms": block.header.time_ms,
                         "transaction_id": receipt.transaction_id.hex() or None,
-                        **event_json(each, context.names),
+                        **event_json(each, context.names, viewer),
                     }
                 )
     return found

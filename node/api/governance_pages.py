@@ -7,6 +7,7 @@ from typing import Final
 from node.api.answers import Answer, ApiError, JsonObject
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
+from node.api.privacy import is_hidden, personal_data
 from node.api.render import named, plain, to_base64
 from vm.context import read_last_number
 from vm.primitives.address import encode_address
@@ -90,6 +91,10 @@ async def show_block_bytes(context: ApiContext, arguments: Arguments) -> Answer:
     head, body = store.head_bytes(height), store.body_bytes(height)
     if head is None or body is None:
         raise context.reader.pruned(height)
+    block = context.reader.block(height)
+    for number in range(len(block.transactions)):
+        if is_hidden(block.transaction(number), arguments.viewer):
+            raise personal_data()
     return Answer(
         {
             "height": height,

@@ -11,6 +11,7 @@ from node.api.context import ApiContext
 from node.api.event_fields import moved
 from node.api.event_search import find_events
 from node.api.parameters import Arguments
+from node.api.privacy import Viewer
 from node.api.render import account_json, event_json
 from node.ledger.receipt import decode_receipt
 from vm.primitives.address import encode_address
@@ -88,7 +89,7 @@ async def list_history(context: ApiContext, arguments: Arguments) -> Answer:
     examined = 0
     for height, number in places[:wanted]:
         examined += 1
-        entry = _entry(context, account, height, number)
+        entry = _entry(context, account, (height, number), arguments.viewer)
         if not module or str(entry["what"]).partition(".")[0] == module:
             entries.append(entry)
         if len(entries) == limit or not await pace.may_go_on():
@@ -114,7 +115,7 @@ async def list_unasked(context: ApiContext, arguments: Arguments) -> Answer:
         raise ApiError(404, "unknown_account", "there is no such account", actual=account)
 
     def read(block: StoredBlock) -> list[JsonObject]:
-        return _unasked_of(context, block, account)
+        return _unasked_of(context, block, account, arguments.viewer)
 
     entries, following = await find_events(context, arguments, (account,), read)
     return Answer(
@@ -127,7 +128,9 @@ async def list_unasked(context: ApiContext, arguments: Arguments) -> Answer:
     )
 
 
-def _unasked_of(context: ApiContext, block: StoredBlock, account: bytes) -> list[JsonObject]:
+def _unasked_of(
+    context: ApiContext, block: StoredBlock, account: bytes, viewer: Viewer
+) -> list[JsonObject]:
     """Return what the receipts of things that were due tell of an account, one entry each."""
     found: list[JsonObject] = []
     for data in block.system_receipts():
@@ -145,7 +148,7 @@ def _unasked_of(context: ApiContext, block: StoredBlock, account: bytes) -> list
                 "what": f"{mine[-1][0]}.{mine[-1][1]}",
                 "money_micro": money,
                 "energy_milli_wh": energy,
-                "events": [event_json(event, context.names) for event in mine],
+                "events": [event_json(event, context.names, viewer) for event in mine],
             }
         )
     return found
@@ -172,10 +175,15 @@ def find_places(
         asked *= 4
 
 
-def _entry(context: ApiContext, account: bytes, height: int, number: int) -> JsonObject:
+def _entry(
+    context: ApiContext, account: bytes, place: tuple[int, int], viewer: Viewer
+) -> JsonObject:
+    height, number = place
     block = context.reader.block(height)
     transaction, receipt = block.transaction(number), block.receipt(number)
-    mine = [event_json(event, context.names) for event in receipt.events if account in event[2]]
+    mine = [
+        event_json(event, context.names, viewer) for event in receipt.events if account in event[2]
+    ]
     money, energy = moved(account, receipt.events)
     module, method, _ = transaction.calls[0]
     sent = transaction.sender == account

@@ -15,13 +15,16 @@ from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_day_schemas import MARKET_DAY_SCHEMAS
 from node.api.market_schemas import MARKET_SCHEMAS
 from node.api.parameters import Arguments, parameter_object
+from node.api.reading_schemas import READING_SCHEMAS
 from node.api.routes import WEBSOCKET, Route
 from node.api.schemas import SCHEMAS, ref
 from node.api.stake_schemas import STAKE_SCHEMAS
 
 COMMON_REFUSALS: Final[Mapping[int, str]] = {
     400: "The request is malformed, or a parameter does not fit.",
-    403: "The host or origin of the request is not one of this node's.",
+    401: "The request is signed, and its signature does not hold.",
+    403: "The host or origin of the request is not one of this node's, or what it asks for is "
+    "personal data.",
     500: "A bug of the node; its log says more.",
     503: "The node is busy, or stops.",
 }
@@ -61,6 +64,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **MARKET_SCHEMAS,
                 **MARKET_DAY_SCHEMAS,
                 **CERTIFICATE_SCHEMAS,
+                **READING_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
                 **CONTRACT_SCHEMAS,
                 **DISPATCH_SCHEMAS,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.api.answers import ApiError, JsonObject
+from node.api.privacy import NOBODY, Viewer
 from vm.primitives.integers import MAX_AMOUNT
 
 Parsed = int | str | bytes | tuple[str, ...] | tuple[int, int]
@@ -54,12 +55,16 @@ class Parameter:
 class Arguments:
     """The values of a request's parameters, by name, already checked."""
 
-    __slots__ = ("_values", "body")
+    __slots__ = ("_values", "body", "viewer")
 
-    def __init__(self, values: Mapping[str, Parsed | None], body: bytes) -> None:
+    def __init__(
+        self, values: Mapping[str, Parsed | None], body: bytes, viewer: Viewer = NOBODY
+    ) -> None:
         self._values = values
         self.body = body
         """The request's body."""
+        self.viewer = viewer
+        """Who signed it."""
 
     def number(self, name: str) -> int:
         """Return a number that is always there."""

@@ -10,6 +10,7 @@ from typing import Final
 from node.api.answers import Answer, ApiError
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
+from node.api.privacy import validate_attempt
 from node.api.render import receipt_json
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import decode_calls
@@ -31,6 +32,7 @@ async def show_preview(context: ApiContext, arguments: Arguments) -> Answer:
     if leaf is None:
         raise ApiError(404, "unknown_account", "there is no such account", actual=sender)
     calls = decode_calls(data)
+    validate_attempt(calls, account, arguments.viewer)
     store = context.facade.store
     header = context.reader.header(store.height)
     block = BlockContext(
@@ -50,7 +52,7 @@ async def show_preview(context: ApiContext, arguments: Arguments) -> Answer:
         receipt = Receipt(
             b"", "", call_context.gas_used, 0, tuple(call_context.events), tuple(values)
         )
-    return Answer(receipt_json(receipt, context.names))
+    return Answer(receipt_json(receipt, context.names, arguments.viewer))
 
 
 def _read_body(body: bytes) -> tuple[str, bytes]:

@@ -23,6 +23,7 @@ from market.quota.rules import PRICING_NAMES
 from node.api.answers import Answer, ApiError, JsonObject
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
+from node.api.privacy import Viewer
 from node.api.render import named
 from vm.context import read_last_number
 from vm.primitives.address import encode_address
@@ -65,7 +66,7 @@ async def show_quota_round(context: ApiContext, arguments: Arguments) -> Answer:
         data = store.get(station_key(number, account))
         if data is None:
             raise InvariantViolation(f"the index knows a station that is gone: {key.hex()}")
-        stations.append(_station_json(context, account, decode_station(data)))
+        stations.append(_station_json(context, account, decode_station(data), arguments.viewer))
     return Answer({**_round_json(context, number, found), "charging": stations})
 
 
@@ -79,7 +80,9 @@ def _round_json(context: ApiContext, number: int, found: Round) -> JsonObject:
     return {"dso_name": None, **shown, "number": number, "stage": STAGE_NAMES[found.stage]}
 
 
-def _station_json(context: ApiContext, account: bytes, station: Station) -> JsonObject:
+def _station_json(
+    context: ApiContext, account: bytes, station: Station, viewer: Viewer
+) -> JsonObject:
     ordered = station.side != NO_ORDER
     return {
         "station": encode_address(account),
@@ -90,5 +93,5 @@ def _station_json(context: ApiContext, account: bytes, station: Station) -> Json
         "side": SIDE_NAMES[station.side] if ordered else None,
         "order_w": station.order_w if ordered else None,
         "order_price_micro_per_kwh": station.order_price_micro_per_kwh if ordered else None,
-        "measured_milli_wh": station.measured_milli_wh,
+        "measured_milli_wh": station.measured_milli_wh if viewer.may_see(account) else None,
     }

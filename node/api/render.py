@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.api.answers import JsonObject, JsonValue
 from node.api.event_fields import CONTRACT_EVENT, name_values
+from node.api.privacy import Viewer, call_values, event_values, is_hidden
 from node.ledger.block import Header
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import Transaction
@@ -16,7 +17,7 @@ from vm.overlay import StateReader
 from vm.primitives.address import ACCOUNT_ID_BYTES, encode_address
 from vm.primitives.codec import Encodable
 from vm.primitives.integers import trade_amount_micro
-from vm.runtime import Call, Runtime
+from vm.runtime import Runtime
 from vm.system.accounts import STATUS_NAMES, Account
 from vm.system.contract_records import read_code
 from vm.system.members import Member, read_member
@@ -118,8 +119,10 @@ def header_json(header: Header, names: Names) -> JsonObject:
     }
 
 
-def transaction_json(transaction: Transaction, runtime: Runtime, names: Names) -> JsonObject:
-    """Return a transaction with its calls' arguments by name."""
+def transaction_json(
+    transaction: Transaction, runtime: Runtime, names: Names, viewer: Viewer
+) -> JsonObject:
+    """Return a transaction with its calls' arguments by name, as far as the viewer may see it."""
     return {
         "id": transaction.id.hex(),
         "genesis": transaction.genesis.hex(),
@@ -130,13 +133,18 @@ def transaction_json(transaction: Transaction, runtime: Runtime, names: Names) -
         "gas_limit": transaction.gas_limit,
         "max_fee_micro": transaction.max_fee_micro,
         "expiry_height": transaction.expiry_height,
-        "calls": [call_json(call, runtime, names) for call in transaction.calls],
+        "calls": [
+            call_json((*call[:2], call_values(call, transaction.sender, viewer)), runtime, names)
+            for call in transaction.calls
+        ],
         "signature": transaction.signature.hex(),
-        "raw": to_base64(transaction.raw),
+        "raw": None if is_hidden(transaction, viewer) else to_base64(transaction.raw),
     }
 
 
-def call_json(call: Call, runtime: Runtime, names: Names) -> JsonObject:
+def call_json(
+    call: tuple[str, str, Sequence[Encodable]], runtime: Runtime, names: Names
+) -> JsonObject:
     """Return a call, its arguments named as the runtime declares them, by place otherwise."""
     module, method, values = call
     declaration = runtime.declarations.get(module, {}).get(method)
@@ -152,9 +160,14 @@ def call_json(call: Call, runtime: Runtime, names: Names) -> JsonObject:
     }
 
 
-def event_json(event: Event, names: Names) -> JsonObject:
-    """Return an event, its values by name where the names are known, and in order."""
-    module, name, values = event
+def event_json(event: Event, names: Names, viewer: Viewer) -> JsonObject:
+    """Return an event, its values by name where the names are known, and in order.
+
+    Energies that the viewer may not see are null.
+    """
+    module, name, _ = event
+    values = event_values(event, viewer)
+    event = (module, name, tuple(values))
     return {
         "module": module,
         "event": name,
@@ -184,8 +197,8 @@ def _event_fields(event: Event, names: Names) -> list[tuple[str, Encodable]]:
     return name_values(module, name, values)
 
 
-def receipt_json(receipt: Receipt, names: Names) -> JsonObject:
-    """Return a receipt; a failed transaction's says why in `message`."""
+def receipt_json(receipt: Receipt, names: Names, viewer: Viewer) -> JsonObject:
+    """Return a receipt as far as the viewer may see it; a failed one says why in `message`."""
     failed = bool(receipt.code)
     message = receipt.values[0] if failed and receipt.values else ""
     return {
@@ -194,7 +207,7 @@ def receipt_json(receipt: Receipt, names: Names) -> JsonObject:
         "message": message if isinstance(message, str) else "",
         "gas_used": receipt.gas_used,
         "fee_micro": receipt.fee_micro,
-        "events": [event_json(event, names) for event in receipt.events],
+        "events": [event_json(event, names, viewer) for event in receipt.events],
         "values": [] if failed else [plain(value) for value in receipt.values],
     }
 

@@ -83,15 +83,15 @@ async def list_response_events(context: ApiContext, arguments: Arguments) -> Ans
 async def show_response_event(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /response/events/{number}: with who promised what."""
     store, number = context.facade.store, arguments.number("number")
-    found = _event(store, number)
+    found, viewer = _event(store, number), arguments.viewer
     enrolled: list[JsonObject] = [
         {
             "member": encode_address(account),
             "member_name": context.names.find(account),
             "promised_milli_wh": list(enrolment.promised),
             "deposit_micro": enrolment.deposit_micro,
-            "baseline_milli_wh": list(enrolment.baseline),
-            "measured_milli_wh": list(enrolment.measured),
+            "baseline_milli_wh": list(enrolment.baseline) if viewer.may_see(account) else [],
+            "measured_milli_wh": list(enrolment.measured) if viewer.may_see(account) else [],
         }
         for account, enrolment in _each(store, Enrolment, ENROLMENT_SPACE, number)
     ]

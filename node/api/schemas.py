@@ -324,7 +324,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "expiry_height": COUNT,
             "calls": array(ref("Call")),
             "signature": HEX,
-            "raw": BASE64,
+            "raw": nullable(BASE64),
         }
     ),
     "FollowedTransaction": record(

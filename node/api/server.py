@@ -25,9 +25,12 @@ from node.api.guard import (
 from node.api.limits import ApiLimits, Tally, address_group
 from node.api.openapi import describe
 from node.api.parameters import Arguments
+from node.api.privacy import Viewer
 from node.api.render import Names
+from node.api.request_signing import SCHEME
 from node.api.routes import WEBSOCKET, Handler, Route, Router
 from node.api.table import ROUTES
+from node.api.viewers import identify
 from node.api.web_pages import CONTENT_POLICY, Site, SiteFile
 from node.facade import NodeFacade
 from vm.primitives.errors import BitenergyError, InvariantViolation
@@ -159,7 +162,8 @@ class ApiServer:
                 return await self._serve_reader(request, Arguments(values, b""))
             if route.handler is None:
                 raise InvariantViolation(f"route {route.name} has nobody who answers")
-            arguments = Arguments(values, await self._read_body(request, route))
+            viewer = self._identify(request, target)
+            arguments = Arguments(values, await self._read_body(request, route), viewer)
             if route.searches:
                 answer = await self._search(route.handler, arguments)
             else:
@@ -168,6 +172,14 @@ class ApiServer:
             self._counters.refused += 1
             return await self._refuse(request, error, origin)
         return await self._send_answer(request, answer, origin)
+
+    def _identify(self, request: web.BaseRequest, target: str) -> Viewer:
+        """Return who signed a request; raises ApiError 401."""
+        headers = request.headers.getall("Authorization", [])
+        if len(headers) > 1:
+            raise ApiError(401, "invalid_signature", "a request is signed once")
+        header = headers[0] if headers else ""
+        return identify(self._context.facade, request.method, target, header)
 
     async def _search(self, handler: Handler, arguments: Arguments) -> Answer:
         """Answer what may read much when it is its turn; raises ApiError 503 if many wait."""
@@ -207,7 +219,8 @@ class ApiServer:
         self, request: web.BaseRequest, answer: Answer, origin: str | None
     ) -> web.StreamResponse:
         headers = {"Cache-Control": "no-store"}
-        if answer.tag:
+        # What a signed request got may be for nobody else: no cache is to know it.
+        if answer.tag and "Authorization" not in request.headers:
             tag = f'"{answer.tag}"'
             headers = {"Cache-Control": _FINAL_CACHE, "ETag": tag}
             if _knows(request.headers.get("If-None-Match", ""), tag):
@@ -235,6 +248,8 @@ class ApiServer:
         headers = {"Cache-Control": "no-store", "Content-Type": "application/json"}
         if status == 405:
             headers["Allow"] = str(error.expected)
+        elif status == 401:
+            headers["WWW-Authenticate"] = SCHEME
         elif status == 503:
             headers["Retry-After"] = "1"
         elif status == 426:
@@ -249,7 +264,7 @@ class ApiServer:
         headers = {"Allow": allowed, "Cache-Control": "no-store"}
         if origin is not None:
             headers["Access-Control-Allow-Methods"] = allowed
-            headers["Access-Control-Allow-Headers"] = "Content-Type, If-None-Match"
+            headers["Access-Control-Allow-Headers"] = "Authorization, Content-Type, If-None-Match"
             headers["Access-Control-Max-Age"] = str(PREFLIGHT_AGE_S)
         return await self._send(request, 204, b"", headers, origin)
 

@@ -11,6 +11,7 @@ from node.api.answers import Answer, ApiError, JsonObject, encode_json
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
+from node.api.privacy import Viewer
 from node.api.render import receipt_json, transaction_json
 from node.submission import Submission
 from vm.primitives.errors import InvariantViolation
@@ -104,14 +105,20 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
         place = await _wait(context, transaction_id, wait_ms)
     if place is not None:
         return Answer(
-            _placed(context, context.reader.block(place[0]), place[1], is_final=True),
+            _placed(
+                context,
+                context.reader.block(place[0]),
+                place[1],
+                arguments.viewer,
+                is_final=True,
+            ),
             tag=transaction_id.hex(),
         )
     for undecided in context.facade.undecided():
         for number, transaction in enumerate(undecided.transactions):
             if transaction.id == transaction_id:
                 found = StoredBlock.of(undecided)
-                return Answer(_placed(context, found, number, is_final=False))
+                return Answer(_placed(context, found, number, arguments.viewer, is_final=False))
     waiting = context.facade.find_waiting(transaction_id)
     if waiting is None:
         raise ApiError(
@@ -131,7 +138,9 @@ async def show_transaction(context: ApiContext, arguments: Arguments) -> Answer:
             "index": None,
             "block_id": None,
             "time_ms": None,
-            "transaction": transaction_json(waiting, context.facade.runtime, context.names),
+            "transaction": transaction_json(
+                waiting, context.facade.runtime, context.names, arguments.viewer
+            ),
             "receipt": None,
         }
     )
@@ -155,7 +164,9 @@ async def _wait(context: ApiContext, transaction_id: bytes, wait_ms: int) -> tup
     return context.facade.store.find_transaction(transaction_id)
 
 
-def _placed(context: ApiContext, block: StoredBlock, number: int, *, is_final: bool) -> JsonObject:
+def _placed(
+    context: ApiContext, block: StoredBlock, number: int, viewer: Viewer, *, is_final: bool
+) -> JsonObject:
     """Return a transaction in its block: `included` says that the block may still be undone."""
     transaction = block.transaction(number)
     return {
@@ -166,6 +177,6 @@ def _placed(context: ApiContext, block: StoredBlock, number: int, *, is_final: b
         "index": number,
         "block_id": block.block_id.hex(),
         "time_ms": block.header.time_ms,
-        "transaction": transaction_json(transaction, context.facade.runtime, context.names),
-        "receipt": receipt_json(block.receipt(number), context.names),
+        "transaction": transaction_json(transaction, context.facade.runtime, context.names, viewer),
+        "receipt": receipt_json(block.receipt(number), context.names, viewer),
     }

@@ -31,6 +31,7 @@ from node.api.parameters import (
     whole,
     words,
 )
+from node.api.reading_routes import READING_ROUTES
 from node.api.routes import BASE, WEBSOCKET, Route
 from node.api.schemas import ref
 
@@ -353,7 +354,8 @@ GOVERNANCE_ROUTES: Final = (
         "GET",
         f"{BASE}/blocks/{{height}}/bytes",
         "blockBytes",
-        "A final block's header, certificate and body as canonical bytes.",
+        "A final block's header, certificate and body as canonical bytes; where it holds readings, "
+        "for signed requests of the DSO and auditors.",
         ref("BlockBytes"),
         governance_pages.show_block_bytes,
         (_BLOCK,),
@@ -432,6 +434,7 @@ ROUTES: Final = (
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
     *CERTIFICATE_ROUTES,
+    *READING_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,
     *DISPATCH_ROUTES,

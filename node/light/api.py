@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from market.records import POLICY_NAMES, decode_market, decode_offer, market_key, offer_key
 from node.api.answers import ApiError, JsonObject
 from node.api.parameters import HASH, WHO, whole
+from node.api.privacy import OWNER
 from node.api.render import Names, receipt_json, to_base64
 from node.ledger.block import Header
 from node.light.local_server import Request
@@ -303,7 +304,7 @@ def _final(found: ProvedTransaction) -> JsonObject:
             "nonce": found.transaction.nonce,
             "raw": to_base64(found.transaction.raw),
         },
-        "receipt": receipt_json(found.receipt, Names(_NoNames())),  # type: ignore[arg-type]
+        "receipt": receipt_json(found.receipt, Names(_NoNames()), OWNER),  # type: ignore[arg-type]
         "proved": _proved(found.header),
     }
 

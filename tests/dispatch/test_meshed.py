@@ -9,8 +9,11 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from dispatch.admm_mesh import solve_admm_mesh
+from dispatch.admm_mesh_plain import solve_admm_mesh_plain
 from dispatch.solve import DIRECT, TREE, solve, solve_radial
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_check import validate_certificate, verify_certificate
@@ -67,8 +70,47 @@ def test_the_meshed_method_refuses_what_it_cannot_solve() -> None:
     with pytest.raises(InvalidInput) as refusal:
         solve(replace(problem, units=(needy, *problem.units[1:])))
     assert refusal.value.code == "no_solution"
-    with pytest.raises(InvalidInput, match="cannot solve"):
-        solve(problem, "admm")
+    for method in ("consensus", "innovations"):
+        with pytest.raises(InvalidInput, match="cannot solve"):
+            solve(problem, method)
+
+
+@pytest.mark.parametrize(("name", "most"), [("case5", 600), ("case9", 80), ("case30", 300)])
+def test_neighbours_agree_on_the_same_and_it_is_certified(name: str, most: int) -> None:
+    """case118 takes some 1,200 rounds and half a second, once compiled."""
+    solution = solve(case_of(name), "admm")
+    assert solution.residuals == (None,)
+    assert 10 < solution.rounds[0] <= most
+    layout = lay_out(case_of(name))
+    (bound,) = validate_certificate(layout, solution.certificate)
+    assert bound.gap_twice * 10**9 <= bound.turnover_twice
+    (result,) = solution.certificate.intervals
+    for price, wanted in zip(result.prices, solved(name).prices, strict=True):
+        assert price == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 35])
+@pytest.mark.parametrize("name", ["case5", "case9"])
+def test_what_neighbours_do_is_what_their_plain_twin_does(name: str, rounds: int) -> None:
+    layout = lay_out(case_of(name))
+    (fast,) = solve_admm_mesh(layout, 0.0, rounds)
+    flows, prices = solve_admm_mesh_plain(layout, rounds)
+    np.testing.assert_allclose(fast.price, prices, rtol=1e-6, atol=1e12)
+    np.testing.assert_allclose(fast.flow_w, flows, rtol=1e-6, atol=1.0)
+
+
+def test_an_hour_like_the_one_before_takes_fewer_rounds() -> None:
+    problem = case_of("case9")
+    units = tuple(
+        replace(
+            unit, bids=(unit.bids[0], replace(unit.bids[0], lo_w=unit.bids[0].lo_w * 99 // 100))
+        )
+        if unit.kind == LOAD and unit.bids[0].lo_w < unit.bids[0].hi_w
+        else replace(unit, bids=unit.bids * 2)
+        for unit in problem.units
+    )
+    first, second = solve_admm_mesh(lay_out(replace(problem, units=units, intervals=2)))
+    assert second.rounds < first.rounds // 2
 
 
 def random_mesh(seed: int) -> DispatchProblem:

@@ -8,6 +8,7 @@ from typing import Any
 
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_codec import encode_certificate
+from market.dispatch_commitments import commitment_of
 from market.dispatch_module import DispatchModule
 from market.dispatch_problem import DispatchProblem
 from market.dispatch_records import Round, decode_money
@@ -15,6 +16,7 @@ from market.dispatch_results import read_problem_bytes, read_results, read_round
 from market.dispatch_rounds import DISPATCH_ACCOUNT
 from tests.market.support import ROLES, Person, World
 from vm.primitives.codec import encode_integer
+from vm.primitives.errors import CallError
 from vm.runtime import Runtime
 from vm.system.accounts import AccountsModule, load_supply, read_account
 
@@ -96,7 +98,16 @@ class DispatchWorld(World):
 
     def submit(self, who: str, found: Round, *results: IntervalResult) -> Any:
         data = encode_certificate(Certificate(results or (OPTIMUM,) * found.intervals))
-        return self.act(who, "submit", found.number, found.problem_hash, data)
+        return self.send(who, found.number, found.problem_hash, data)
+
+    def send(self, who: str, number: int, problem_hash: bytes, data: bytes) -> Any:
+        """Commit to a certificate's bytes and submit them a block later."""
+        try:
+            self.act(who, "commit", number, commitment_of(self.ids[who], number, data))
+        except CallError:
+            pass  # the submission says it again
+        self.height += 1
+        return self.act(who, "submit", number, problem_hash, data)
 
     def round(self, number: int) -> Round:
         found = read_round(self.overlay, number)

@@ -152,6 +152,9 @@ class Everything(World):
         except CallError:
             return
 
+    def send(self, who: str, number: int, problem_hash: bytes, data: bytes) -> Any:
+        return DispatchWorld.send(self, who, number, problem_hash, data)  # type: ignore[arg-type]
+
     def act(self, caller: str, name: str, *arguments: Any) -> Any:
         return self.call(caller, name, *arguments, module="dispatch")
 

@@ -31,7 +31,7 @@ from tools.board.messages import CURVES, Message, curves_body, decode_message
 from vm.primitives.codec import encode_integer
 from vm.primitives.errors import DecodeError, InvariantViolation
 
-AREA = Area(2, "grid", "m", 60, 24, 30, 5_000, 1, 10**8, 7, 9, 1, 100, 1, 10**8)
+AREA = Area(2, "grid", "m", 60, 24, 30, 5_000, 1, 10**8, 7, 9, 1, 100, 1, 10**8, 9_999, 20)
 MONEY = AreaMoney(1, 2, 3, 4, 5, 6)
 UNIT = UnitRecord(b"o" * 20, "u", "b", 1, ((10**16, -(10**21), -5, 0),), ())
 ROUND = Round(
@@ -65,7 +65,7 @@ def frozen() -> dict[str, tuple[bytes, str]]:
     return {
         "area": (
             AREA.encode(),
-            "dc0011500102a467726964a16d3c181ecd138801ce05f5e1000709016401ce05f5e100",
+            "dc0013500102a467726964a16d3c181ecd138801ce05f5e1000709016401ce05f5e100cd270f14",
         ),
         "money": (MONEY.encode(), "985101010203040506"),
         "unit": (

@@ -107,7 +107,7 @@ def test_what_does_not_verify_costs_its_bond_and_nothing_else(
 @pytest.mark.parametrize("data", [b"", b"\xc0", b"\x93\x5b\x01\xc0", bytes(65_536)])
 def test_bytes_that_are_no_certificate_are_refused(world: DispatchWorld, data: bytes) -> None:
     found = world.open()
-    assert world.act("board", "submit", 1, found.problem_hash, data) == (False, "malformed")
+    assert world.send("board", 1, found.problem_hash, data) == (False, "malformed")
 
 
 def test_who_comes_late_or_for_another_problem_keeps_the_bond(world: DispatchWorld) -> None:
@@ -210,7 +210,7 @@ def test_bids_for_an_interval_replace_what_was_registered(world: DispatchWorld) 
         ("gas", ("gas", 2, [(0, 10**23 + 1, 0, 1)]), "price_too_high"),
         ("gas", ("gas", 2, [(0, -(10**23) - 1, 0, 1)]), "price_too_high"),
         ("gas", ("gas", 2, [(10**20, 0, 0, 1_001)]), "price_too_high"),
-        ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "invalid_unit"),
+        ("gas", ("gas", 2, [(0, 1, 0, 2**60)]), "power_too_high"),
         ("gas", ("gas", 2, [(0, 1, 0, 1_001)]), "beyond_unit"),
         ("house", ("house", 2, [(0, 1, -901, -300)]), "beyond_unit"),
     ],
@@ -266,16 +266,19 @@ def test_rounds_open_by_themselves_before_their_first_interval() -> None:
     assert intervals == 2 and first % 2 == 0
     assert 0 < first * 3_600_000 - world.round(number).opened_ms <= 30 * 60_000
     world.act("house", "retire", "grid", "house")
+    # Nobody takes what it has to inject: that nothing can be proved is told, and a fallback holds.
     world.register("gas", "B", "generator", (0, 3_000 * MILLI, 500, 1_000))
     for _ in range(8):
         world.advance(900_000)
-    assert world.told("skip_round") == [("grid", first + 2, "invalid_problem")]
+    assert world.told("skip_round") == []
+    assert [values[:2] for values in world.told("infeasible")] == [("grid", number + 1)] * 2
+    assert world.told("fall_back")[-1][1] == number + 1
     world.register("gas", "B", "generator", (0, 3_000 * MILLI, 0, 1_000))
     for _ in range(8):
         world.advance(900_000)
-    assert [values[2] for values in world.told("open_round")] == [first, first + 4]
+    assert [values[2] for values in world.told("open_round")] == [first, first + 2, first + 4]
     world.advance(9 * 3_600_000)
-    assert world.told("skip_round")[1:] == [("grid", first + 6, "begun")]
+    assert world.told("skip_round") == [("grid", first + 6, "begun")]
 
 
 def test_old_rounds_leave_the_state() -> None:
@@ -293,15 +296,17 @@ def test_old_rounds_leave_the_state() -> None:
 
 
 def test_index_follows_from_the_leaves(world: DispatchWorld) -> None:
+    first = world.time_ms // 3_600_000 + 1
+    world.act("wind", "bid", "grid", "wind", first, wire([(0, 1, 0, 900)] * 3))
     world.act("gas", "retire", "grid", "gas")
     world.commit()
     state = world.state.values
-    indexed = {key for key in state if key.startswith(b"id")}
+    indexed = {key for key in state if key.startswith((b"id", b"iB"))}
     rebuilt = DispatchWorld()
     ctx = rebuilt.context()
     for key, value in sorted(state.items()):
         rebuilt.dispatch.rebuild_index(ctx, key, value)
-    assert {key for key in rebuilt.overlay.changes if key.startswith(b"id")} == indexed
+    assert {key for key in rebuilt.overlay.changes if key.startswith((b"id", b"iB"))} == indexed
 
 
 def test_a_unit_keeps_its_kind_so_that_its_bids_fit_the_rounds_to_come() -> None:
@@ -364,7 +369,7 @@ def test_a_round_that_could_not_be_closed_is_not_opened() -> None:
         ctx = world.context("operator", gas=2_000_000)
         ctx.module = "dispatch"
         try:
-            number = open_round(ctx, load_area(ctx, "grid"), 0)
+            number = open_round(ctx, load_area(ctx, "grid"), 0, by_itself=False)
         except CallError as error:
             statuses.append(error.code)
             continue

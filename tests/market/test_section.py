@@ -62,7 +62,7 @@ def read(**market: Any) -> Any:
         ({"network": {"slack": "a", "buses": ["a"], "colour": 1}}, "unknown fields"),
         (
             {"network": {**FEEDER, "lines": [*FEEDER["lines"], {**FEEDER["lines"][0]}]}},  # type: ignore[dict-item]
-            "closes a cycle",
+            "occurs 2 times",
         ),
         (
             {"network": {**FEEDER, "lines": [{**FEEDER["lines"][0], "owner": "nobody"}]}},  # type: ignore[dict-item]

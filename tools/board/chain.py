@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from market.dispatch_certificate import Certificate
 from market.dispatch_codec import decode_problem, encode_certificate, hash_problem
+from market.dispatch_commitments import commitment_of
 from market.dispatch_problem import DispatchProblem
 from market.dispatch_records import (
     OPEN_KEY,
@@ -137,11 +138,13 @@ class BoardChain:
             self._send(calls)
 
     def submit(self, found: OpenRound, certificate: Certificate) -> tuple[bool, str]:
-        """Submit a result; return whether it was accepted, and the code if not.
+        """Commit to a result, then submit it; return whether it was accepted, and the code if not.
 
         Raises TransactionFailed where the round needs no result any more.
         """
         data = encode_certificate(certificate)
+        commitment = commitment_of(self._open_signer().account, found.number, data)
+        self._send([("dispatch", "commit", (found.number, commitment))])
         receipt = self._send([("dispatch", "submit", (found.number, found.problem_hash, data))])
         values = receipt.get("values")
         outcome = values[0] if isinstance(values, list) and values else None

@@ -66,7 +66,7 @@ class Patience:
     """For a neighbour's message, for each level that it depends on itself."""
     alone_ms: int = 12_000
     """Until a board that has no result goes on alone."""
-    turn_ms: int = 500
+    turn_ms: int = 1_000
     """Between the turns of boards that may submit the same result, first the slack bus."""
 
 

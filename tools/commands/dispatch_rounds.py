@@ -138,6 +138,7 @@ def submit(
     """
     from market.dispatch_check import validate_certificate
     from market.dispatch_codec import encode_certificate, hash_problem
+    from market.dispatch_commitments import commitment_of
     from market.dispatch_layout import lay_out
     from tools.cases.fields import load_json
     from tools.commands.outcome import print_outcome, return_values
@@ -147,12 +148,14 @@ def submit(
     _, certificate = read_solution(case, load_json(solution))
     if not unchecked:
         validate_certificate(lay_out(case.problem), certificate)
-    call = (
-        "dispatch",
-        "submit",
-        (number, hash_problem(case.problem), encode_certificate(certificate)),
+    signer = session.open_signer(sender)
+    data = encode_certificate(certificate)
+    # Committed to in a block before, the result cannot be taken by who reads it on its way.
+    commitment = commitment_of(signer.account, number, data)
+    session.send(signer, [("dispatch", "commit", (number, commitment))])
+    final = session.send(
+        signer, [("dispatch", "submit", (number, hash_problem(case.problem), data))]
     )
-    final = session.send(session.open_signer(sender), [call])
     outcome = return_values(final)[0]
     accepted = isinstance(outcome, list) and outcome[:1] == [True]
     code = str(outcome[1]) if isinstance(outcome, list) and len(outcome) == 2 else ""

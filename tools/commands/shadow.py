@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tools.commands.options import json_option, pass_session
+from tools.commands.options import from_option, json_option, pass_session
 from tools.output import note, print_json, print_lines
 from tools.session import Session
 
@@ -48,6 +48,7 @@ def shadow_command() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the changed bills as bars into this SVG file.",
 )
+@from_option
 @json_option
 @pass_session
 def run(
@@ -59,12 +60,14 @@ def run(
     until: int | None,
     follow: bool,
     draw: Path | None,
+    signer: str | None,
 ) -> None:
     """Execute the live chain again beside a shadow of it under other rules, and compare.
 
     The blocks come from the node's API and are checked from genesis on; the network does not
     notice. What may be changed is written as for `bitenergy governance propose`, for example
-    --set market.spot.penalty_price=0.2.
+    --set market.spot.penalty_price=0.2. Where blocks hold readings of meters, the node gives them
+    to the DSO and auditors alone: name such a key with --from.
     """
     import tempfile
 
@@ -75,6 +78,8 @@ def run(
     from tools.shadow.run import Stretch, changes_of_file, proposed_change, run_shadow
 
     client = session.client()
+    if signer is not None:
+        client.sign_as(session.open_signer(signer))
     changes = list(parse_changes([*settings, *(changes_of_file(path) if path else [])]))
     if proposal is not None:
         changes.append(proposed_change(client, proposal))

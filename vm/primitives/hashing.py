@@ -24,6 +24,7 @@ def tagged_hash(domain: bytes, data: bytes) -> bytes:
 
 TAG_ACCOUNT = tag("account")
 TAG_ADDRESS = tag("address")
+TAG_API_REQUEST = tag("api/request")
 TAG_APPROVAL = tag("approval")
 TAG_AUCTION_COMMITMENT = tag("auction/commitment")
 TAG_AUCTION_RANK = tag("auction/rank")

@@ -30,6 +30,7 @@ from market.auction.rounds import (
 from market.auction.section import read_section
 from tests.market.support import Person, World, kwh, tokens
 from vm.primitives.errors import CallError, InvalidGenesis
+from vm.system.accounts import SUSPENDED
 
 MINUTE = 60_000
 COMMON = {"account": "O", "max_price": "100", "max_energy_kwh": "100"}
@@ -157,6 +158,22 @@ def test_a_sealed_round_of_huang_with_a_forfeit() -> None:
     assert world.holdings("B") == world.holdings("D") == (0, 0)
     assert world.holdings("E") == (-tokens("2"), 0)
     assert world.holdings("O") == (tokens("12"), 0)
+    assert world.left() == []
+    world.conserve()
+
+
+def test_who_is_suspended_before_it_can_open_keeps_its_deposit() -> None:
+    world = Bidding()
+    world.seal("A", "buy", step("2", "10"))
+    world.seal("B", "buy", step("1", "8"))
+    world.before(60)
+    world.set_status("A", SUSPENDED)
+    world.before(45)
+    assert [values[3] for values in world.told("release")] == [world.ids["A"]]
+    assert [values[3] for values in world.told("forfeit")] == [world.ids["B"]]
+    assert world.holdings("A") == (0, 0)
+    assert world.holdings("B") == (-tokens("2"), 0)
+    assert world.account("A").money_reserved_micro == 0
     assert world.left() == []
     world.conserve()
 
@@ -402,7 +419,7 @@ def test_without_a_section_there_are_no_auctions() -> None:
         ({"deposit": "x"}, "deposit"),
         ({"minute_ms": 0}, "minute_ms"),
         ({"market": 1}, "is a name"),
-        ({"market": "bare"}, "with a network"),
+        ({"market": "bare"}, "with a radial network"),
         ({"market": "feeder", "mechanism": "huang"}, "by zones"),
     ],
 )

@@ -14,7 +14,7 @@ from node.ledger.proof_paths import Trust, verify_proof
 from tests.ledger.support import id_of
 from tests.node.api.conftest import Api, serve
 from tests.node.api.support import FakeNode
-from tests.node.api.test_dispatch import PRICE, result
+from tests.node.api.test_dispatch import PRICE, commitment, result
 from tools.contract.compiler import compile_source
 from vm.primitives.address import encode_address
 from vm.system.validators import encode_validators, read_validators, validators_hash
@@ -124,6 +124,7 @@ async def test_a_contract_settles_on_a_nodal_price(token_api: Api) -> None:
     assert (await token_api.get(f"{price}[1,2]")).code == "not_closed"
     (opened,) = (await token_api.get("/dispatch/rounds?status=open")).json["rounds"]
     digest = bytes.fromhex(opened["problem_hash"])
+    node.grow(node.transaction("P2", commitment(1, result(-3_000))))
     node.grow(node.transaction("P2", ("dispatch", "submit", (1, digest, result(-3_000)))))
     assert (await token_api.get(f"{price}[1,2]")).json["result"] == str(3 * PRICE)
     for arguments, code in (("[2,0]", "unknown_round"), ("[-1,0]", "unknown_round"),

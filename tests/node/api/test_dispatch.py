@@ -6,12 +6,15 @@ import base64
 
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_codec import decode_problem, encode_certificate, hash_problem
+from market.dispatch_commitments import commitment_of
 from market.dispatch_records import decode_round
 from node.ledger.proofs import decode_account_proof, validate_account_proof
+from tests.ledger.support import id_of
 from tests.node.api.conftest import Api
 from tests.node.api.support import TOKEN
 from tests.node.api.test_pages import trusted_validators
 from vm.primitives.merkle import MerkleProof, verify_merkle_proof
+from vm.runtime import Call
 
 PRICE = 10**20
 
@@ -20,6 +23,11 @@ def result(load_w: int) -> bytes:
     """The line's 3 kW are sold; the generator sets the price before it, the load behind it."""
     done = IntervalResult((PRICE, PRICE, 3 * PRICE), (-load_w, load_w))
     return encode_certificate(Certificate((done,)))
+
+
+def commitment(number: int, data: bytes) -> Call:
+    """P2 commits to a certificate's bytes."""
+    return ("dispatch", "commit", (number, commitment_of(id_of("P2"), number, data)))
 
 
 async def test_a_round_from_opening_to_proof(api: Api) -> None:
@@ -40,6 +48,7 @@ async def test_a_round_from_opening_to_proof(api: Api) -> None:
     digest = hash_problem(problem)
     assert digest.hex() == opened["problem_hash"]
     for load_w in (-2_999, -3_000):
+        node.grow(node.transaction("P2", commitment(1, result(load_w))))
         call = ("dispatch", "submit", (1, digest, result(load_w)))
         sent = node.transaction("P2", call)
         node.grow(sent)
@@ -64,6 +73,7 @@ async def test_a_price_is_proved_against_a_header(api: Api) -> None:
     node.grow(node.transaction("Op", ("dispatch", "open", ("feeder", 0))))
     (opened,) = (await api.get("/dispatch/rounds?status=open")).json["rounds"]
     number, digest = opened["number"], bytes.fromhex(opened["problem_hash"])
+    node.grow(node.transaction("P2", commitment(number, result(-3_000))))
     node.grow(node.transaction("P2", ("dispatch", "submit", (number, digest, result(-3_000)))))
     node.grow()
     for query, figure in (

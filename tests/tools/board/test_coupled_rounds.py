@@ -87,5 +87,5 @@ def test_hours_taken_for_themselves_are_refused() -> None:
     first, *rest = certificate.intervals
     for wrong in (Certificate((*rest, first)), Certificate((first, first, *rest[1:]))):
         data = encode_certificate(wrong)
-        accepted, code = world.act("board", "submit", found.number, found.problem_hash, data)
+        accepted, code = world.send("board", found.number, found.problem_hash, data)
         assert (accepted, code) in {(False, "store_level"), (False, "gap"), (False, "unit_limit")}
