@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from market.certificates.records import COINS_SPACE, CREDIT_SPACE, PLANT_SPACE, TERMS_KEY
+from node.light_service import LightService
+from node.light_wire import ASK_STATE, Question
 from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of
 from tests.node.api import support
 from tests.node.api.conftest import Api, serve
@@ -117,3 +122,15 @@ async def test_what_is_not_there(green_api: Api, api: Api) -> None:
         "next": None,
     }
     assert (await api.get("/certificates/plants")).json == {"plants": [], "next": None}
+
+
+async def test_light_nodes_get_no_energies_either(green_api: Api) -> None:
+    node = green_api.node
+    node.grow()
+    chain: Any = SimpleNamespace(store=node.store, height=node.store.height)
+    nothing: Any = None
+    service = LightService(chain, nothing, nothing, nothing, spawn=nothing, above=nothing)
+    for space in (PLANT_SPACE, CREDIT_SPACE, COINS_SPACE):
+        question = Question(1, ASK_STATE, space + (1).to_bytes(4, "big"))
+        assert service._reply(question).code == "personal_data"
+    assert service._reply(Question(1, ASK_STATE, TERMS_KEY)).code == ""
