@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from market.certificates.records import COINS_SPACE, CREDIT_SPACE, PLANT_SPACE
 from market.day.settlement_records import PAGE_SPACE, TOTALS_SPACE
 from market.meters.records import (
     CHUNK_SPACE,
@@ -52,7 +53,16 @@ PERSONAL_CALLS: Final[Mapping[tuple[str, str], _Span]] = {
     ("response", "record"): (2, None),
     ("response", "record_past"): (2, None),
 }
-PERSONAL_SPACES: Final = (CHUNK_SPACE, CONNECTION_SPACE, SUMS_SPACE, PAGE_SPACE, TOTALS_SPACE)
+PERSONAL_SPACES: Final = (
+    CHUNK_SPACE,
+    CONNECTION_SPACE,
+    SUMS_SPACE,
+    PAGE_SPACE,
+    TOTALS_SPACE,
+    PLANT_SPACE,
+    CREDIT_SPACE,
+    COINS_SPACE,
+)
 """Spaces of the state that hold energies of members, or of few."""
 SUMS_EVENT: Final = ("meters", "closed")
 _SUMS: Final[_Span] = (2, None)

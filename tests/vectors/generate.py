@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vectors import (
+    certificate_inputs,
     chain_inputs,
     chain_kinds,
     contract_inputs,
@@ -88,6 +89,11 @@ KINDS: dict[str, Kind] = {
         "calls of contracts: result, gas, storage, events",
         contract_inputs.contract_call_inputs,
         contract_inputs.run_contract_calls,
+    ),
+    "certificates": Kind(
+        "certificates of renewable energy: what the module tells, and its leaves",
+        certificate_inputs.certificate_inputs,
+        certificate_inputs.run_certificates,
     ),
     "governance": Kind(
         "proposals, votes, counts and changes that come into force, from state to state",
