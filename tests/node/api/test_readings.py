@@ -22,6 +22,8 @@ from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api import support
 from tests.node.api.conftest import Api, Reply, serve
 from tests.node.api.support import FakeNode
+from tools import verify_proof as alone
+from tools.proofs import first_validators
 from vm.primitives.codec import encode
 
 INTERVAL_MS = 3_000
@@ -287,6 +289,11 @@ async def test_a_reading_is_proved_against_the_last_header(metered: Metered) -> 
     assert decode_chunk(proof.value).injected[(FIRST + 1) % CHUNK_INTERVALS] == SECRET
     assert proof.key[2:22] == id_of("H0")
     assert reply.json["reading"]["injected_milli_wh"] == SECRET
+    genesis = metered.api.node.genesis
+    trust = alone.Trust(genesis.digest, first_validators(genesis), 1)
+    said = alone.verify(base64.b64decode(reply.json["proof"]), trust)
+    assert said["member"] == id_of("H0")
+    assert said["readings"][FIRST + 1 - said["first_interval"]] == ("measured", SECRET, 0)
     missing = await metered.get(f"/proofs/reading/H0/{FIRST + 90}", "H0")
     assert (missing.status, missing.code) == (404, "unknown_reading")
     refused = await metered.get(f"/proofs/reading/H0/{FIRST + 1}")
