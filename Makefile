@@ -10,7 +10,8 @@ READY := .venv/.ready
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell $(name) --version 2>/dev/null),$(name))))
 
 STRICT := vm consensus market node/ledger dispatch
-JOBS ?= 2
+# Much of the suite waits for processes and timers: three workers keep two cores busy.
+JOBS ?= 3
 # Hypothesis draws its examples from this; `make test SEED=random` explores.
 SEED ?= 1
 TEST_LIMIT_S ?= 600
@@ -22,7 +23,7 @@ CASES ?= 10000
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes long cycles browser api auctions days boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes long cycles browser pages api auctions days boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -86,6 +87,9 @@ cycles: setup ## kill -9 a validator of a trading network CYCLES=500 times
 
 browser: setup ## every page of the explorer in Chromium, at phone and desktop size
 	@$(BIN)/python -m pytest -q -m "browser or not browser" tests/browser $(ARGS)
+
+pages: setup ## every page in Chromium on a chain of 100,000 blocks with 10,000 offers
+	@$(BIN)/python -m tests.browser.long_chain $(ARGS)
 
 api: setup ## send CASES=10000 requests made from the API's description to a node
 	@$(BIN)/python -m tests.e2e.api_cases --cases $(CASES) $(ARGS)

@@ -40,12 +40,24 @@ _REFUSAL = (
 class RequestGuard:
     """Which hosts and origins a request may name."""
 
-    __slots__ = ("_hosts", "_origins")
+    __slots__ = ("_hint", "_hosts", "_origins")
 
-    def __init__(self, *, host: str, hosts: Iterable[str], origins: Iterable[str]) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        hosts: Iterable[str],
+        origins: Iterable[str],
+        hint: str = "Use its address, or add the name to `hosts` under [api] in node.toml.",
+    ) -> None:
+        """Hear requests to `host`, the names in `hosts` and addresses of this machine.
+
+        `hint` says to whom names another host how that becomes one of them.
+        """
         own = [] if host in ("", "0.0.0.0", "::") else [host]
         names = [_bare(name) for name in (*LOOPBACK_NAMES, *own, *hosts)]
         self._hosts = frozenset(names)
+        self._hint = hint
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
 
     def validate(self, request: web.BaseRequest) -> str | None:
@@ -66,7 +78,7 @@ class RequestGuard:
                 "host_not_allowed",
                 "this node is not known by this name",
                 actual=hosts[0],
-                hint="Use its address, or add the name to `hosts` under [api] in node.toml.",
+                hint=self._hint,
             )
         origins = request.headers.getall("Origin", [])
         if not origins:

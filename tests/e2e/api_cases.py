@@ -35,6 +35,7 @@ from schemathesis.checks import (
 from schemathesis.core.failures import Failure, FailureGroup
 
 from tests.conftest import free_ports
+from tests.e2e.full_network import play, write_template
 from tests.e2e.support import Commands, Json, stop_in_order
 from vm.primitives.codec import encode
 
@@ -87,6 +88,10 @@ class Known:
             "market": [each["name"] for each in self._ask("/markets")["markets"]],
             "id": [each["id"] for each in self._ask("/transactions")["transactions"]],
             "area": [each["name"] for each in self._ask("/dispatch/areas")["areas"]],
+            "auction": [each["name"] for each in self._ask("/auctions")["auctions"]],
+            "member": names,
+            "module": [each["name"] for each in self._ask("/modules")["modules"]],
+            "event": ["transfer", "clear", "price", "trade", "vote"],
             "number": list(range(3)),
             "interval": list(range(3)),
         }
@@ -202,7 +207,9 @@ def _send(case: Any, url: str, session: requests.Session, findings: Findings) ->
 @contextmanager
 def live_node(commands: Commands) -> Iterator[str]:
     """Run a validator on whose chain something happened; yield the URL of its API."""
-    commands.run("testnet", "init", "--dir", "net", "--validators", "1")
+    write_template(commands.folder / "template.json")
+    init = ("testnet", "init", "--dir", "net", "--validators", "1")
+    commands.run(*init, "--genesis", "template.json")
     commands.settings["BITENERGY_HOME"] = str(commands.folder / "net" / "home")
     commands.run("testnet", "up", "--dir", "net")
     try:
@@ -211,6 +218,7 @@ def live_node(commands: Commands) -> Iterator[str]:
         run("offer", "post", "--energy", "6kWh", "--price", "9.82", "--from", "P1", *spot)
         run("offer", "post", "--energy", "7kWh", "--price", "9.90", "--from", "P2", *spot)
         run("buy", "--energy", "8kWh", "--max-price", "10", "--from", "C1", *spot)
+        play(commands)
         network = json.loads((commands.folder / "net" / "home" / "network.json").read_text())
         yield network["node"]
     finally:

@@ -57,7 +57,9 @@ class Pages:
 
 
 @asynccontextmanager
-async def pages(limits: ApiLimits | None = None) -> AsyncIterator[Pages]:
+async def pages(
+    limits: ApiLimits | None = None, names: tuple[str, ...] = ()
+) -> AsyncIterator[Pages]:
     asked: list[str] = []
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -84,7 +86,12 @@ async def pages(limits: ApiLimits | None = None) -> AsyncIterator[Pages]:
     listener = await asyncio.get_running_loop().create_server(node, "127.0.0.1", 0)
     node_port = listener.sockets[0].getsockname()[1]
     server = ExplorerServer(
-        load_site(), f"http://127.0.0.1:{node_port}", host="127.0.0.1", port=0, limits=limits
+        load_site(),
+        f"http://127.0.0.1:{node_port}",
+        host="127.0.0.1",
+        port=0,
+        names=names,
+        limits=limits,
     )
     port = await server.start()
     async with aiohttp.ClientSession() as session:
@@ -146,6 +153,25 @@ async def test_other_sites_get_neither_pages_nor_answers(
             status, body = await found.get(path, method, headers=headers)
             assert (status, json.loads(body)["error"]["code"]) == (403, code), path
         assert found.asked == []
+
+
+async def test_names_of_this_machine_are_those_that_were_given() -> None:
+    async with pages(names=("Node1.local",)) as found:
+        for host, status in (
+            ("node1.local:8650", 200),
+            ("NODE1.LOCAL.", 200),
+            ("node2.local", 403),
+            ("node1.local.evil.example", 403),
+        ):
+            assert (await found.get("/", headers={"Host": host}))[0] == status, host
+        own = {"Host": "node1.local:8650", "Origin": "http://node1.local:8650"}
+        assert (await found.get("/api/v1/status", headers=own))[0] == 201
+        other = own | {"Origin": "http://node2.local:8650"}
+        status, body = await found.get("/api/v1/status", headers=other)
+        assert (status, json.loads(body)["error"]["code"]) == (403, "origin_not_allowed")
+    async with pages() as found:
+        _, body = await found.get("/", headers={"Host": "node1.local"})
+        assert "explorer run --name" in json.loads(body)["error"]["hint"]
 
 
 async def test_bodies_are_json_of_a_stated_bounded_length() -> None:

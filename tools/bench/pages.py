@@ -13,7 +13,7 @@ from typing import Final
 
 import aiohttp
 
-from tools.bench.history import open_history
+from tools.bench.history import BLOCK_INTERVAL_MS, open_history
 from tools.bench.traffic import (
     MARKET,
     PRICE_LOW_MICRO,
@@ -21,10 +21,12 @@ from tools.bench.traffic import (
     genesis_template,
     make_traders,
 )
-from tools.calls import buy, post_offer, transfer
+from tools.calls import buy, place_order, post_offer, transfer
 from tools.errors import EXIT_OK, ToolError
 from tools.output import note, print_json, print_table
 from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
+from vm.primitives.errors import InvariantViolation
+from vm.runtime import Call
 
 VALIDATORS: Final = 4
 BLOCK_TRANSACTIONS: Final = 500
@@ -34,6 +36,15 @@ BUSY_BLOCKS: Final = 2_000
 BUY_EVERY: Final = 10
 NOTED: Final = 10_000
 REPEATS: Final = 5
+AUCTION: Final = "day"
+AUCTION_INTERVAL_MS: Final = 900_000
+AUCTION_ORDERS: Final = 1_000
+AUCTION_TERMS: Final = {
+    "name": AUCTION,
+    "mechanism": "uniform",
+    "sealed": False,
+    "account": "operator",
+}
 _API: Final = "/api/v1"
 _OFFERS: Final = f"/markets/{MARKET}/offers"
 _TRADES: Final = f"/markets/{MARKET}/trades"
@@ -49,7 +60,12 @@ PAGES: Final = {
     "transactions": (("/transactions?limit=50",),),
     "account": (
         ("/accounts/T0",),
-        ("/accounts/T0/history?limit=50", "/accounts/T0/history?limit=500"),
+        (
+            "/accounts/T0/history?limit=50",
+            "/accounts/T0/unasked?limit=50",
+            "/accounts/T0/history?limit=500",
+            "/accounts/T0/unasked?limit=500",
+        ),
     ),
     "market": (
         ("/markets",),
@@ -59,6 +75,20 @@ PAGES: Final = {
     "exchange": (("/markets",), (f"{_OFFERS}?seller=T0&limit=200",)),
     "dispatch": (("/dispatch/areas", "/dispatch/rounds?limit=50"),),
     "contracts": (("/contracts?limit=50",),),
+    "auctions": (
+        ("/auctions",),
+        (f"/auctions/{AUCTION}/intervals?limit=50", f"/auctions/{AUCTION}/clearings?limit=100"),
+    ),
+    "quotas": (("/quotas?limit=50",),),
+    "response": (
+        (
+            "/response/rounds?limit=50",
+            "/response/events?limit=50",
+            "/modules/response/events?event=price&limit=20",
+        ),
+    ),
+    "stakes": (("/status",), ("/validators", "/staking")),
+    "governance": (("/proposals?limit=30",), ("/params", "/markets", "/status")),
     "network": (("/status", "/peers", "/doctor", "/mempool"),),
     "verify": (("/proofs/account/T0", "/genesis/document"),),
 }
@@ -82,10 +112,8 @@ class PageFigures:
 def run_bench(*, blocks: int, offers: int, as_json: bool) -> int:
     """Measure and print; return the exit status."""
     folder = Path(tempfile.mkdtemp(prefix="bitenergy-bench-"))
-    traders = make_traders()
-    network = create_network(folder / "network", genesis_template(traders), validators=VALIDATORS)
+    network = write_network(folder / "network", blocks=blocks, offers=offers)
     try:
-        _write_chain(network, Traffic(network.genesis, traders, 1), blocks, offers)
         start_nodes(network.nodes[:1], timeout_s=60.0)
         figures = asyncio.run(_measure(network.nodes[0].api_url))
     finally:
@@ -103,6 +131,26 @@ def run_bench(*, blocks: int, offers: int, as_json: bool) -> int:
     return EXIT_OK
 
 
+def write_network(folder: Path, *, blocks: int, offers: int) -> LocalNetwork:
+    """Make a network in a new folder whose first node has a chain of `blocks` blocks.
+
+    `offers` stand in its market, and orders in an auction.
+    """
+    traders = make_traders()
+    template = genesis_template(traders)
+    modules = template["modules"]
+    if not isinstance(modules, dict):
+        raise InvariantViolation("the template of benchmarks has no modules")
+    template["modules"] = modules | {
+        "auction": {"auctions": [AUCTION_TERMS]},
+        "quota": {"penalty_price": "200"},
+        "response": {"account": "operator", "upstream_price": "35"},
+    }
+    network = create_network(folder, template, validators=VALIDATORS)
+    _write_chain(network, Traffic(network.genesis, traders, 1), blocks, offers)
+    return network
+
+
 def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: int) -> None:
     """Write posts, some purchases and transfers, and then empty blocks."""
     history = open_history(network)
@@ -115,6 +163,15 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
     ]
     for start in range(0, offers, BLOCK_TRANSACTIONS):
         history.append(posts[start : start + BLOCK_TRANSACTIONS])
+    ahead = history.chain.header.time_ms + (blocks + 1) * BLOCK_INTERVAL_MS
+    interval = ahead // AUCTION_INTERVAL_MS + 10
+    for start in range(0, AUCTION_ORDERS, BLOCK_TRANSACTIONS):
+        history.append(
+            [
+                traffic.sign(number, (_order(interval, number),))
+                for number in range(start, min(start + BLOCK_TRANSACTIONS, AUCTION_ORDERS))
+            ]
+        )
     first = history.chain.height
     for height in range(first + 1, blocks + 1):
         number = height - first
@@ -129,6 +186,11 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
         if height % NOTED == 0:
             note(f"{height} of {blocks} blocks written")
     history.chain.store.close()
+
+
+def _order(interval: int, number: int) -> Call:
+    steps = ((POST_MILLI_WH // 10, PRICE_LOW_MICRO + number),)
+    return place_order(AUCTION, interval, "sell" if number % 2 else "buy", steps)
 
 
 async def _measure(url: str) -> list[PageFigures]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -23,19 +24,32 @@ def explorer_command() -> None:
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8650, show_default=True, help="0: any free."
 )
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    help="Further name of this machine in addresses, for example node1.local; may be repeated.",
+)
 @json_option
 @pass_session
-def run(session: Session, host: str, port: int) -> int:
+def run(session: Session, host: str, port: int, names: Sequence[str]) -> int:
     """Serve the pages over the API of a node (--node, else the pinned one) until interrupted.
 
-    A node also serves them itself, with `explorer = true` under [api] in its node.toml.
+    A node also serves them itself, with `explorer = true` under [api] in its node.toml. Pages are
+    served under this machine's addresses and the names given: other sites' names are refused.
     """
     from tools.explorer.files import load_site
     from tools.explorer.server import ExplorerServer
 
     node = session.client().url
     server = ExplorerServer(
-        load_site(), node, host=host, port=port, fingerprint=session.node_fingerprint()
+        load_site(),
+        node,
+        host=host,
+        port=port,
+        names=names,
+        fingerprint=session.node_fingerprint(),
     )
 
     async def serve() -> None:

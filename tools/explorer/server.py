@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -46,10 +46,12 @@ class ExplorerServer:
         *,
         host: str,
         port: int,
+        names: Iterable[str] = (),
         fingerprint: bytes = b"",
         limits: ApiLimits | None = None,
     ) -> None:
-        """Prepare to serve `site` at `host` and `port`; `node` is the URL of a node's API.
+        """Prepare to serve `site` at `host` and `port`; `node` is the URL of a node's API,
+        `names` are further ones of this machine.
 
         With `fingerprint` the node is asked over HTTPS if its certificate has this SHA-256.
         """
@@ -59,7 +61,12 @@ class ExplorerServer:
         self._fingerprint = fingerprint
         self._limits = limits or ApiLimits()
         self._bodies_bytes = 0
-        self._guard = RequestGuard(host=host, hosts=(), origins=())
+        self._guard = RequestGuard(
+            host=host,
+            hosts=names,
+            origins=(),
+            hint="Use its address, or start with `bitenergy explorer run --name HOST`.",
+        )
         self._session: aiohttp.ClientSession | None = None
         self._web: GuardedServer | None = None
         self._listener: asyncio.Server | None = None

@@ -93,6 +93,7 @@ async function show({ focus = true } = {}) {
   }
   main.setAttribute("aria-busy", "false");
   main.dataset.ready = location.pathname;
+  performance.mark("ready");
   if (focus) {
     main.focus({ preventScroll: true });
     scrollTo(0, 0);

@@ -93,6 +93,7 @@ async function follow(place, id) {
     const found = await get(`/transactions/${id}`, { wait_ms: WAIT_MS });
     if (!found.final) continue;
     const { receipt } = found;
+    if (!receipt.code) performance.mark("final");
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     if (receipt.code) {
       refill(place, problem(new ApiError(400, { code: receipt.code, message: receipt.message })),

@@ -1,9 +1,12 @@
 // Tables that fit a phone, can be read aloud, and can be downloaded as CSV.
 
-import { h } from "./dom.js";
+import { add, h } from "./dom.js";
+import { integer } from "./format.js";
 import { t } from "./text.js";
 
-/** Return a table. columns: [{title, cell(row) -> node or text, plain(row) -> text for CSV, number}]. */
+const SHOWN = 100;
+
+/** Return a table; of many rows the first are shown, and the others at a push of a button. columns: [{title, cell(row) -> node or text, plain(row) -> text for CSV, number}]. */
 export function table({ caption, columns, rows, file, empty }) {
   if (rows.length === 0) return h("p", { class: "empty" }, empty ?? t("nothing_here"));
   const cells = (row) => columns.map((column, place) => {
@@ -12,13 +15,19 @@ export function table({ caption, columns, rows, file, empty }) {
       ? h("th", { scope: "row", ...attributes }, column.cell(row))
       : h("td", attributes, column.cell(row));
   });
+  const body = h("tbody", {}, rows.slice(0, SHOWN).map((row) => h("tr", {}, cells(row))));
+  const rest = h("button", { class: "quiet", type: "button", onclick: () => {
+    add(body, rows.slice(SHOWN).map((row) => h("tr", {}, cells(row))));
+    rest.remove();
+  } }, t("show_all", { count: integer(rows.length) }));
   return h("div", { class: "table" },
     h("table", {},
       h("caption", {}, caption),
       h("thead", {}, h("tr", {}, columns.map((column) =>
         h("th", { scope: "col", class: column.number ? "number" : null }, column.title)))),
-      h("tbody", {}, rows.map((row) => h("tr", {}, cells(row)))),
+      body,
     ),
+    rows.length > SHOWN && rest,
     file && h("button", { class: "quiet download", type: "button", onclick: () => download(file, columns, rows) },
       t("download_csv")),
   );

@@ -21,7 +21,8 @@ let chosen = preferred();
 export const language = () => chosen;
 
 /** Where numbers and times are written as the viewer's browser does, in the chosen language. */
-export const locale = () => (navigator.languages ?? [navigator.language]).find((tag) => tag.slice(0, 2) === chosen) ?? chosen;
+export const locale = () => places[chosen] ??= (navigator.languages ?? [navigator.language]).find((tag) => tag.slice(0, 2) === chosen) ?? chosen;
+const places = {};
 
 export function setLanguage(code) {
   chosen = code in languages ? code : "en";

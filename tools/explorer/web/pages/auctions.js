@@ -1,7 +1,7 @@
 // Auctions: intervals with their gates, the book while it is open, what was cleared, own orders;
 // placing, committing, opening and cancelling.
 
-import { all, get } from "../core/api.js";
+import { get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
 import { add, h, refill } from "../core/dom.js";
 import { callForm, redrawOn } from "../core/form.js";
@@ -14,6 +14,7 @@ import { t } from "../core/text.js";
 import { commitTo, keptOrders, readSteps, stepFields, stepWords } from "./auction_orders.js";
 
 const AHEAD = 8;
+const MOST_ORDERS = 1_000;
 const CLEARED = 100;
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 const TICK_MS = 100;
@@ -77,7 +78,7 @@ async function drawIntervals(place, auction) {
 }
 
 async function drawBook(place, auction, interval) {
-  const orders = await all(`/auctions/${auction.name}/intervals/${interval}`, "book", {}, { most: 1_000 });
+  const { book: orders } = await get(`/auctions/${auction.name}/intervals/${interval}`, { limit: MOST_ORDERS });
   const opened = orders.filter((order) => order.side !== null);
   refill(place,
     opened.length > 0 && await lineChart({ title: t("supply_demand"), x: "number", xTitle: "kWh", yTitle: t("tokens_per_kwh"),

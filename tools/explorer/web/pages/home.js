@@ -1,11 +1,13 @@
 // Home: how the network is, what energy costs now, and who takes part.
 
-import { all, get } from "../core/api.js";
+import { get } from "../core/api.js";
 import { add, h, refill } from "../core/dom.js";
 import { energy, integer, money, price } from "../core/format.js";
-import { accountLink, blockLink, mark, moment, section, tile } from "../core/parts.js";
+import { accountLink, blockLink, mark, moment, problem, section, tile } from "../core/parts.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
+
+const MEMBERS = 50;
 
 export async function render(stage, _rest, context) {
   const tiles = h("div", { class: "tiles" });
@@ -38,21 +40,22 @@ export async function render(stage, _rest, context) {
     })));
   };
 
+  // Members come in pages; a redraw fetches again as many as are shown.
+  let pages = 1;
   const drawMembers = async () => {
-    const found = await all("/members", "members", {}, { most: 500 });
-    refill(members, section(t("members"), table({
-      caption: t("members_caption", { count: found.length }),
-      file: "members",
-      rows: found,
-      columns: [
-        { title: t("name"), cell: (row) => accountLink(row.address, row.name), plain: (row) => row.name ?? row.address },
-        { title: t("roles"), cell: (row) => row.roles.join(", ") },
-        { title: t("money"), number: true, cell: (row) => money(row.money_micro), plain: (row) => row.money_micro },
-        { title: t("energy"), number: true, cell: (row) => energy(row.energy_milli_wh), plain: (row) => row.energy_milli_wh },
-        { title: t("on_offer"), number: true, cell: (row) => energy(row.energy_reserved_milli_wh), plain: (row) => row.energy_reserved_milli_wh },
-        { title: t("bus"), cell: (row) => row.bus || "–" },
-      ],
-    })));
+    const found = [];
+    let next = null;
+    for (let page = 0; page < pages && (page === 0 || next !== null); page += 1) {
+      const answer = await get("/members", { limit: MEMBERS, after: next });
+      found.push(...answer.members);
+      next = answer.next;
+    }
+    const more = () => {
+      pages += 1;
+      drawMembers().catch((error) => refill(members, problem(error)));
+    };
+    refill(members, section(t("members"), memberTable(found),
+      next !== null && h("p", { class: "pager" }, h("button", { type: "button", class: "quiet", onclick: more }, t("more")))));
   };
 
   await Promise.all([draw(), drawMembers()]);
@@ -66,6 +69,20 @@ export async function render(stage, _rest, context) {
   });
   return t("nav_home");
 }
+
+const memberTable = (found) => table({
+  caption: t("members_caption"),
+  file: "members",
+  rows: found,
+  columns: [
+    { title: t("name"), cell: (row) => accountLink(row.address, row.name), plain: (row) => row.name ?? row.address },
+    { title: t("roles"), cell: (row) => row.roles.join(", ") },
+    { title: t("money"), number: true, cell: (row) => money(row.money_micro), plain: (row) => row.money_micro },
+    { title: t("energy"), number: true, cell: (row) => energy(row.energy_milli_wh), plain: (row) => row.energy_milli_wh },
+    { title: t("on_offer"), number: true, cell: (row) => energy(row.energy_reserved_milli_wh), plain: (row) => row.energy_reserved_milli_wh },
+    { title: t("bus"), cell: (row) => row.bus || "–" },
+  ],
+});
 
 async function priceTile(market) {
   const [{ offers: [cheapest] }, { trades: [last] }] = await Promise.all([

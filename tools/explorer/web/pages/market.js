@@ -9,9 +9,9 @@ import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
 
-const CHARTED_OFFERS = 1_000;
+const CHARTED_OFFERS = 300;
 const SHOWN = 50;
-const CHARTED_TRADES = 500;
+const CHARTED_TRADES = 200;
 
 /** The markets, the chosen one first found by name. */
 export async function chooseMarket(name) {
@@ -70,7 +70,7 @@ const offerColumns = () => [
 ];
 
 async function drawBook(place, market) {
-  const offers = await all(`/markets/${market.name}/offers`, "offers", {}, { most: CHARTED_OFFERS });
+  const { offers, next } = await get(`/markets/${market.name}/offers`, { limit: CHARTED_OFFERS });
   let sum = 0n;
   const depth = offers.map((offer) => {
     sum += BigInt(offer.energy_milli_wh);
@@ -84,7 +84,7 @@ async function drawBook(place, market) {
   refill(place,
     await lineChart({ title: t("depth"), x: "number", xTitle: t("price_per_kwh"), yTitle: "kWh",
       series: [{ name: t("depth"), step: "step-after", filled: true, points: depth }] }),
-    table({ caption: t("book_caption", { count: integer(offers.length) }), file: `offers-${market.name}`, rows: offers.slice(0, SHOWN), columns: offerColumns() }),
+    table({ caption: t(next === null ? "book_caption" : "book_cheapest", { count: integer(offers.length) }), file: `offers-${market.name}`, rows: offers.slice(0, SHOWN), columns: offerColumns() }),
     h("p", {}, h("a", { class: "button", href: `/exchange/${market.name}` }, t("trade_here"))));
 }
 
