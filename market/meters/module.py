@@ -119,6 +119,7 @@ class MetersModule(Module):
         config = load_terms(ctx)
         started = (interval, injected_milli_wh, withdrawn_milli_wh, rollover_milli_wh)
         self._register(ctx, config, meter, member, started)
+        ctx.emit("register", meter, member, interval)
         return None
 
     @method(Argument("meter", ACCOUNT), Argument("final", FINAL_READING), roles=REGISTRAR_ROLES)
@@ -265,7 +266,6 @@ class MetersModule(Module):
         save_connection(ctx, member, connection)
         ctx.put(WATCH_INDEX + member, MARK)
         ctx.put(METER_SPACE + meter, encode_leaf(Meter(member, False)))
-        ctx.emit("register", meter, member, interval)
 
     def _validate_meter(self, ctx: CallContext, meter: bytes, member: bytes) -> None:
         data = ctx.get(ACCOUNT_SPACE + meter)
