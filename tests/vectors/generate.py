@@ -20,6 +20,7 @@ from tests.vectors import (
     genesis_inputs,
     governance_inputs,
     kinds,
+    meter_inputs,
     primitive_inputs,
 )
 from tests.vectors.kinds import Json, Run
@@ -88,6 +89,11 @@ KINDS: dict[str, Kind] = {
         "calls of contracts: result, gas, storage, events",
         contract_inputs.contract_call_inputs,
         contract_inputs.run_contract_calls,
+    ),
+    "meters": Kind(
+        "registers of a meter: energies, estimates and corrections",
+        meter_inputs.meter_inputs,
+        meter_inputs.run_meters,
     ),
     "governance": Kind(
         "proposals, votes, counts and changes that come into force, from state to state",
