@@ -9,6 +9,7 @@ import click
 from tools.commands.options import (
     Command,
     as_kwh,
+    as_option,
     as_outcome,
     as_text,
     as_time,
@@ -145,16 +146,6 @@ def proof_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
-
-
-def as_option(command: Command) -> Command:
-    """Add `--as`, the wallet's key that signs what is asked for."""
-    return click.option(
-        "--as",
-        "signer",
-        metavar="KEY",
-        help="The wallet's key that signs the request, where it is for personal data.",
-    )(command)
 
 
 @proof_command.command("account")
