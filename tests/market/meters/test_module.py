@@ -10,6 +10,7 @@ from market.meters.closing import CONNECTIONS_PER_STEP
 from market.meters.module import MAX_READERS
 from market.meters.readings import Measured, has_meter, is_final, may_read, measured
 from market.meters.records import (
+    CHUNK_INTERVALS,
     CHUNK_SPACE,
     INTERPOLATED,
     MEAN,
@@ -17,6 +18,7 @@ from market.meters.records import (
     NONE,
     WATCH_INDEX,
     ZERO,
+    Chunk,
     Sums,
     read_sums,
 )
@@ -335,6 +337,14 @@ def test_a_ring_holds_as_many_chunks_as_genesis_says() -> None:
     assert NONE not in {each.quality for each in world.energies("H1", kept, 192)}
     assert {each.quality for each in world.energies("H1", 0, 24)} == {NONE}
     assert world.index() == world.rebuilt_index()
+
+
+def test_a_chunk_of_the_greatest_energies_fits_a_proof() -> None:
+    chunk = Chunk(2**40)
+    for place in range(CHUNK_INTERVALS):
+        chunk.set_energy(place, ZERO, (2**63 - 1, 2**63 - 1))
+        chunk.know_end(place)
+    assert len(chunk.encode()) <= 512
 
 
 def test_after_a_standstill_closing_catches_up_and_passes_over_what_is_not_kept() -> None:

@@ -262,7 +262,7 @@ async def test_a_waiting_submission_is_withheld_too(metered: Metered) -> None:
 
 
 async def test_registers_cannot_be_tried_out(metered: Metered) -> None:
-    """A preview would tell below which register a submission falls, so none is made for others."""
+    """A preview would tell below which register a submission falls, so none is made."""
     call = ("meters", "submit", (FIRST + 3, ((REGISTER, 0),)))
     body = {"sender": "M0", "calls": base64.b64encode(encode([call])).decode()}
     headers = {"Content-Type": "application/json"}
