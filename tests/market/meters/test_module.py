@@ -152,6 +152,58 @@ def test_a_register_rolls_over_but_does_not_fall() -> None:
     assert world.refused("M1", "submit", wrong, ((1_000, 20_000_000),)) == "too_much_energy"
 
 
+def test_a_fall_over_more_than_half_of_the_register_is_no_roll_over() -> None:
+    world = Metered(section={**SECTION, "meters": []})
+    ids = world.ids
+    world.ask("DSO", "register", ids["M1"], ids["H1"], world.first, 40_000_000, 0, 100_000_000)
+    world.until_end_of(8)
+    # Nine intervals can carry 90 kWh: by that alone both falls could be a roll-over.
+    last = world.first + 8
+    assert world.refused("M1", "submit", last, ((5_000_000, 0),)) == "falling_register"
+    world.ask("DSO", "revoke", ids["M1"], ())
+    world.ask("DSO", "register", ids["M3"], ids["H1"], last + 2, 60_000_000, 0, 100_000_000)
+    world.until_end_of(17)
+    world.submit("M3", 17, (5_000_000, 0))
+    assert sum(world.injected("H1", 10, 8)) == 45_000_000
+
+
+def measured_day() -> Metered:
+    """Return a world of hours after a day in which M1 showed ten in each; four correct."""
+    hourly = {**SECTION, "interval_minutes": 60, "deadline_minutes": 60, "correction_minutes": 240}
+    world = Metered(section=hourly)
+    for hour in range(24):
+        world.until_end_of(hour)
+        world.submit("M1", hour, (10 * hour + 10, 0))
+    return world
+
+
+def test_true_ups_count_estimates_of_their_own_stretch_alone() -> None:
+    world = measured_day()
+    # Of 17 hours without a register twelve are final when it comes, at ten each by the day before.
+    world.until_end_of(40)
+    world.submit("M1", 40, (240 + 17 * 20, 0))
+    assert world.injected("H1", 24, 17) == [10] * 12 + [20] * 5
+    assert world.true_up("H1") == (12 * 20 - 12 * 10, 0)
+    # Then of twenty hours fifteen; what was estimated before is settled.
+    world.until_end_of(60)
+    world.submit("M1", 60, (580 + 20 * 30, 0))
+    assert world.injected("H1", 41, 20) == [10] * 15 + [30] * 5
+    assert world.true_up("H1") == (120 + 15 * 30 - 15 * 10, 0)
+    assert sum(world.injected("H1", 24, 37)) + 420 == 1_180 - 240
+
+
+def test_a_meter_is_not_charged_with_estimates_from_before_it_came() -> None:
+    world = measured_day()
+    ids, first = world.ids, world.first
+    world.until_end_of(24)
+    world.ask("DSO", "revoke", ids["M1"], (first + 23, 240, 0))
+    world.ask("DSO", "register", ids["M3"], ids["H1"], first + 25, 0, 0, 0)
+    world.until_end_of(34)
+    world.submit("M3", 34, (200, 0))
+    assert world.energies("H1", 24) == [Measured(10, 0, MEAN)]
+    assert sum(world.injected("H1", 25, 10)) + world.true_up("H1")[0] == 200
+
+
 def test_a_replaced_meter_begins_from_its_own_register() -> None:
     world = Metered()
     ids, first = world.ids, world.first
@@ -173,8 +225,12 @@ def test_a_replaced_meter_begins_from_its_own_register() -> None:
     qualities = [each.quality for each in world.energies("H1", 0, 5)]
     assert qualities == [MEASURED, INTERPOLATED, INTERPOLATED, ZERO, MEASURED]
     assert world.injected("H1", 0, 5) == [100, 100, 100, 0, 10]
-    # The old meter is free for another connection, which needs none.
+    # The old meter is free for another connection, once that needs none.
     world.ask("DSO", "revoke", ids["M2"], ())
+    running = world.config.interval_of(world.time_ms)
+    assert world.refused("DSO", "register", ids["M1"], ids["H2"], running, 0, 0, 0) == (
+        "wrong_interval"
+    )
     world.ask(
         "DSO",
         "register",
