@@ -21,6 +21,7 @@ from tests.vectors import (
     genesis_inputs,
     governance_inputs,
     kinds,
+    meter_inputs,
     primitive_inputs,
 )
 from tests.vectors.kinds import Json, Run
@@ -94,6 +95,11 @@ KINDS: dict[str, Kind] = {
         "certificates of renewable energy: what the module tells, and its leaves",
         certificate_inputs.certificate_inputs,
         certificate_inputs.run_certificates,
+    ),
+    "meters": Kind(
+        "registers of a meter: energies, estimates and corrections",
+        meter_inputs.meter_inputs,
+        meter_inputs.run_meters,
     ),
     "governance": Kind(
         "proposals, votes, counts and changes that come into force, from state to state",
