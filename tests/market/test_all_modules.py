@@ -9,6 +9,8 @@ import pytest
 
 from market.auction.module import AuctionModule
 from market.auction.rounds import commitment_of
+from market.day.module import DayModule
+from market.day.settlement import DAY_ACCOUNT
 from market.dispatch_module import DispatchModule
 from market.dispatch_problem import MAX_PRICE
 from market.dispatch_rounds import DISPATCH_ACCOUNT
@@ -61,6 +63,23 @@ SECTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "response": {"upstream_price": "0.5", "account": "EDC", "past_intervals": 1},
+    "day": {
+        "markets": [
+            {
+                "name": "day",
+                "account": "EDC",
+                "upstream": "wind",
+                "retail": "1000000",
+                "feed_in": "0",
+                "penalty": "0.000001",
+                "max_energy_kwh": "1000000",
+                "gates": [
+                    {"kind": "intraday", "minutes": 30, "mechanism": "midpoint"},
+                    {"kind": "real_time", "minutes": 0},
+                ],
+            }
+        ]
+    },
     "dispatch": {"areas": [AREA | {"pot": "0", "keep_rounds": 3}]},
 }
 
@@ -72,13 +91,14 @@ class Everything(World):
         self.rng = random.Random(seed)
         self.is_metered = seed % 2 == 1
         modules = (
-            MetersModule(ROLES),
             QuotaModule(),
             AuctionModule(),
             ResponseModule(),
+            MetersModule(ROLES),
+            DayModule(),
             DispatchModule(ROLES),
         )
-        sections = SECTIONS if self.is_metered else SECTIONS | {"meters": {}}
+        sections = SECTIONS if self.is_metered else SECTIONS | {"meters": {}, "day": {}}
         extra = [(module, sections[module.name]) for module in modules]
         super().__init__(PEOPLE, {"markets": [MARKET]}, extra=extra)
         self.sealed: list[tuple[str, tuple[Any, ...]]] = []
@@ -122,6 +142,9 @@ class Everything(World):
                     ("auction", "place", (name, interval, side, steps))
                     for name in ("open", "zones")
                 ],
+                *[("day", "place", ("day", interval, side, steps, rng.choice((0, 255))))] * 3,
+                ("day", "cancel", ("day", interval, rng.randrange(1, 20))),
+                ("day", "pay_arrears", ("day", rng.choice(list(self.ids.values())))),
                 ("auction", "cancel", ("open", interval, rng.randrange(1, 40))),
                 ("response", "open", tuple(self.later(2))),
                 *[
@@ -181,7 +204,10 @@ class Everything(World):
         return self.call(caller, name, *arguments, module="dispatch")
 
     def assert_conserved(self) -> None:
-        held = [read_account(self.overlay, each) for each in (*self.ids.values(), DISPATCH_ACCOUNT)]
+        held = [
+            read_account(self.overlay, each)
+            for each in (*self.ids.values(), DISPATCH_ACCOUNT, DAY_ACCOUNT)
+        ]
         leaves = [leaf for leaf in held if leaf is not None]
         money = sum(leaf.money_micro + leaf.money_reserved_micro for leaf in leaves)
         energy = sum(leaf.energy_milli_wh + leaf.energy_reserved_milli_wh for leaf in leaves)
@@ -209,9 +235,8 @@ def test_all_modules_together_conserve_money_and_energy(seed: int) -> None:
     world.advance(10**8)
     world.advance(1)  # what waited for meters to close their intervals
     world.assert_conserved()
-    left = [(key, world.overlay.get(key)) for key in world.overlay.changes if key[:1] == b"q"]
-    waiting = [decode_due(key, value)[1] for key, value in left if value]
-    assert waiting == ["meters"] * len(waiting), "meters go on closing, the others are done"
+    waiting = [decode_due(*each) for each in world.overlay.scan(b"q", b"r")]
+    assert {module for _, module, _ in waiting} <= {"day", "meters"}, "intervals go on"
     for number in range(1, 200):
         for caller in world.ids:
             world.code(caller, "withdraw", number, module="quota")

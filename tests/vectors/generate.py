@@ -17,6 +17,7 @@ from tests.vectors import (
     chain_inputs,
     chain_kinds,
     contract_inputs,
+    day_inputs,
     format_inputs,
     genesis_inputs,
     governance_inputs,
@@ -44,6 +45,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "day_calendar": Kind(
+        "local days of a day market", day_inputs.calendar_inputs, day_inputs.run_calendar
+    ),
+    "bill_lines": Kind("lines of a bill", day_inputs.bill_inputs, day_inputs.run_bill),
     "codec": Kind("canonical MessagePack", primitive_inputs.codec_inputs, kinds.run_codec),
     "integers": Kind(
         "big integers and rounding", primitive_inputs.integer_inputs, kinds.run_integers
