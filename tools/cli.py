@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "bill": ("bill", "Bills of a day market by member and month, with a proof of each line."),
     "ev": ("ev", "Charging quotas: the published round on four validators."),
     "response": ("response", "Demand response: both of its ways on four validators."),
+    "agent": ("agent", "A prosumer's agent, which trades by itself, and how agents learn."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),
     "board": ("board", "Run one board, which computes dispatch with its neighbours."),
     "bench": ("bench", "Measure this machine."),
