@@ -34,6 +34,7 @@ PAGES: Final = frozenset(
         "governance",
         "grid",
         "market",
+        "meters",
         "network",
         "quotas",
         "response",
