@@ -10,7 +10,8 @@ READY := .venv/.ready
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,$(if $(shell $(name) --version 2>/dev/null),$(name))))
 
 STRICT := vm consensus market node/ledger dispatch
-JOBS ?= 2
+# Much of the suite waits for processes and timers: three workers keep two cores busy.
+JOBS ?= 3
 # Hypothesis draws its examples from this; `make test SEED=random` explores.
 SEED ?= 1
 TEST_LIMIT_S ?= 600

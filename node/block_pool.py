@@ -17,6 +17,7 @@ MAX_UNASKED: Final = 32
 MAX_UNASKED_PER_SOURCE: Final = 4
 """The same, of one peer: what junk it sends takes nobody else's place."""
 MAX_WANTED: Final = 64
+MAX_UNSEALED: Final = 4
 MAX_HEIGHTS_AHEAD: Final = 1
 MIN_TRANSACTION_BYTES: Final = 170
 """No transaction is shorter, so a block's bytes bound how many it can name."""
@@ -94,6 +95,7 @@ class BlockPool:
         self._partial: dict[bytes, PartialBlock] = {}
         self._candidates: dict[bytes, Candidate] = {}
         self._requested: dict[bytes, set[bytes]] = {}
+        self._unsealed: dict[bytes, None] = {}
         self._wanted: dict[bytes, None] = {}
         self._unasked: dict[bytes, bytes] = {}
         self._indices: dict[bytes, dict[bytes, Transaction]] = {}
@@ -147,6 +149,18 @@ class BlockPool:
         )
         self._complete[candidate.block_id] = block
         return block
+
+    def add_unsealed(self, candidate: Candidate) -> None:
+        """Keep a block of our own that still wants a seal; of those only the last few.
+
+        Under its present id nobody ever asks for it.
+        """
+        self._candidates[candidate.block_id] = candidate
+        self._unsealed[candidate.block_id] = None
+        if len(self._unsealed) > MAX_UNSEALED:
+            oldest = next(iter(self._unsealed))
+            del self._unsealed[oldest]
+            self._candidates.pop(oldest, None)
 
     def keep_branches(self, block_id: bytes) -> None:
         """Drop what was executed but does not stand on a block that is final now."""

@@ -144,7 +144,10 @@ class BlockWork:
             raise InvariantViolation("a block was built without result")
         # After one that cannot stand the sender's later ones wait: only their nonce is wrong now.
         self._mempool.remove([item for item, why in building.dropped if why.code != "wrong_nonce"])
-        self._pool.add_candidate(candidate)
+        if self._chain.is_by_depth:
+            self._pool.add_unsealed(candidate)
+        else:
+            self._pool.add_candidate(candidate)
         time_ms = candidate.header.time_ms
         self._answer(BlockBuilt(order.height, order.round, candidate.block_id, time_ms))
 

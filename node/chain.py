@@ -152,7 +152,8 @@ class Chain:
         return self._support.missing(self.store, self.engine_genesis(), self.parameters)
 
     @property
-    def _is_by_depth(self) -> bool:
+    def is_by_depth(self) -> bool:
+        """Whether blocks are final by what stands on them: they carry a seal, and no votes."""
         return self.genesis.engine in ENGINES_BY_DEPTH
 
     def building(
@@ -167,7 +168,7 @@ class Chain:
             time_ms=time_ms,
             proposer=proposer,
             last_commit=self.last_commit(),
-            evidence=() if self._is_by_depth else evidence,
+            evidence=() if self.is_by_depth else evidence,
             validators_at=self.store.validators_at,
         )
 
@@ -185,10 +186,10 @@ class Chain:
         """
         self.validate_supported()
         self._validate_last_commit(body)
-        if body.evidence and self._is_by_depth:
+        if body.evidence and self.is_by_depth:
             # Who judged it would need the same final height as everybody else.
             raise InvalidBlock("evidence where nobody votes", actual=len(body.evidence))
-        if header.seal and not self._is_by_depth:
+        if header.seal and not self.is_by_depth:
             raise InvalidBlock("a seal where none is sought", actual=header.seal)
         parent, validators = self.parent(), self.validators
         if stands_on is not None:

@@ -82,12 +82,13 @@ def light_names(scenario: Scenario) -> list[str]:
 def make_genesis(scenario: Scenario) -> tuple[Genesis, bytes]:
     """Return the genesis of a network, decoded and as bytes."""
     names = (*node_names(scenario), *light_names(scenario))
-    return _make_genesis(scenario.engine, names, scenario.gas_price_micro, scenario.has_stakes)
+    parameters = (scenario.gas_price_micro, scenario.max_block_gas)
+    return _make_genesis(scenario.engine, names, parameters, scenario.has_stakes)
 
 
 @functools.lru_cache(64)
 def _make_genesis(
-    engine: str, names: tuple[str, ...], gas_price_micro: int, has_stakes: bool
+    engine: str, names: tuple[str, ...], gas: tuple[int, int], has_stakes: bool
 ) -> tuple[Genesis, bytes]:
     validators = sum(name[0] == "V" for name in names)
     document = {
@@ -98,7 +99,8 @@ def _make_genesis(
             "block_interval_ms": BLOCK_INTERVAL_MS,
             "heartbeat_ms": 600_000,
             "max_drift_ms": MAX_DRIFT_MS,
-            "gas_price_micro": gas_price_micro,
+            "gas_price_micro": gas[0],
+            "max_block_gas": gas[1],
             "max_expiry_blocks": 1_000,
         },
         "roles": ROLES,

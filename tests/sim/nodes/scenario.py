@@ -118,6 +118,8 @@ class Scenario:
     """Whether the engine of proof of work keeps as little as it may."""
     lights: int = 0
     """How many light nodes follow."""
+    max_block_gas: int = 40_000_000
+    """Gas that the transactions of one block may ask for together."""
 
     @property
     def has_stakes(self) -> bool:

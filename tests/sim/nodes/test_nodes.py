@@ -14,7 +14,7 @@ import pytest
 
 from consensus.validator_set import ValidatorSet
 from tests.sim import campaign, canaries
-from tests.sim.nodes import checks, scenario
+from tests.sim.nodes import checks, refusals, scenario
 from tests.sim.nodes.canaries import planted
 from tests.sim.nodes.simulation import (
     HEIGHTS,
@@ -134,3 +134,8 @@ def test_the_trace_names_what_happened() -> None:
     Simulation(scenario.draw(4), lines.append).run()
     for word in ("start", "fault", "heal", "final", "storage"):
         assert any(word in line for line in lines), word
+
+
+@pytest.mark.parametrize("engine", scenario.ENGINES)
+def test_what_is_wrong_is_refused(engine: str) -> None:
+    assert len(refusals.provoke(engine)) > 50
