@@ -103,7 +103,19 @@ def bill_inputs() -> Inputs:
         {"name": name, "terms": TERMS, "contracts": list(contracts), "flow": list(flow)}
         for name, (contracts, flow) in cases.items()
     ]
-    return accepted, []
+    bad: dict[str, dict[str, Json]] = {
+        "a price that is no text": {"retail": 30},
+        "a price below nothing": {"penalty": "-1"},
+        "finer than a micro-token": {"retail": "30.0000001"},
+        "no energy": {"max_energy_kwh": "0"},
+        "market and supplier in one": {"upstream": "O"},
+        "an unknown field": {"tariff": "30"},
+    }
+    refused: list[dict[str, Json]] = [
+        {"name": name, "terms": TERMS | changes, "contracts": [0] * 6, "flow": [0] * 3}
+        for name, changes in bad.items()
+    ]
+    return accepted, refused
 
 
 def run_calendar(given: dict[str, Json]) -> Json:
