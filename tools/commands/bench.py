@@ -163,13 +163,20 @@ def contract(session: Session) -> int:
 
 
 @bench_command.command("dispatch")
+@click.option(
+    "--case",
+    "cases",
+    metavar="CASE",
+    multiple=True,
+    help="Also a bundled case or a case file of any form; may be given several times.",
+)
 @json_option
 @pass_session
-def dispatch(session: Session) -> int:
+def dispatch(session: Session, cases: tuple[str, ...]) -> int:
     """Solving and verifying dispatch on feeders of 13 to 130,000 buses, beside Clarabel."""
     from tools.bench import dispatch as bench_dispatch
 
-    return bench_dispatch.run_bench(as_json=session.as_json)
+    return bench_dispatch.run_bench(cases, as_json=session.as_json)
 
 
 @bench_command.command("readers")
