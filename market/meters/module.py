@@ -375,6 +375,6 @@ def _take(
                 actual=max(register),
             )
     series = Series(ctx, config, member, connection, earliest)
-    new = sum([series.add(first + place, each) for place, each in enumerate(registers)])
+    new = series.add_all(first, registers)
     series.save(progress.interval)
     return new

@@ -10,6 +10,7 @@ from node.api.answers import Answer, JsonObject, encode_json
 from node.api.certificate_pages import CERTIFICATE_SCHEMAS
 from node.api.context import ApiContext
 from node.api.contract_schemas import CONTRACT_SCHEMAS
+from node.api.day_schemas import DAY_SCHEMAS
 from node.api.dispatch_schemas import DISPATCH_SCHEMAS
 from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_day_schemas import MARKET_DAY_SCHEMAS
@@ -64,6 +65,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **MARKET_SCHEMAS,
                 **MARKET_DAY_SCHEMAS,
                 **CERTIFICATE_SCHEMAS,
+                **DAY_SCHEMAS,
                 **READING_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
                 **CONTRACT_SCHEMAS,

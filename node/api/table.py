@@ -16,6 +16,7 @@ from node.api import (
 )
 from node.api.certificate_pages import CERTIFICATE_ROUTES
 from node.api.contract_routes import CONTRACT_ROUTES
+from node.api.day_routes import DAY_ROUTES
 from node.api.events import TOPICS
 from node.api.market_day_routes import MARKET_DAY_ROUTES
 from node.api.node_routes import NODE_ROUTES
@@ -434,6 +435,7 @@ ROUTES: Final = (
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
     *CERTIFICATE_ROUTES,
+    *DAY_ROUTES,
     *READING_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,

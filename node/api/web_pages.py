@@ -28,18 +28,15 @@ class SiteFile:
 
 
 class Site:
-    """The files of the pages, and the first parts of addresses that the index shows."""
+    """The files of the pages, and what is answered to their addresses."""
 
     __slots__ = ("_files", "_pages")
 
-    def __init__(self, files: Mapping[str, SiteFile], pages: frozenset[str]) -> None:
-        """Prepare to find `files` by path (`/style.css`); `pages` are shown by the index."""
+    def __init__(self, files: Mapping[str, SiteFile], pages: Mapping[str, SiteFile]) -> None:
+        """Prepare to find `files` by path (`/style.css`), `pages` by the first part of theirs."""
         self._files = dict(files)
-        self._pages = pages
+        self._pages = dict(pages)
 
     def find(self, path: str) -> SiteFile | None:
-        """Return the file of a path, the index for the address of a page, or None."""
-        found = self._files.get(path)
-        if found is None and path.split("/", 2)[1] in self._pages:
-            found = self._files.get(INDEX)
-        return found
+        """Return the file of a path, what shows a page for its address, or None."""
+        return self._files.get(path) or self._pages.get(path.split("/", 2)[1])

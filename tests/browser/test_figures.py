@@ -390,7 +390,8 @@ def test_a_proof_shows_what_the_api_says(explorer: Explorer, visit: Visit) -> No
 
 
 def test_a_shadow_report_is_shown_beside_its_proposal(explorer: Explorer, visit: Visit) -> None:
-    outcome = explorer.commands.run("shadow", "run", "--proposal", "1", "--json", timeout_s=120)
+    wanted = ("shadow", "run", "--proposal", "1", "--as", "EDC", "--json")
+    outcome = explorer.commands.run(*wanted, timeout_s=120)
     report = json.loads(outcome.out)
     page = visit.go("/governance/1")
     page.get_by_label("Report of the shadow").set_input_files(

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import DESKTOP, PHONE, Explorer, Visit
+from tests.e2e.full_network import HOSTILE
 
 OVERRIDE = "\u202e"
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script><b>bold</b>"
@@ -70,6 +71,14 @@ def test_addresses_and_searches_are_text(visit: Visit) -> None:
         f"/account/{LONG[:900]}",
         "/account/%3Cimg%20src=x%20onerror=alert(1)%3E",
         "/market/%3Cb%3E",
+        "/governance/%3Cb%3E",
+        f"/stakes/{LONG[:900]}",
+        "/stakes/%3Cimg%20src=x%20onerror=alert(1)%3E",
+        "/auctions/%3Cb%3E?interval=%3Cb%3E",
+        "/quotas/%3Cb%3E",
+        "/response/round/%3Cb%3E",
+        "/response/event/%3Cb%3E",
+        "/grid/%3Cb%3E?source=%3Cb%3E",
     ):
         visit.page.goto(visit.url + path.lstrip("/"))
         page.wait_for_selector("main[data-ready][aria-busy=false]")
@@ -77,6 +86,36 @@ def test_addresses_and_searches_are_text(visit: Visit) -> None:
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     # Chromium notes each refusal of the API, which is what was asked for.
     visit.problems = [each for each in visit.problems if "status of 40" not in each]
+
+
+def test_proposals_and_reports_of_shadows_are_text(visit: Visit) -> None:
+    page = visit.go("/governance")
+    expect(page.locator("main td", has_text="<img src=x")).to_have_text(HOSTILE)
+    page = visit.go("/governance/1")
+    side = {"blocks": 1, "transactions": 1, "failed": 0, "gas": 1}
+    sums = ("trades", "energy_milli_wh", "amount_micro", "penalty_micro")
+    market = dict.fromkeys((*sums, "mean_price_micro_per_kwh"), 0)
+    member = {"name": MARKUP + OVERRIDE + LONG, "address": MARKUP, "bill_change_micro": 0}
+    report = {
+        "changes": [MARKUP + LONG],
+        "from": 1,
+        "to": 2,
+        "live": side,
+        "shadow": side,
+        "markets": [{"market": MARKUP + LONG, "live": market, "shadow": market}],
+        "members": [member | {"live": {"bill_micro": 0}, "shadow": {"bill_micro": 0}}],
+        "broken_invariants": [MARKUP],
+    }
+    for content in (json.dumps(report), MARKUP):
+        page.get_by_label("Report of the shadow").set_input_files(
+            files=[{"name": "r.json", "mimeType": "text/html", "buffer": content.encode()}]
+        )
+        if content is not MARKUP:
+            page.get_by_text("Bills of members").wait_for()
+        else:
+            expect(page.get_by_role("alert")).to_contain_text("This is no report")
+        assert page.locator("main img, main b, main script").count() == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_key_files_with_hostile_names_are_text(visit: Visit, tmp_path: Path) -> None:

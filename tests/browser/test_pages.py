@@ -29,6 +29,7 @@ ADDRESSES = (
     "/wallet",
     "/contracts",
     "/dispatch",
+    "/meters",
     "/governance",
     "/stakes",
     "/auctions/day-ahead",

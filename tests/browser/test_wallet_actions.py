@@ -168,6 +168,31 @@ def test_stakes(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
     picture(page, "actions-stakes", tmp_path)
 
 
+def test_readings_are_for_whom_they_concern(
+    explorer: Explorer, visit: Visit, tmp_path: Path
+) -> None:
+    page = open_key(explorer, visit, tmp_path, "P1")
+    walk(page, "Meters")
+    section = page.locator("section", has=page.get_by_role("heading", name="Readings")).first
+    table = section.locator("table")
+    expect(table.locator("tbody tr", has_text="measurement")).to_have_count(3)
+    shown = table.locator("tbody tr", has_text="measurement").all_inner_texts()
+    assert [" ".join(row.split("\t")[1:3]) for row in shown] == [
+        "0.0 kWh 1.5 kWh",
+        "2.0 kWh 0.5 kWh",
+        "1.0 kWh 0.0 kWh",
+    ]
+    picture(page, "actions-readings", tmp_path)
+    section.get_by_label("Whose readings").fill("C1")
+    section.get_by_role("button", name="Show").click()
+    expect(page.get_by_role("alert")).to_contain_text("Readings are personal")
+    visit.problems = [each for each in visit.problems if "403" not in each]
+    section.get_by_text("Who may see your readings").first.click()
+    form = page.locator("#reader-form")
+    fill(form, {"A member's name or an address.": "C2"})
+    sign(form, "Who may see your readings", "let C2 see your readings from now on")
+
+
 def test_governance(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
     page = open_key(explorer, visit, tmp_path, "operator")
     walk(page, "Governance")

@@ -18,6 +18,7 @@ from tools.calls import (
     open_response,
     order_response,
     place_order,
+    submit_registers,
 )
 from tools.rule_changes import parse_changes, proposal_call, vote_call
 from tools.session import Session
@@ -30,6 +31,9 @@ SOLUTION: Final = Path(__file__).with_name("feeder_solution.json")
 OFFERED: Final = ((2 * KWH, 8 * TOKEN), (3 * KWH, 11 * TOKEN))
 WANTED: Final = ((3 * KWH, 20 * TOKEN), (2 * KWH, 10 * TOKEN))
 HOUR_MS: Final = 3_600_000
+METERED_HOURS: Final = 4
+REGISTERS: Final = ((KWH, 0), (3 * KWH, KWH // 2), (3 * KWH, 2 * KWH))
+"""Of P1's meter at the ends of its first hours: injected and withdrawn so far."""
 QUICK_MS: Final = 1_500
 DEADLINE_S: Final = 30.0
 
@@ -88,6 +92,12 @@ def write_template(path: Path, *, engine: str = "poa") -> None:
     modules["quota"] = {"penalty_price": "224"}
     modules["response"] = {"account": "EDC", "upstream_price": "35", "past_intervals": 3}
     modules["dispatch"] = {"areas": [_area()]}
+    members = template["members"]
+    assert isinstance(members, list)
+    members.append({"name": "M1", "roles": ["meter"]})
+    modules["meters"] = {"interval_minutes": 60, "meters": [{"meter": "M1", "member": "P1"}]}
+    # Some hours before now, so that there are intervals to read meters for.
+    template["time_ms"] = time.time_ns() // 1_000_000 - METERED_HOURS * HOUR_MS
     if engine == "pos":
         modules["staking"] = {
             "token": "money",
@@ -143,9 +153,10 @@ def play(commands: Commands) -> None:
     home = Path(commands.settings["BITENERGY_HOME"])
     session = Session(home, timeout_s=DEADLINE_S, as_json=True)
     now_ms = time.time_ns() // 1_000_000
-    later = [now_ms + hours * HOUR_MS for hours in (1, 2, 3, 4, 5)]
+    later = [(now_ms // HOUR_MS + hours) * HOUR_MS for hours in (2, 3, 4, 5, 6)]
     day, quick = now_ms // HOUR_MS + 3, now_ms // QUICK_MS + 4
-    called = call_response("down", (KWH, 2 * KWH), 5 * TOKEN, 2 * TOKEN, later[:4])
+    times = (later[0], later[1], later[3], later[4])
+    called = call_response("down", (KWH, 2 * KWH), 5 * TOKEN, 2 * TOKEN, times)
     change = parse_changes(["market.spot.penalty_price=0.25"])[0]
     acts: tuple[tuple[str, tuple[Call, ...]], ...] = (
         ("EDC", (announce_quota(12_000, 6 * TOKEN, later),)),
@@ -180,6 +191,7 @@ def play(commands: Commands) -> None:
                 order_response(BUY, 1, 3 * KWH, 30 * TOKEN),
             ),
         ),
+        ("M1", (submit_registers(now_ms // HOUR_MS - METERED_HOURS, REGISTERS),)),
         ("C2", (demand_quota(1, 11_000), enrol_response(1, (KWH // 2, KWH)))),
     )
     try:

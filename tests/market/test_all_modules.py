@@ -9,9 +9,12 @@ import pytest
 
 from market.auction.module import AuctionModule
 from market.auction.rounds import commitment_of
+from market.day.module import DayModule
+from market.day.settlement import DAY_ACCOUNT
 from market.dispatch_module import DispatchModule
 from market.dispatch_problem import MAX_PRICE
 from market.dispatch_rounds import DISPATCH_ACCOUNT
+from market.meters.module import MetersModule
 from market.quota.module import QuotaModule
 from market.response.module import ResponseModule
 from tests.market.dispatch_world import (
@@ -25,7 +28,7 @@ from tests.market.dispatch_world import (
     wire,
 )
 from tests.market.support import ROLES, Person, World
-from vm.context import read_last_number
+from vm.context import decode_due, read_last_number
 from vm.primitives.errors import CallError
 from vm.primitives.integers import MAX_AMOUNT
 from vm.system.accounts import load_supply, read_account
@@ -40,6 +43,7 @@ PEOPLE = [
 ]
 NUMBERS = (0, 1, 1, 2, 3, 7, 1_000, 999_999, 400_000, 10**6, 10**12, MAX_AMOUNT)
 SECTIONS: dict[str, dict[str, Any]] = {
+    "meters": {"deadline_minutes": 15, "correction_minutes": 60, "retention_days": 4},
     "quota": {"penalty_price": "224.3", "billed_minutes": 15},
     "auction": {
         "auctions": [
@@ -59,6 +63,23 @@ SECTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "response": {"upstream_price": "0.5", "account": "EDC", "past_intervals": 1},
+    "day": {
+        "markets": [
+            {
+                "name": "day",
+                "account": "EDC",
+                "upstream": "wind",
+                "retail": "1000000",
+                "feed_in": "0",
+                "penalty": "0.000001",
+                "max_energy_kwh": "1000000",
+                "gates": [
+                    {"kind": "intraday", "minutes": 30, "mechanism": "midpoint"},
+                    {"kind": "real_time", "minutes": 0},
+                ],
+            }
+        ]
+    },
     "dispatch": {"areas": [AREA | {"pot": "0", "keep_rounds": 3}]},
 }
 
@@ -68,8 +89,17 @@ class Everything(World):
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        modules = (QuotaModule(), AuctionModule(), ResponseModule(), DispatchModule(ROLES))
-        extra = [(module, SECTIONS[module.name]) for module in modules]
+        self.is_metered = seed % 2 == 1
+        modules = (
+            QuotaModule(),
+            AuctionModule(),
+            ResponseModule(),
+            MetersModule(ROLES),
+            DayModule(),
+            DispatchModule(ROLES),
+        )
+        sections = SECTIONS if self.is_metered else SECTIONS | {"meters": {}, "day": {}}
+        extra = [(module, sections[module.name]) for module in modules]
         super().__init__(PEOPLE, {"markets": [MARKET]}, extra=extra)
         self.sealed: list[tuple[str, tuple[Any, ...]]] = []
         for owner, bus, kind, bid in UNITS:
@@ -80,6 +110,12 @@ class Everything(World):
         return self.rng.choice(NUMBERS) + self.rng.choice((0, 0, 0, 1)) & MAX_AMOUNT
 
     def later(self, count: int) -> list[int]:
+        if self.is_metered and self.rng.random() < 0.8:
+            # At bounds of the meters' intervals, and with the deadline that these have.
+            bound = self.time_ms // (15 * MINUTE) + 1
+            quarters = sorted(self.rng.sample(range(7), count - 1))
+            quarters.append(quarters[-1] + 1 + self.rng.randrange(3))
+            return [(bound + quarter) * 15 * MINUTE for quarter in quarters]
         times = sorted(self.rng.sample(range(1, 90), count))
         return [self.time_ms + minute * MINUTE for minute in times]
 
@@ -91,6 +127,8 @@ class Everything(World):
         }
         period, turn, event = turns.values()
         interval = self.time_ms // (15 * MINUTE) + rng.randrange(3, 7)
+        quarter, some = interval - rng.randrange(3, 12), rng.choice(list(self.ids.values()))
+        registers = tuple([(self.time_ms // MINUTE % 10**6, number()) for _ in range(2)])
         steps = ((number(), number()),)
         side = rng.choice(("buy", "sell"))
         return rng.choice(
@@ -104,6 +142,9 @@ class Everything(World):
                     ("auction", "place", (name, interval, side, steps))
                     for name in ("open", "zones")
                 ],
+                *[("day", "place", ("day", interval, side, steps, rng.choice((0, 255))))] * 3,
+                ("day", "cancel", ("day", interval, rng.randrange(1, 20))),
+                ("day", "pay_arrears", ("day", rng.choice(list(self.ids.values())))),
                 ("auction", "cancel", ("open", interval, rng.randrange(1, 40))),
                 ("response", "open", tuple(self.later(2))),
                 *[
@@ -117,6 +158,10 @@ class Everything(World):
                     ("down", (number() // 12,), number(), number(), *self.later(4)),
                 ),
                 *[("response", "enrol", (event, (number() // 12,)))] * 3,
+                *[("meters", "submit", (quarter, registers[: rng.randint(1, 2)]))] * 4,
+                ("meters", "register", (some, some, quarter + 3, 0, 0, rng.choice((0, 10**9)))),
+                ("meters", "revoke", (some, ())),
+                ("meters", "allow_reader", (some,)),
                 ("dispatch", "open", ("grid", 0)),
                 ("dispatch", "fund", ("grid", number())),
                 ("dispatch", "pay_arrears", ("grid",)),
@@ -159,7 +204,10 @@ class Everything(World):
         return self.call(caller, name, *arguments, module="dispatch")
 
     def assert_conserved(self) -> None:
-        held = [read_account(self.overlay, each) for each in (*self.ids.values(), DISPATCH_ACCOUNT)]
+        held = [
+            read_account(self.overlay, each)
+            for each in (*self.ids.values(), DISPATCH_ACCOUNT, DAY_ACCOUNT)
+        ]
         leaves = [leaf for leaf in held if leaf is not None]
         money = sum(leaf.money_micro + leaf.money_reserved_micro for leaf in leaves)
         energy = sum(leaf.energy_milli_wh + leaf.energy_reserved_milli_wh for leaf in leaves)
@@ -185,8 +233,10 @@ def test_all_modules_together_conserve_money_and_energy(seed: int) -> None:
             world.assert_conserved()
     assert done > 40
     world.advance(10**8)
+    world.advance(1)  # what waited for meters to close their intervals
     world.assert_conserved()
-    assert not [key for key in world.overlay.changes if key[:1] == b"q" and world.overlay.get(key)]
+    waiting = [decode_due(*each) for each in world.overlay.scan(b"q", b"r")]
+    assert {module for _, module, _ in waiting} <= {"day", "meters"}, "intervals go on"
     for number in range(1, 200):
         for caller in world.ids:
             world.code(caller, "withdraw", number, module="quota")

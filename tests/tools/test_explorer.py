@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.errors import ToolError
-from tools.explorer.files import load_site
+from tools.explorer.files import PAGES, load_site
 
 WEB = Path(__file__).resolve().parents[2] / "tools" / "explorer" / "web"
 SCRIPTS = {path: path.read_text("utf-8") for path in sorted(WEB.rglob("*.js"))}
@@ -64,24 +64,28 @@ def test_the_first_view_is_light_and_every_page_has_an_address() -> None:
     core = [f"/{path.relative_to(WEB)}" for path in SCRIPTS if path.parent.name == "core"]
     found = [site.find(path) for path in (*FIRST_VIEW, "/pages/home.js", *core)]
     assert sum(len(file.body) for file in found if file) < 300_000
-    index = site.find("/")
-    assert site.find("/account/C1") is index is not None
+    assert site.find("/") is not None
+    assert site.find("/account/C1") is site.find("/account") is not None
     assert site.find("/api/v1/status") is None
     assert site.find("/nothing") is None
     assert site.find("/../pyproject.toml") is None
 
 
-def test_the_index_names_what_every_page_needs_so_that_it_is_fetched_at_once() -> None:
-    needed: set[Path] = set()
-    waiting = [WEB / "app.js"]
+@pytest.mark.parametrize("page", sorted(PAGES))
+def test_the_index_names_what_a_page_needs_so_that_it_is_fetched_at_once(page: str) -> None:
+    shown = WEB / "pages" / f"{page or 'home'}.js"
+    needed = {shown}
+    waiting = [WEB / "app.js", shown]
     while waiting:
         path = waiting.pop()
         targets = re.findall(r'^import .* from "([^"]+)";', SCRIPTS[path], re.MULTILINE)
         found = {(path.parent / target).resolve() for target in targets} - needed
         needed |= found
         waiting += found
-    index = (WEB / "index.html").read_text("utf-8")
-    named = re.findall(r'<link rel="modulepreload" href="/([^"]+)">', index)
+    index = load_site().find(f"/{page}")
+    assert index is not None
+    named = re.findall(r'<link rel="modulepreload" href="/([^"]+)">', index.body.decode())
+    assert len(named) == len(set(named))
     assert {WEB / name for name in named} == needed
 
 

@@ -91,6 +91,10 @@ def certificate_inputs() -> Inputs:
             ],
         },
     ]
+    return accepted, _refused_inputs()
+
+
+def _refused_inputs() -> list[Json]:
     last: list[list[Json]] = [
         ["transfer", "C", 1, 1, "@D"],
         ["transfer", "E", 1, 4, "@D"],
@@ -112,7 +116,7 @@ def certificate_inputs() -> Inputs:
     ]
     twice = ["retire", "E", 1, 3, "x", ""]
     refused.append({"name": "retired twice", "steps": [*ISSUED, twice, twice]})
-    return accepted, refused
+    return refused
 
 
 def _value(world: CertificateWorld, value: Json) -> Json:

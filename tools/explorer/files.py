@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
+import re
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from node.api.web_pages import Site, SiteFile
+from node.api.web_pages import INDEX, Site, SiteFile
 from tools.errors import ToolError
 
 TYPES: Final = {
@@ -31,6 +34,7 @@ PAGES: Final = frozenset(
         "governance",
         "grid",
         "market",
+        "meters",
         "network",
         "quotas",
         "response",
@@ -44,6 +48,8 @@ PAGES: Final = frozenset(
 )
 """First parts of the addresses that app.js shows."""
 CHARTS: Final = "/lib/d3.js"
+HOME: Final = "home"
+_IMPORT: Final = re.compile(r'^import .* from "([^"]+)";', re.MULTILINE)
 
 
 def load_site() -> Site:
@@ -51,7 +57,24 @@ def load_site() -> Site:
     files: dict[str, SiteFile] = {}
     _collect(resources.files("tools.explorer") / "web", "", files)
     files[CHARTS] = _file(_chart_library().read_bytes(), ".js")
-    return Site(files, PAGES)
+    return Site(files, {page: _index_of(page, files) for page in PAGES})
+
+
+def _index_of(page: str, files: Mapping[str, SiteFile]) -> SiteFile:
+    """Return the index that has a browser fetch, at once, all modules that a page needs."""
+    index = files[INDEX].body.decode("utf-8")
+    waiting = [f"/pages/{page or HOME}.js"]
+    links: list[str] = []
+    while waiting:
+        path = waiting.pop()
+        link = f'<link rel="modulepreload" href="{path}">'
+        if link in index or link in links:
+            continue
+        links.append(link)
+        folder = path.rpartition("/")[0]
+        named = _IMPORT.findall(files[path].body.decode("utf-8"))
+        waiting += [posixpath.normpath(f"{folder}/{target}") for target in named]
+    return _file(index.replace("</head>", "\n".join((*links, "</head>"))).encode(), ".html")
 
 
 def _collect(folder: Traversable, path: str, files: dict[str, SiteFile]) -> None:

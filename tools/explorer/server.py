@@ -31,7 +31,7 @@ CONNECT_S: Final = 10.0
 ANSWER_S: Final = 45.0
 WRITE_CHUNK_BYTES: Final = 65_536
 _PASSED_DOWN: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Allow")
-_PASSED_UP: Final = ("Content-Type", "If-None-Match")
+_PASSED_UP: Final = ("Authorization", "Content-Type", "If-None-Match")
 
 _log = logging.getLogger("bitenergy.explorer")
 

@@ -23,6 +23,7 @@ const PAGES = {
   response: { module: "response" },
   grid: { module: "grid" },
   dispatch: { module: "dispatch" },
+  meters: { module: "meters" },
   contracts: { module: "contracts" },
   network: { module: "network" },
   stakes: { module: "stakes" },
@@ -33,7 +34,7 @@ const PAGES = {
 const NAVIGATION = [
   ["", [""]],
   ["group_trade", ["market", "exchange", "transfer", "auctions", "quotas", "response"]],
-  ["group_grid", ["grid", "dispatch"]],
+  ["group_grid", ["grid", "dispatch", "meters"]],
   ["group_chain", ["blocks", "transactions", "contracts", "verify"]],
   ["group_network", ["network", "stakes", "governance"]],
 ];

@@ -28,7 +28,7 @@ export function get(path, parameters = {}, options = {}) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
   }
   const text = query.toString();
-  return ask(`${BASE}${path}${text ? `?${text}` : ""}`, { signal: options.signal });
+  return ask(`${BASE}${path}${text ? `?${text}` : ""}`, { signal: options.signal, headers: options.headers });
 }
 
 /** POST a document as JSON. */

@@ -8,6 +8,7 @@ import { t } from "./text.js";
 
 const PLACES = 6;
 const MINUTE_MS = 60_000;
+const QUARTER_MS = 15 * MINUTE_MS;
 
 /** A form whose `read(data)` gives {calls, words}; `done` is called once they are final.
  *  What it shows of itself stays in the form. */
@@ -48,9 +49,10 @@ export function momentOf(data, name, title) {
   return found;
 }
 
-/** So many minutes from now, as an input of a moment takes it. */
+/** So many minutes from now, or a little later at a full quarter of an hour, as meters measure; as an
+ *  input of a moment takes it. */
 export function inMinutes(minutes) {
-  const found = new Date(Math.ceil((Date.now() + minutes * MINUTE_MS) / MINUTE_MS) * MINUTE_MS);
+  const found = new Date(Math.ceil((Date.now() + minutes * MINUTE_MS) / QUARTER_MS) * QUARTER_MS);
   const local = new Date(found.getTime() - found.getTimezoneOffset() * MINUTE_MS);
   return local.toISOString().slice(0, 16);
 }

@@ -387,5 +387,6 @@ export const TEXTS = {
   error_unknown_account: ["The network knows no such member.", "Das Netzwerk kennt kein solches Mitglied."],
   error_insufficient_money: ["There is not enough free money in the account.", "Auf dem Konto ist nicht genug freies Geld."],
   error_insufficient_energy: ["There is not enough free energy in the account.", "Auf dem Konto ist nicht genug freie Energie."],
+  error_personal_data: ["Readings are personal: only the member and those whom it allowed see them.", "Ablesungen sind persönlich: Nur das Mitglied und wem es das erlaubt hat, sieht sie."],
   error_wrong_role: ["Your member's roles do not allow this.", "Die Rollen Ihres Mitglieds erlauben das nicht."],
 };

@@ -7,6 +7,7 @@ import { amountOf, callForm, inMinutes, momentOf, redrawOn, wattsOf } from "../c
 import { duration, energy, integer, money, power, price, time } from "../core/format.js";
 import { accountLink, factList, field, mark, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
+import { getSigned } from "../core/signed.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
@@ -66,7 +67,7 @@ async function one(stage, number, context) {
   let found = null;
   const draw = async () => {
     const before = found?.stage;
-    found = await get(`/quotas/${encodeURIComponent(number)}`);
+    found = await getSigned(`/quotas/${encodeURIComponent(number)}`);
     refill(facts, roundFacts(found));
     refill(stations, stationTable(found));
     if (before !== found.stage) drawActions();

@@ -7,6 +7,7 @@ import { amountOf, callForm, inMinutes, momentOf, redrawOn } from "../core/form.
 import { energy, integer, money, price, time } from "../core/format.js";
 import { accountLink, blockLink, factList, field, mark, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
+import { getSigned } from "../core/signed.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
@@ -162,7 +163,7 @@ async function event(stage, number, context) {
   const [facts, enrolled, actions] = Array.from({ length: 3 }, () => h("div", {}));
   let found = null;
   const draw = async () => {
-    found = await get(`/response/events/${encodeURIComponent(number)}`);
+    found = await getSigned(`/response/events/${encodeURIComponent(number)}`);
     refill(facts, eventFacts(found));
     refill(enrolled, enrolledTable(found));
   };
@@ -186,7 +187,7 @@ const eventFacts = (found) => factList([
   [t("money_reserved"), money(found.reserve_micro)],
 ]);
 
-const energies = (list) => list.map(energy).join(", ") || "–";
+const energies = (list) => (list ?? []).map(energy).join(", ") || "–";
 
 const enrolledTable = (found) => table({
   caption: t("enrolled_caption"), file: `response-event-${found.number}`, rows: found.enrolled, empty: t("nobody_enrolled"),

@@ -165,7 +165,10 @@ async function one(stage, who) {
 
 /** Under proof of work: whose blocks the last ones are, and what a block needs now. */
 async function work() {
-  const [status, { blocks }] = await Promise.all([get("/status"), get("/blocks", { limit: MINED })]);
+  const [status, page] = await Promise.all([get("/status"), get("/blocks", { limit: MINED })]);
+  // Nobody found block 0.
+  const blocks = page.blocks.filter((block) => Number(block.height) > 0);
+  if (blocks.length === 0) return h("p", { class: "empty" }, t("nothing_here"));
   const { header } = await get(`/blocks/${blocks[0].height}`, { limit: 1 });
   const mined = new Map();
   for (const block of blocks) {
