@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "block": ("chain", "Look at a block."),
     "proof": ("chain", "Check the chain's word without trusting a node."),
     "auction": ("auction", "Call auctions by delivery interval, open and sealed."),
+    "bill": ("bill", "Bills of a day market by member and month, with a proof of each line."),
     "ev": ("ev", "Charging quotas: the published round on four validators."),
     "response": ("response", "Demand response: both of its ways on four validators."),
     "dispatch": ("dispatch", "Economic dispatch and nodal prices: solve a case, verify a result."),

@@ -217,19 +217,40 @@ def verify_account_proof(
     )
 
 
-def verify_state_proof(session: Session, data: bytes, key: bytes) -> tuple[bytes | None, Header]:
-    """Return what a node's proof shows that the state holds at `key`, and in which block's state.
+class StateVerifier:
+    """Checks a node's proofs of the state, each followed from the pinned network's genesis."""
 
-    It is followed there from the pinned network's genesis; raises InvalidProof, DecodeError or
-    ToolError.
-    """
-    genesis = _pinned_genesis(session, None, offline=False)
-    proof = decode_proof(data).proof
-    steps = _collect_steps(session, proof.finality, None)
-    found, header = _validate_state(FollowedProof(steps, proof).encode(), genesis)
-    if found.key != key:
-        raise InvalidProof("the proof is of another key", expected=key, actual=found.key)
-    return found.value, header
+    __slots__ = ("_session", "_steps", "_trust")
+
+    def __init__(self, session: Session) -> None:
+        """Work out who validates first; raises ToolError."""
+        self._session = session
+        self._trust = _trust(_pinned_genesis(session, None, offline=False))
+        self._steps: dict[bytes, tuple[Finality, ...]] = {}
+
+    def verify(self, data: bytes, key: bytes) -> tuple[bytes | None, Header]:
+        """Return what a proof shows that the state holds at `key`, and in which block's state.
+
+        Raises InvalidProof, DecodeError or ToolError.
+        """
+        proof = decode_proof(data).proof
+        validators = decode_header(proof.finality.header).validators
+        steps = self._steps.get(validators)
+        if steps is None:
+            steps = _collect_steps(self._session, proof.finality, None)
+            self._steps[validators] = steps
+        followed = FollowedProof(steps, proof)
+        header = validate_proof(followed, self._trust)
+        if not isinstance(proof, AccountProof):
+            raise InvalidProof("the proof is of a transaction, not of the state")
+        if proof.key != key:
+            raise InvalidProof("the proof is of another key", expected=key, actual=proof.key)
+        return proof.value, header
+
+
+def verify_state_proof(session: Session, data: bytes, key: bytes) -> tuple[bytes | None, Header]:
+    """Return what one proof shows that the state holds at `key`; see StateVerifier."""
+    return StateVerifier(session).verify(data, key)
 
 
 def first_validators(genesis: Genesis) -> bytes:

@@ -12,6 +12,7 @@ from market.day.records import (
     encode_leaf,
 )
 from vm.context import CallContext
+from vm.overlay import StateReader
 from vm.primitives.hashing import EMPTY_HASH
 
 
@@ -35,3 +36,9 @@ def schedule_gate(
     book.gate = gate
     due_ms = market.calendar.windows(interval)[gate].clears_ms
     schedule(ctx, due_ms, CLEARING, market, interval, gate)
+
+
+def read_book(state: StateReader, market: DayMarket, interval: int) -> Book:
+    """Return the book of an interval without gas, for readers; an empty one if there is none."""
+    data = state.get(BOOK_SPACE + market.prefix(interval))
+    return Book(0, 0, 0, EMPTY_HASH, NO_GATE, 0) if data is None else decode_leaf(Book, data)

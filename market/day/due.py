@@ -13,7 +13,6 @@ CLEARING: Final = 0
 AWARDS: Final = 1
 SETTLEMENT: Final = 2
 CORRECTION: Final = 3
-PRUNING: Final = 4
 """What is scheduled: `[one of these, market, interval, gate or 0, page or 0]`."""
 
 

@@ -13,7 +13,7 @@ from market.auction.feeder import count_buses
 from market.auction.module import SALT, SIDE, TRADER_ROLES
 from market.auction.orders import SIDE_NAMES
 from market.day.clearing import apply_page, clear_gate
-from market.day.due import AWARDS, CLEARING, CORRECTION, PRUNING, SETTLEMENT
+from market.day.due import AWARDS, CLEARING, CORRECTION, SETTLEMENT
 from market.day.gates import TO_THE_LAST
 from market.day.orders import (
     MAX_STEPS_OF_MEMBER,
@@ -36,7 +36,7 @@ from market.day.records import (
     load_market,
 )
 from market.day.section import read_section
-from market.day.settlement import DAY_ACCOUNT, correct_due, prune_due, settle_due
+from market.day.settlement import DAY_ACCOUNT, correct_due, settle_due
 from market.day.standing import join, pay_arrears
 from market.meters.records import load_config
 from vm.arguments import ACCOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string, integer
@@ -227,8 +227,6 @@ def _act(ctx: CallContext, kind: int, market: DayMarket, what: tuple[int, int, i
         settle_due(ctx, market, interval)
     elif kind == CORRECTION:
         correct_due(ctx, market, interval)
-    elif kind == PRUNING:
-        prune_due(ctx, market, interval)
     else:
         raise InvariantViolation(f"day scheduled an unknown thing: {kind}")
 

@@ -16,7 +16,8 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from market.day.due import CORRECTION, PRUNING, SETTLEMENT, schedule, settle_next
+from market.day.dates import MINUTES_PER_DAY
+from market.day.due import CORRECTION, SETTLEMENT, schedule, settle_next
 from market.day.lines import (
     Contracts,
     Flow,
@@ -42,6 +43,7 @@ from market.day.settlement_records import (
     FIRST,
     NO_FLOW,
     PAYING,
+    SUM_FIELDS,
     Head,
     Record,
     Settlement,
@@ -93,19 +95,21 @@ def settle_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
 
 
 def correct_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
-    """Go on with the correction of an interval; penalties go to the market when it is done."""
+    """Go on with the correction of an interval; penalties go to the market when it is done.
+
+    With it goes what is kept of an interval that was corrected long ago.
+    """
     step = _Step(ctx, market, interval, CORRECTED)
     if step.run():
-        minutes = market.keep_days * 24 * 60
-        due_ms = ctx.time_ms + minutes * market.calendar.minute_ms
-        schedule(ctx, due_ms, PRUNING, market, interval)
+        kept = market.keep_days * MINUTES_PER_DAY // market.calendar.interval_minutes
+        _prune(ctx, market, interval - kept)
     else:
         schedule(ctx, ctx.time_ms + 1, CORRECTION, market, interval)
 
 
-def prune_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
+def _prune(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """Delete what lines of an interval follow from; totals of months stay."""
-    for part in (FIRST, CORRECTED):
+    for part in (FIRST, CORRECTED) if interval > 0 else ():
         found = load_settlement(ctx, market, interval, part)
         for page in range(found.pages if found is not None else 0):
             ctx.delete(head_key(market, interval, part, page))
@@ -370,23 +374,8 @@ class _Step:
         self._accounts.account(market.upstream).earn(sums.left_micro)
         if self._part == CORRECTED:
             self._release_penalties(pot)
-        self._ctx.emit(
-            "settle",
-            market.name,
-            self._interval,
-            self._part,
-            sums.members,
-            sums.contracted_milli_wh,
-            sums.injected_milli_wh,
-            sums.withdrawn_milli_wh,
-            sums.from_upstream_milli_wh,
-            sums.to_upstream_milli_wh,
-            sums.penalties_micro,
-            sums.surplus_micro,
-            sums.upstream_micro,
-            sums.unpaid_micro,
-            sums.ecoin_milli_wh,
-        )
+        told = [getattr(sums, name) for name in SUM_FIELDS]
+        self._ctx.emit("settle", market.name, self._interval, self._part, *told)
 
     def _release_penalties(self, pot: Account) -> None:
         """Let penalties that stand go to the market's account."""

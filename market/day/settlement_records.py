@@ -136,6 +136,20 @@ class Totals(NamedTuple):
         return Totals(tuple(energies), tuple(amounts), self.lines + len(lines))
 
 
+SUM_FIELDS: Final = (
+    "members",
+    "contracted_milli_wh",
+    "injected_milli_wh",
+    "withdrawn_milli_wh",
+    "from_upstream_milli_wh",
+    "to_upstream_milli_wh",
+    "penalties_micro",
+    "surplus_micro",
+    "upstream_micro",
+    "unpaid_micro",
+    "ecoin_milli_wh",
+)
+"""The sums of a settlement that its event tells, in their order."""
 NO_TOTALS: Final = Totals((0,) * len(KIND_NAMES), (0,) * len(KIND_NAMES), 0)
 NO_FLOW: Final = Flow(0, 0, 0)
 
@@ -199,17 +213,28 @@ def settlement_key(market: DayMarket, interval: int, part: int) -> bytes:
 
 def head_key(market: DayMarket, interval: int, part: int, page: int) -> bytes:
     """Return the key of a page's head."""
-    return HEAD_SPACE + market.prefix(interval) + bytes([part]) + page.to_bytes(2, "big")
+    return HEAD_SPACE + page_place(market.number, interval, part, page)
 
 
 def page_key(market: DayMarket, interval: int, part: int, page: int) -> bytes:
     """Return the key of a page's records."""
-    return PAGE_SPACE + market.prefix(interval) + bytes([part]) + page.to_bytes(2, "big")
+    return PAGE_SPACE + page_place(market.number, interval, part, page)
 
 
 def totals_key(market: DayMarket, account: bytes, month: int) -> bytes:
     """Return the key of a member's totals of a month, for example 202606."""
-    return TOTALS_SPACE + market.number.to_bytes(2, "big") + account + month.to_bytes(4, "big")
+    return TOTALS_SPACE + totals_place(market.number, account, month)
+
+
+def page_place(market: int, interval: int, part: int, page: int) -> bytes:
+    """Return how a page of the market with a number stands in keys."""
+    numbers = market.to_bytes(2, "big") + interval.to_bytes(8, "big")
+    return numbers + bytes([part]) + page.to_bytes(2, "big")
+
+
+def totals_place(market: int, account: bytes, month: int) -> bytes:
+    """Return how a member's month in the market with a number stands in keys."""
+    return market.to_bytes(2, "big") + account + month.to_bytes(4, "big")
 
 
 def _fields_of(record: Record) -> tuple[Encodable, ...]:

@@ -9,6 +9,7 @@ from typing import Final
 from node.api.answers import Answer, JsonObject, encode_json
 from node.api.context import ApiContext
 from node.api.contract_schemas import CONTRACT_SCHEMAS
+from node.api.day_schemas import DAY_SCHEMAS
 from node.api.dispatch_schemas import DISPATCH_SCHEMAS
 from node.api.governance_schemas import GOVERNANCE_SCHEMAS
 from node.api.market_day_schemas import MARKET_DAY_SCHEMAS
@@ -62,6 +63,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **STAKE_SCHEMAS,
                 **MARKET_SCHEMAS,
                 **MARKET_DAY_SCHEMAS,
+                **DAY_SCHEMAS,
                 **READING_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,
                 **CONTRACT_SCHEMAS,

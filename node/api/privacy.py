@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from market.day.settlement_records import PAGE_SPACE, TOTALS_SPACE
+from market.day.settlement_records import PAGE_SPACE, SETTLEMENT_SPACE, TOTALS_SPACE
 from market.meters.records import (
     CHUNK_SPACE,
     CONNECTION_SPACE,
@@ -52,10 +52,20 @@ PERSONAL_CALLS: Final[Mapping[tuple[str, str], _Span]] = {
     ("response", "record"): (2, None),
     ("response", "record_past"): (2, None),
 }
-PERSONAL_SPACES: Final = (CHUNK_SPACE, CONNECTION_SPACE, SUMS_SPACE, PAGE_SPACE, TOTALS_SPACE)
+PERSONAL_SPACES: Final = (
+    CHUNK_SPACE,
+    CONNECTION_SPACE,
+    SUMS_SPACE,
+    PAGE_SPACE,
+    SETTLEMENT_SPACE,
+    TOTALS_SPACE,
+)
 """Spaces of the state that hold energies of members, or of few."""
-SUMS_EVENT: Final = ("meters", "closed")
-_SUMS: Final[_Span] = (2, None)
+_SUMS: Final[Mapping[tuple[str, str], tuple[int, _Span]]] = {
+    ("meters", "closed"): (1, (2, None)),
+    ("day", "settle"): (3, (4, None)),
+}
+"""Events that tell sums: which value is the number of connections, and which are the sums."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +111,11 @@ def event_values(event: Event, viewer: Viewer) -> Sequence[Encodable]:
     module, name, values = event
     span = PERSONAL_EVENTS.get((module, name))
     if span is None:
-        if (module, name) != SUMS_EVENT or _covers_enough(values):
+        if (module, name) not in _SUMS:
             return values
-        span = _SUMS
+        count, span = _SUMS[module, name]
+        if _covers_enough(values[count]):
+            return values
     return values if viewer.may_see_any(values) else _without(values, span)
 
 
@@ -138,7 +150,7 @@ def validate_provable(transaction: Transaction, receipt: Receipt, viewer: Viewer
 def validate_attempt(calls: Iterable[Call], sender: bytes, viewer: Viewer) -> None:
     """Raise ApiError `personal_data` if refusals of these calls would tell of others' readings."""
     for module, _, _ in calls:
-        if module == SUMS_EVENT[0] and not viewer.may_see_any([sender]):
+        if module == "meters" and not viewer.may_see_any([sender]):
             raise personal_data()
 
 
@@ -153,8 +165,8 @@ def personal_data() -> ApiError:
     )
 
 
-def _covers_enough(values: Sequence[Encodable]) -> bool:
-    return isinstance(values[1], int) and values[1] >= MIN_CONNECTIONS
+def _covers_enough(connections: Encodable) -> bool:
+    return isinstance(connections, int) and connections >= MIN_CONNECTIONS
 
 
 def _members(sender: bytes, viewer: Viewer) -> list[bytes]:

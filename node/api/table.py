@@ -15,6 +15,7 @@ from node.api import (
     submission,
 )
 from node.api.contract_routes import CONTRACT_ROUTES
+from node.api.day_routes import DAY_ROUTES
 from node.api.events import TOPICS
 from node.api.market_day_routes import MARKET_DAY_ROUTES
 from node.api.node_routes import NODE_ROUTES
@@ -432,6 +433,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
+    *DAY_ROUTES,
     *READING_ROUTES,
     *GOVERNANCE_ROUTES,
     *CONTRACT_ROUTES,

@@ -9,9 +9,12 @@ import pytest
 
 from market.auction.module import AuctionModule
 from market.auction.rounds import commitment_of
+from market.day.module import DayModule
+from market.day.settlement import DAY_ACCOUNT
 from market.dispatch_module import DispatchModule
 from market.dispatch_problem import MAX_PRICE
 from market.dispatch_rounds import DISPATCH_ACCOUNT
+from market.meters.module import MetersModule
 from market.quota.module import QuotaModule
 from market.response.module import ResponseModule
 from tests.market.dispatch_world import (
@@ -25,7 +28,7 @@ from tests.market.dispatch_world import (
     wire,
 )
 from tests.market.support import ROLES, Person, World
-from vm.context import read_last_number
+from vm.context import decode_due, read_last_number
 from vm.primitives.errors import CallError
 from vm.primitives.integers import MAX_AMOUNT
 from vm.system.accounts import load_supply, read_account
@@ -59,6 +62,24 @@ SECTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "response": {"upstream_price": "0.5", "account": "EDC", "past_intervals": 1},
+    "meters": {"correction_minutes": 60, "retention_days": 2, "mean_days": 0},
+    "day": {
+        "markets": [
+            {
+                "name": "day",
+                "account": "EDC",
+                "upstream": "wind",
+                "retail": "1000000",
+                "feed_in": "0",
+                "penalty": "0.000001",
+                "max_energy_kwh": "1000000",
+                "gates": [
+                    {"kind": "intraday", "minutes": 30, "mechanism": "midpoint"},
+                    {"kind": "real_time", "minutes": 0},
+                ],
+            }
+        ]
+    },
     "dispatch": {"areas": [AREA | {"pot": "0", "keep_rounds": 3}]},
 }
 
@@ -68,7 +89,14 @@ class Everything(World):
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
-        modules = (QuotaModule(), AuctionModule(), ResponseModule(), DispatchModule(ROLES))
+        modules = (
+            QuotaModule(),
+            AuctionModule(),
+            ResponseModule(),
+            MetersModule(ROLES),
+            DayModule(),
+            DispatchModule(ROLES),
+        )
         extra = [(module, SECTIONS[module.name]) for module in modules]
         super().__init__(PEOPLE, {"markets": [MARKET]}, extra=extra)
         self.sealed: list[tuple[str, tuple[Any, ...]]] = []
@@ -104,6 +132,9 @@ class Everything(World):
                     ("auction", "place", (name, interval, side, steps))
                     for name in ("open", "zones")
                 ],
+                *[("day", "place", ("day", interval, side, steps, rng.choice((0, 255))))] * 3,
+                ("day", "cancel", ("day", interval, rng.randrange(1, 20))),
+                ("day", "pay_arrears", ("day", rng.choice(list(self.ids.values())))),
                 ("auction", "cancel", ("open", interval, rng.randrange(1, 40))),
                 ("response", "open", tuple(self.later(2))),
                 *[
@@ -159,7 +190,10 @@ class Everything(World):
         return self.call(caller, name, *arguments, module="dispatch")
 
     def assert_conserved(self) -> None:
-        held = [read_account(self.overlay, each) for each in (*self.ids.values(), DISPATCH_ACCOUNT)]
+        held = [
+            read_account(self.overlay, each)
+            for each in (*self.ids.values(), DISPATCH_ACCOUNT, DAY_ACCOUNT)
+        ]
         leaves = [leaf for leaf in held if leaf is not None]
         money = sum(leaf.money_micro + leaf.money_reserved_micro for leaf in leaves)
         energy = sum(leaf.energy_milli_wh + leaf.energy_reserved_milli_wh for leaf in leaves)
@@ -186,7 +220,8 @@ def test_all_modules_together_conserve_money_and_energy(seed: int) -> None:
     assert done > 40
     world.advance(10**8)
     world.assert_conserved()
-    assert not [key for key in world.overlay.changes if key[:1] == b"q" and world.overlay.get(key)]
+    waiting = [decode_due(*each) for each in world.overlay.scan(b"q", b"r")]
+    assert {module for _, module, _ in waiting} <= {"day", "meters"}, "intervals go on"
     for number in range(1, 200):
         for caller in world.ids:
             world.code(caller, "withdraw", number, module="quota")

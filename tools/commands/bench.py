@@ -123,6 +123,23 @@ def auctions(session: Session, plot: str | None) -> int:
     return bench_auctions.run_bench(plot=plot, as_json=session.as_json)
 
 
+@bench_command.command("day")
+@click.option("--members", type=click.IntRange(10, 1_000), default=1_000, show_default=True)
+@click.option(
+    "--mechanism",
+    type=click.Choice(["uniform", "midpoint", "huang", "pay_as_bid"]),
+    default="uniform",
+    show_default=True,
+)
+@json_option
+@pass_session
+def day(session: Session, members: int, mechanism: str) -> int:
+    """What an interval of a day market costs a validator, from its orders to its settlement."""
+    from tools.bench import day as bench_day
+
+    return bench_day.run_bench(members=members, mechanism=mechanism, as_json=session.as_json)
+
+
 @bench_command.command("pages")
 @click.option("--blocks", type=click.IntRange(3_000, 1_000_000), default=100_000, show_default=True)
 @click.option("--offers", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True)

@@ -239,6 +239,63 @@ def test_a_supplier_that_cannot_pay_leaves_claims_in_proportion() -> None:
     world.conserve()
 
 
+def test_claims_that_do_not_divide_lose_nothing() -> None:
+    world = DayWorld()
+    world.call("U", "transfer", world.ids["E"], tokens("100000"), "", module="accounts")
+    for name, injected in (("A", "1"), ("B", "2"), ("C", "0.000001")):
+        world.measure(name, injected, "0")
+    world.measure("D", "0", "0.000001")
+    sums = world.settle()
+    assert sums.payable_micro == tokens("30.00001") and sums.missing_micro == tokens("29.99998")
+    gained = [world.money(name) - tokens("1000") for name in ("A", "B", "C")]
+    assert gained == [9, 19, 0], "each bears its part, rounded up"
+    assert world.money("U") == 2, "what is left of that is the supplier's"
+    world.conserve()
+
+
+def test_the_index_is_written_again_from_the_leaves() -> None:
+    world = DayWorld()
+    world.place("A", "buy", step("1", "20"))
+    world.commit()
+    own = {key: value for key, value in world.state.values.items() if key[:2] == b"iD"}
+    assert len(own) == len(world.names) + 1
+    ctx = world.context()
+    for key, value in world.state.values.items():
+        if key[:1] == b"D":
+            world.runtime.modules["day"].rebuild_index(ctx, key, value)
+    assert world.overlay.changes == own
+
+
+def test_a_full_line_of_the_feeder_has_two_prices() -> None:
+    network = {
+        "slack": "n1",
+        "buses": ["n1", "n2"],
+        "lines": [{"name": "L", "from": "n2", "to": "n1", "rating_w": 4_000}],
+    }
+    gates = [{"kind": "real_time", "minutes": 5}]
+    world = DayWorld(
+        {**TERMS, "gates": gates, "feeder": "grid"},
+        markets={"markets": [{"name": "grid", "network": network}]},
+        buses={"A": "n1", "B": "n2", "C": "n2"},
+    )
+    world.place("A", "buy", step("3", "25"))
+    world.place("B", "sell", step("3", "12"))
+    arguments = ("local", world.interval, "buy", step("1", "20"), 255)
+    assert world.refused("D", "place", *arguments) == "not_connected"
+    world.before(5)
+    assert world.told("flow")[0][3:] == ("L", kwh("1")), "4 kW for a quarter of an hour"
+    assert [values[3:] for values in world.told("price")] == [
+        ("n1", 2 * tokens("25")),
+        ("n2", 2 * tokens("12")),
+    ]
+    world.measure("A", "0", "1")
+    world.measure("B", "1", "0")
+    sums = world.settle()
+    assert sums.surplus_micro == tokens("13"), "the rent of the line"
+    assert world.money("O") == tokens("1013")
+    world.conserve()
+
+
 def test_orders_are_cancelled_until_their_gate() -> None:
     world = DayWorld()
     number = world.place("A", "buy", step("1", "20"))
@@ -369,7 +426,7 @@ def test_nothing_is_left_of_an_interval_but_its_bill() -> None:
     prefix = world.local.prefix(world.interval)
     keys = [key for key in world.state.values if key[2:12] == prefix or key[3:13] == prefix]
     assert sorted({key[:2] for key in keys}) == [b"Dh", b"Di", b"Dr"]
-    world.go(world.time_ms + 24 * 60 * MINUTE)
+    world.go(world.time_ms + 24 * 60 * MINUTE + QUARTER)
     keys = [key for key in world.state.values if key[2:12] == prefix or key[3:13] == prefix]
     assert keys == []
     assert load_book(world.context(), prefix).orders == 0

@@ -1,0 +1,241 @@
+"""Day markets through the API: gates and sums for everybody, bills with proofs for their owners."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from market.day.bills import format_month
+from market.day.records import read_market
+from market.day.settlement_records import decode_head, decode_totals, head_key, totals_key
+from node.api import day_pages
+from node.api.request_signing import sign_request
+from node.ledger.proofs import decode_account_proof
+from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
+from tests.node.api import support
+from tests.node.api.conftest import Api, Reply, serve
+from tests.node.api.support import KWH, TOKEN, FakeNode
+from tools.cli import run
+from tools.session import Network, save_network
+from tools.wallet import Wallet
+from vm.primitives.merkle import MerkleProof, verify_merkle_proof
+
+INTERVAL_MS = 6_000
+INTERVAL = TIME_MS // INTERVAL_MS + 3
+HOMES = ("A", "B", "C", "D", "E", "F")
+TERMS = {
+    "name": "local",
+    "account": "Op",
+    "upstream": "Sup",
+    "minute_ms": 400,
+    "epoch": {"interval": INTERVAL, "utc": "2026-06-21T10:00"},
+    "zone": {"offset_minutes": 60, "rule": "eu"},
+    "retail": "30",
+    "feed_in": "10",
+    "gates": [
+        {"kind": "day_ahead", "opens": "08:00", "closes": "12:00"},
+        {"kind": "real_time", "minutes": 5},
+    ],
+    "members": list(HOMES),
+}
+
+
+def make_document() -> bytes:
+    """Return the genesis of a network with a day market of six homes."""
+    meters = {
+        "minute_ms": 400,
+        "deadline_minutes": 15,
+        "correction_minutes": 60,
+        "meters": [{"meter": "M" + name, "member": name} for name in HOMES],
+    }
+    known = genesis_document()["roles"]
+    assert isinstance(known, list)
+    roles = list(dict.fromkeys([*known, "meter", "supplier", "auditor", "consumer"]))
+    modules = {"meters": meters, "day": {"markets": [TERMS]}}
+    document: dict[str, Any] = genesis_document(modules=modules, roles=roles)
+    people = {"Sup": "supplier", "Aud": "auditor", **dict.fromkeys(HOMES, "prosumer")}
+    people |= {"M" + name: "meter" for name in HOMES}
+    document["members"] += [
+        {"name": name, "roles": [role], "balance": "1000", "key": key_of(name).hex()}
+        for name, role in people.items()
+    ]
+    return json.dumps(document).encode()
+
+
+async def ask(api: Api, path: str, signer: str) -> Reply:
+    """Ask, with the request signed by a member."""
+    value = sign_request(
+        seed(signer),
+        genesis=api.node.genesis.digest,
+        node=api.node.name,
+        method="GET",
+        target=f"/api/v1{path}",
+        account=id_of(signer),
+        time_ms=time.time_ns() // 1_000_000,
+    )
+    return await api.get(path, headers={"Authorization": value})
+
+
+@pytest_asyncio.fixture
+async def day_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
+    """A node of a network with a day market."""
+    monkeypatch.setattr(support, "make_document", make_document)
+    node = FakeNode(tmp_path)
+    async for found in serve(node):
+        yield found
+    node.store.close()
+
+
+def play(node: FakeNode) -> None:
+    """Trade an interval, read its meters and let it be settled and corrected."""
+    steps = ((2 * KWH, 20 * TOKEN),)
+    for name, side in (("A", "buy"), ("B", "sell")):
+        node.grow(node.transaction(name, ("day", "place", ("local", INTERVAL, side, steps, 255))))
+    wait_until(node, (INTERVAL + 1) * INTERVAL_MS)
+    readings = []
+    for place, name in enumerate(HOMES):
+        registers = ((0, 0), (3 * KWH, 0) if place % 2 else (0, 2 * KWH))
+        call = ("meters", "submit", (INTERVAL - 1, registers))
+        readings.append(node.transaction("M" + name, call))
+    node.grow(*readings)
+    wait_until(node, (INTERVAL + 7) * INTERVAL_MS)
+
+
+def wait_until(node: FakeNode, time_ms: int) -> None:
+    """Make blocks until one is not before a time."""
+    while node.store.head(node.store.height).header.time_ms < time_ms:  # type: ignore[union-attr]
+        node.grow()
+
+
+async def test_gates_positions_and_sums_are_for_everybody(day_api: Api) -> None:
+    node = day_api.node
+    (market,) = (await day_api.get("/day-markets")).json["markets"]
+    assert (market["name"], market["upstream_name"], market["rule"]) == ("local", "Sup", "eu")
+    assert [gate["kind"] for gate in market["gates"]] == ["day_ahead", "real_time"]
+    assert market["day"] == "2026-06-21"
+    path = f"/day-markets/local/intervals/{INTERVAL}"
+    steps = ((2 * KWH, 20 * TOKEN),)
+    node.grow(node.transaction("A", ("day", "place", ("local", INTERVAL, "buy", steps, 255))))
+    shown = (await day_api.get(path)).json
+    assert shown["local_start"] == "2026-06-21T12:00+02:00"
+    assert (shown["orders"], shown["steps"], shown["settlements"]) == (1, 1, [])
+    assert shown["gates"][1]["closes_ms"] == INTERVAL * INTERVAL_MS - 5 * 400
+    position = (await day_api.get(f"{path}/positions/A")).json
+    assert position["reserved_micro"] == 60 * TOKEN
+    assert position["orders"][0]["steps"] == [
+        {"energy_milli_wh": 2 * KWH, "price_micro_per_kwh": 20 * TOKEN}
+    ]
+    assert (await day_api.get(f"{path}/positions/B")).code == "unknown_position"
+    assert (await day_api.get("/day-markets/other/intervals/7")).code == "unknown_market"
+    assert (await day_api.get(f"/day-markets/local/intervals/{10**12}")).status == 200
+    assert (await day_api.get(f"/day-markets/local/intervals/{10**12 + 1}")).status == 400
+
+
+async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None:
+    node = day_api.node
+    play(node)
+    store = node.store
+    market = read_market(store, "local")
+    assert market is not None
+    month = format_month(market.calendar.month_of(INTERVAL))
+    assert month == "2026-06"
+    first = INTERVAL - 20
+    path = f"/day-markets/local/bills/A/{month}?first={first}&limit=40"
+    for signer in ("B", "MB", "Sup"):
+        assert (await ask(day_api, path, signer)).code == "personal_data"
+    assert (await day_api.get(path)).code == "personal_data"
+    bill = (await ask(day_api, path, "A")).json
+    assert bill == (await ask(day_api, path, "Aud")).json
+    assert [(line["kind"], line["amount_micro"]) for line in bill["lines"]] == [
+        ("bought", 40 * TOKEN)
+    ]
+    assert bill["lines"][0]["local_start"] == "2026-06-21T12:00+02:00"
+    assert bill["totals"]["amount_micro"] == 40 * TOKEN
+    other = (await ask(day_api, path.replace("/A/", "/B/"), "B")).json
+    assert [line["kind"] for line in other["lines"]] == ["sold", "feed_in"]
+
+    proved = (await ask(day_api, f"/proofs/bill-lines/local/B/{INTERVAL}", "B")).json
+    (page,) = proved["pages"]
+    proof = decode_account_proof(base64.b64decode(page["proof"]))
+    assert proof.key == head_key(market, INTERVAL, 0, page["page"])
+    assert proof.value is not None and len(page["lines"]) == 2
+    for line in page["lines"]:
+        siblings = tuple(map(bytes.fromhex, line["siblings"]))
+        way = MerkleProof(line["index"], line["count"], siblings)
+        assert verify_merkle_proof(decode_head(proof.value).root, bytes.fromhex(line["item"]), way)
+    assert (await day_api.get(f"/proofs/bill-lines/local/B/{INTERVAL}")).code == "personal_data"
+    assert (await ask(day_api, f"/proofs/bill-lines/local/B/{INTERVAL + 90}", "B")).status == 404
+    answer = (await ask(day_api, f"/proofs/bill-totals/local/B/{month}", "B")).json
+    whole = decode_account_proof(base64.b64decode(answer["proof"]))
+    assert whole.key == totals_key(market, id_of("B"), 202606)
+    assert sum(decode_totals(whole.value).amounts_micro) == answer["totals"]["amount_micro"]
+    assert (await ask(day_api, f"/day-markets/local/bills/A/{month}?limit=1", "A")).json["next"]
+    assert (await ask(day_api, "/day-markets/local/bills/A/2026-13", "A")).status == 400
+    sums = (await day_api.get(f"/day-markets/local/intervals/{INTERVAL}")).json["settlements"]
+    assert [each["part"] for each in sums] == ["settled", "corrected"]
+    assert sums[0]["withdrawn_milli_wh"] == 6 * KWH
+    assert sums[1]["members"] == 0 and sums[1]["withdrawn_milli_wh"] is None
+
+
+async def test_no_event_tells_what_few_members_measured(day_api: Api) -> None:
+    play(day_api.node)
+    told = [
+        receipt
+        for height in range(1, day_api.node.store.height + 1)
+        for receipt in (await day_api.get(f"/blocks/{height}")).json["system_receipts"]
+    ]
+    settled = [
+        event["fields"]
+        for receipt in told
+        for event in receipt["events"]
+        if (event["module"], event["event"]) == ("day", "settle")
+    ]
+    assert settled
+    for values in settled:
+        is_few = values["members"] < 5
+        assert (values["withdrawn_milli_wh"] is None) == is_few
+        assert (values["penalties_micro"] is None) == is_few
+
+
+async def test_the_command_shows_a_bill_and_checks_every_line(
+    day_api: Api,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    play(day_api.node)
+    home = tmp_path / "home"
+    for name in ("B", "C"):
+        Wallet(home).add(name, seed(name), "secret")
+    save_network(home, Network(day_api.node.genesis.digest, day_api.url))
+    monkeypatch.setenv("BITENERGY_PASSWORD", "secret")
+    command = ["--home", str(home), "bill", "show", "B", "--month", "2026-06"]
+
+    async def show(*options: str) -> tuple[int, str]:
+        status = await asyncio.to_thread(run, [*command, *options])
+        return status, capsys.readouterr().out
+
+    status, out = await show("--proof", "--json")
+    bill = json.loads(out)
+    assert status == 0, out
+    assert bill["proved"]["complete"] and bill["proved"]["lines"] == len(bill["lines"]) == 2
+    assert bill["totals"]["amount_micro"] == -50 * TOKEN
+    status, out = await show("--proof")
+    assert "to get: 50.00 tokens" in out and "all 2 lines are proved" in out
+    assert (await show("--from", "C"))[0] == 1
+    assert (await show("--market", "other"))[0] == 1
+    assert (await show("--month", "June"))[0] == 2
+
+    real = day_pages.line_json
+    forged = {"amount_micro": -51 * TOKEN}
+    monkeypatch.setattr(day_pages, "line_json", lambda line: real(line) | forged)
+    status, out = await show("--proof", "--json")
+    assert (status, json.loads(out)["error"]["code"]) == (1, "invalid_proof")
