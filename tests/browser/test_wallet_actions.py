@@ -193,6 +193,30 @@ def test_readings_are_for_whom_they_concern(
     sign(form, "Who may see your readings", "let C2 see your readings from now on")
 
 
+def test_bills_are_for_whom_they_concern(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
+    page = open_key(explorer, visit, tmp_path, "P1")
+    page.locator("[data-address]").first.click()
+    page.get_by_text("The bill has no lines in this month.").wait_for()
+    line = {"kind": "retail", "energy_milli_wh": KWH * 3 // 2, "amount_micro": 52_500_000}
+    where = {
+        "interval": 1,
+        "local_start": "2026-06-01T12:00+02:00",
+        "value": "1",
+        "part": "settled",
+    }
+    totals = {"lines": 1, "amount_micro": 52_500_000, "kinds": [line]}
+    bill = {"totals": totals, "lines": [line | where], "next": None}
+    # Hours must pass until an interval is settled: what the node would then answer.
+    page.route("**/bills/**", lambda route: route.fulfill(json=bill))
+    page.get_by_label("Month").fill("2026-06")
+    page.locator("form", has=page.get_by_label("Month")).get_by_role("button").click()
+    expect(page.locator("[data-bill]")).to_have_text("52.50 tokens")
+    row = page.locator("tr", has_text=begins)
+    expect(row).to_contain_text("1.5 kWh")
+    expect(row).to_contain_text("from upstream, at retail")
+    picture(page, "actions-bill", tmp_path)
+
+
 def test_governance(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
     page = open_key(explorer, visit, tmp_path, "operator")
     walk(page, "Governance")
