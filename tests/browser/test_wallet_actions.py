@@ -198,9 +198,10 @@ def test_bills_are_for_whom_they_concern(explorer: Explorer, visit: Visit, tmp_p
     page.locator("[data-address]").first.click()
     page.get_by_text("The bill has no lines in this month.").wait_for()
     line = {"kind": "retail", "energy_milli_wh": KWH * 3 // 2, "amount_micro": 52_500_000}
+    begins = "2026-06-01T12:00+02:00"
     where = {
         "interval": 1,
-        "local_start": "2026-06-01T12:00+02:00",
+        "local_start": begins,
         "value": "1",
         "part": "settled",
     }
