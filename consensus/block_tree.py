@@ -25,8 +25,6 @@ class TreeBlock:
     """The work of its branch above the last final block."""
     order: int
     """When it came: among branches of the same work the one seen first is kept."""
-    heard_ms: int = 0
-    """When somebody else brought it, on the local clock, ms UTC; 0 for our own."""
     valid: bool | None = None
     """What checking it came to; None as long as it was not."""
     asked: bool = False
@@ -103,11 +101,6 @@ class BlockTree:
                 best = block
         return best
 
-    def newest_heard(self) -> TreeBlock | None:
-        """Return the block above the root that somebody else brought last, or None."""
-        heard = [each for each in self._blocks.values() if each.heard_ms and each is not self.root]
-        return max(heard, key=_order, default=None)
-
     def common_ancestor(self, one: TreeBlock, other: TreeBlock) -> TreeBlock:
         """Return the last block that two branches share."""
         while one is not other:
@@ -139,7 +132,3 @@ class BlockTree:
         below = root.total
         for block in kept.values():
             block.total -= below
-
-
-def _order(block: TreeBlock) -> int:
-    return block.order

@@ -9,8 +9,6 @@ another, and only on a branch heavier than the preferred one. Rules, beside thos
 * A block that is dated beyond the local clock's `max_drift_ms` waits until the clock is there, and
   so do those on it. As long as a heavier branch waits for that or for its check, none becomes
   final beside it: it may be this node's own clock that is wrong.
-* As long as the block that others brought last stands beside a block, that one is not final either,
-  until nothing was heard for as long as the final depth takes: they may not have it.
 * Who may mine looks for a seal at all times, with or without transactions: blocks that stand on
   a transaction are what makes it final, and gaps would make every forger's work cheaper.
 """
@@ -240,7 +238,6 @@ class PowEngine:
             event.work,
             parent.total + event.work,
             self._arrivals,
-            event.local_time_ms,
         )
 
     def _keep_orphan(self, tree: BlockTree, event: BlockArrived) -> None:
@@ -329,24 +326,8 @@ class PowEngine:
         heaviest = tree.heaviest()
         if heaviest.total > self._tip.total and tree.path(heaviest)[0] is not first_above:
             return  # not checked as yet, or its time has not come: it may be what all others have
-        if self._is_passed_over(tree, first_above):
-            return
         self._deciding = True
         self._out.append(Finalised(first_above.height, first_above.id, None))
-
-    def _is_passed_over(self, tree: BlockTree, block: TreeBlock) -> bool:
-        """Tell whether others, as far as they were heard of lately, build beside `block`.
-
-        `block` stands on the root. However deep it lies under blocks of our own, they may not have
-        it: where our clock is ahead of theirs they wait for what we date, and whoever lost its
-        power may have lost what we took from it.
-        """
-        newest = tree.newest_heard()
-        if newest is None:
-            return False
-        now_ms = max(self._local_time_ms, self._tip.time_ms)
-        lately_ms = self._rules.finality_depth * self._rules.target_interval_ms
-        return now_ms - newest.heard_ms <= lately_ms and tree.path(newest)[0] is not block
 
     def _adopt(self, tree: BlockTree, tip: TreeBlock) -> None:
         """Prefer another tip from now on, and mine on it."""

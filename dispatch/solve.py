@@ -109,8 +109,10 @@ def solve(
         raise InvalidInput(
             f"the method {method!r} cannot solve this problem",
             code="unsuitable_method",
-            expected="direct on a meshed network or with storages, another on a radial one without",
-            actual=f"{len(problem.network.lines)} lines, {len(problem.storages)} storages",
+            expected="tree or direct with storages in a radial network; tree, direct or admm in "
+            "a meshed one; tree, admm, consensus or innovations in a radial one",
+            actual=f"a {'meshed' if is_meshed else 'radial'} network, "
+            f"{len(problem.storages)} storages",
         )
     if method == TREE:
         return solve_radial(problem)

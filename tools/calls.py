@@ -365,6 +365,39 @@ def submit_registers(first_interval: int, registers: Sequence[tuple[int, int]]) 
     return "meters", "submit", (first_interval, tuple(registers))
 
 
+def register_plant(
+    plant: str, owner: bytes, member: bytes, technology: str, capacity_w: int
+) -> Call:
+    """Register a plant at a member's connection; for DSOs and operators."""
+    names = validate_name(plant), owner, member, validate_name(technology)
+    return "certificates", "register", (*names, capacity_w)
+
+
+def close_plant(plant: str) -> Call:
+    """End a plant's registration; for DSOs and operators."""
+    return "certificates", "close", (validate_name(plant),)
+
+
+def transfer_certificates(lot: int, count: int, to: bytes) -> Call:
+    """Give certificates of a lot to the account `to`."""
+    return "certificates", "transfer", (lot, count, to)
+
+
+def retire_certificates(lot: int, count: int, beneficiary: bytes | str, purpose: str) -> Call:
+    """Use up certificates of a lot for an account, or for somebody named."""
+    return "certificates", "retire", (lot, count, beneficiary, purpose)
+
+
+def enrol_for_coins() -> Call:
+    """Have the caller's withdrawals count for green-choice coins."""
+    return "certificates", "enrol", ()
+
+
+def leave_coins() -> Call:
+    """Let the caller's withdrawals count no more."""
+    return "certificates", "leave", ()
+
+
 def _pairs(steps: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple([(energy, price) for energy, price in steps])
 

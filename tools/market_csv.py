@@ -96,6 +96,34 @@ TRADES: Final = (
     Column("penalty_tokens_per_kwh", ("penalty_micro_per_kwh",), _tokens),
     Column("paid_tokens", ("amount_micro",), _tokens),
 )
+PRICES: Final = (
+    Column("height", ("height",), _text),
+    Column("cleared_utc", ("time_ms",), _time),
+    Column("market", ("market",), _text),
+    Column("interval", ("interval",), _text),
+    Column("gate", ("gate",), _text),
+    Column("bus", ("bus",), _text),
+    Column("traded_kwh", ("energy_milli_wh",), _kwh),
+    Column(
+        "buyer_price_tokens_per_kwh",
+        ("buyer_price_half_micro_per_kwh", "price_half_micro_per_kwh"),
+        _half_tokens,
+    ),
+    Column(
+        "seller_price_tokens_per_kwh",
+        ("seller_price_half_micro_per_kwh", "price_half_micro_per_kwh"),
+        _half_tokens,
+    ),
+)
+"""A line for each clearing of a gate; where it cleared by zones, one for each bus too."""
+READINGS: Final = (
+    Column("member", ("member",), _text),
+    Column("interval", ("interval",), _text),
+    Column("start_utc", ("start_ms",), _time),
+    Column("injected_kwh", ("injected_milli_wh",), _kwh),
+    Column("withdrawn_kwh", ("withdrawn_milli_wh",), _kwh),
+    Column("quality", ("quality",), _text),
+)
 
 READERS: Final[Mapping[str, Callable[[str], int]]] = {
     "_kwh": lambda text: parse_energy(f"{text}kWh"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from market.meters.records import CHUNK_INTERVALS, CHUNK_SPACE, QUALITY_NAMES, decode_chunk
 from node.ledger.block import Header, decode_header
 from node.ledger.certificate import decode_certificate
 from node.ledger.genesis import Genesis, decode_genesis
@@ -71,6 +72,41 @@ class VerifiedTransaction:
             "height": self.header.height,
             "time_ms": self.header.time_ms,
             "block_id": self.header.block_id().hex(),
+            "signers": self.signers,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedReading:
+    """A member's reading as the network's validators signed it."""
+
+    member: bytes
+    """The member whose connection was measured, 20 bytes."""
+    interval: int
+    """The delivery interval."""
+    injected_milli_wh: int
+    """Energy that went into the network."""
+    withdrawn_milli_wh: int
+    """Energy that came out of the network."""
+    quality: str
+    """How it is known."""
+    header: Header
+    """The header whose state holds it."""
+    signers: int
+    """How many validators signed the header's block."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return all that was proved, amounts in base units."""
+        return {
+            "address": encode_address(self.member),
+            "interval": self.interval,
+            "injected_milli_wh": self.injected_milli_wh,
+            "withdrawn_milli_wh": self.withdrawn_milli_wh,
+            "quality": self.quality,
+            "height": self.header.height,
+            "time_ms": self.header.time_ms,
+            "block_id": self.header.block_id().hex(),
+            "state_root": self.header.state_root.hex(),
             "signers": self.signers,
         }
 
@@ -140,6 +176,18 @@ def fetch_transaction_proof(
 ) -> bytes:
     """Return the proof of a final transaction as the node gives it; nothing is verified."""
     answer = session.client().get(f"/proofs/transaction/{transaction_id}")
+    proof = decode_proof(base64_field(answer, "proof")).proof
+    return FollowedProof(_collect_steps(session, proof.finality, begin), proof).encode()
+
+
+def fetch_reading_proof(
+    session: Session, member: bytes, interval: int, *, begin: int | None = None
+) -> bytes:
+    """Return the proof of a member's reading as the node gives it; nothing is verified.
+
+    The node gives it to requests that are signed by those whom the reading concerns.
+    """
+    answer = session.client().get(f"/proofs/reading/{encode_address(member)}/{interval}")
     proof = decode_proof(base64_field(answer, "proof")).proof
     return FollowedProof(_collect_steps(session, proof.finality, begin), proof).encode()
 
@@ -214,6 +262,42 @@ def verify_account_proof(
         header,
         len(decode_certificate(proof.finality.certificate).signatures),
         proved,
+    )
+
+
+def verify_reading_proof(
+    session: Session,
+    data: bytes,
+    member: bytes,
+    interval: int,
+    *,
+    genesis_file: Path | None = None,
+    offline: bool = False,
+) -> VerifiedReading:
+    """Return the reading that the proof shows; raises InvalidProof, DecodeError or ToolError.
+
+    `genesis_file` is read instead of asking the node; with `offline` no node is asked at all.
+    """
+    genesis = _pinned_genesis(session, genesis_file, offline=offline)
+    proof, header = _validate_state(data, genesis)
+    number, place = divmod(interval, CHUNK_INTERVALS)
+    is_members = proof.key[:-2] == CHUNK_SPACE + member and proof.value is not None
+    chunk = decode_chunk(proof.value) if is_members and proof.value is not None else None
+    if chunk is None or chunk.number != number:
+        raise InvalidProof(
+            "the proof is not of this reading",
+            expected=f"interval {interval} of {encode_address(member)}",
+            actual=proof.key,
+            hint="The node answered with another proof: do not trust it.",
+        )
+    return VerifiedReading(
+        member,
+        interval,
+        chunk.injected[place],
+        chunk.withdrawn[place],
+        QUALITY_NAMES[chunk.quality(place)],
+        header,
+        len(decode_certificate(proof.finality.certificate).signatures),
     )
 
 

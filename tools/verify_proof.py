@@ -1,14 +1,12 @@
 """A verifier of bitenergy proofs in one file: read it whole, then trust what it says.
 
-    python verify_proof.py genesis.json PROOF
-    python verify_proof.py HEIGHT:BLOCK_ID PROOF
+    python verify_proof.py genesis.json|HEIGHT:BLOCK_ID PROOF
 
 It says "yes" and what was proved (exit status 0), or "no" and the first thing that does not hold
 (1). PROOF is a file that `bitenergy proof` wrote. From a source that you trust you need the genesis
 file, or height and id of the block where the proof begins; under proof of work, those of its own.
-No node is asked; it needs libsodium alone (`pip install pynacl`). Each set of validators is named
-by a block that the set before it signed; a recent block is safer than genesis, whose validators may
-have turned bad since. docs/protocol.md explains the bytes.
+It needs libsodium alone (`pip install pynacl`). Each set of validators is named by the one before;
+those of genesis may have turned bad since. docs/protocol.md explains the bytes.
 """
 
 from __future__ import annotations
@@ -24,15 +22,14 @@ from typing import NamedTuple
 from nacl import bindings, exceptions
 
 Value = None | bool | int | bytes | str | list["Value"] | dict["Value", "Value"]
-EMPTY = bytes(32)
+EMPTY, QUALITY = bytes(32), ("none", "measured", "interpolated", "mean", "zero")
 HEADER = """genesis height time_ms parent last_commit evidence_root transactions_root state_root
     receipts_root validators next_validators parameters gas_used proposer seal""".split()
 ACCOUNT = """key roles status nonce money_micro money_reserved_micro energy_milli_wh
     energy_reserved_milli_wh""".split()
 # MessagePack: first byte -> what follows, and bytes of its length (of the number itself).
 LONG = {low + step: (int, 1 << step) for low in (0xCC, 0xD0) for step in range(4)}
-LONG |= {0xC4 + step: (bytes, 1 << step) for step in range(3)}
-LONG |= {0xD9 + step: (str, 1 << step) for step in range(3)}
+LONG |= {low + s: (kind, 1 << s) for low, kind in ((0xC4, bytes), (0xD9, str)) for s in range(3)}
 LONG |= {0xDC: (list, 2), 0xDD: (list, 4), 0xDE: (dict, 2), 0xDF: (dict, 4)}
 SHORT = {dict: (0x80, 16), list: (0x90, 16), str: (0xA0, 32)}
 CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
@@ -207,9 +204,8 @@ def verify_state(root: bytes, key: bytes, value: bytes | None, way: Value) -> No
 
 def verify_in_list(root: bytes, item: bytes, path: Value, what: str) -> None:
     """Raise Refused unless `item` stands where `path` says in the list with `root`."""
-    require(is_array(path, int, int, bytes), "not a Merkle proof")
+    require(is_array(path, int, int, bytes) and 0 <= path[0] < path[1] < 2**63, "no Merkle proof")
     index, count, joined = path
-    require(0 <= index < count < 2**63, "not a Merkle proof")
     current, width, at = tagged("leaf", item), count, 0
     while width > 1:
         if index ^ 1 < width:
@@ -235,8 +231,12 @@ def verify(data: bytes, trust: Trust) -> dict[str, Value]:
         verify_state(header["state_root"], key, leaf, way)
         found = {"state_key": key.hex(), "value": leaf}
         if key[:1] == b"a" and len(key) == 21:
-            found["account"] = key[1:]
-            found |= zip(ACCOUNT, decode(leaf)[2:], strict=False) if leaf else {}
+            values = decode(leaf)[2:] if leaf else []
+            found |= {"account": key[1:], **dict(zip(ACCOUNT, values, strict=False))}
+        if key[:2] == b"Md" and len(key) == 24 and leaf:
+            _, _, chunk, marks, *energies = decode(leaf)
+            rows = zip([QUALITY[mark & 7] for mark in marks], *energies, strict=True)
+            found |= {"member": key[2:22], "first_interval": 24 * chunk, "readings": [*rows]}
     else:
         fits = is_array(value, int, int, *[bytes] * 4, list, bytes, list)
         require(fits and value[:2] == [41, 1], "not a proof of this version")
@@ -274,9 +274,9 @@ def first_validators(document: dict[str, Value]) -> list[Value]:
 
 def read_trust(text: str) -> Trust:
     """Return what `HEIGHT:BLOCK_ID`, or the genesis file of that name, lets a reader trust."""
-    height, _, block_id = text.partition(":")
-    if height.isdecimal() and len(block_id) == 64:
-        return Trust(b"", b"", int(height), bytes.fromhex(block_id))
+    height, _, block = text.partition(":")
+    if height.isdecimal() and len(block) == 64:
+        return Trust(b"", b"", int(height), bytes.fromhex(block))
     document = json.loads(Path(text).read_bytes())
     first = tagged("validators", encode([5, 1, first_validators(document)]))
     return Trust(tagged("genesis", encode(document)), first, 1)

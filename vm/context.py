@@ -54,6 +54,7 @@ class CallContext:
         "block",
         "call_depth",
         "caller",
+        "codes",
         "event_gas",
         "events",
         "gas_limit",
@@ -81,6 +82,8 @@ class CallContext:
         # Counted for contracts alone, see vm/contract/host.py.
         self.memory_used = 0
         self.call_depth = 0
+        # By contract, the hash of the code that the transaction brought to run, and paid for.
+        self.codes: dict[bytes, bytes] = {}
 
     def charge(self, gas: int) -> None:
         """Use up `gas`; raises OutOfGas, by which everything the call did is undone."""

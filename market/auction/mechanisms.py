@@ -36,8 +36,9 @@ def clear_over_feeder(
     network: Network,
     orders: Sequence[Order],
     interval_minutes: int,
+    carried_milli_wh: Sequence[int] = (),
 ) -> ZonalClearing:
-    """Clear a book over the feeder of a market.
+    """Clear a book over the feeder of a market, whose lines may carry earlier trades.
 
     The orders of who is at no bus of it any more trade nothing.
     """
@@ -50,6 +51,7 @@ def clear_over_feeder(
         {order.number: places[order.owner] for order in connected},
         network,
         interval_minutes=interval_minutes,
+        carried_milli_wh=carried_milli_wh,
     )
     away = [
         Award(order.number, 0, order.energy_milli_wh, 0, 0)

@@ -55,12 +55,16 @@ def clear_zones(
     network: Network,
     *,
     interval_minutes: int,
+    carried_milli_wh: Sequence[int] = (),
 ) -> ZonalClearing:
     """Clear a book over a radial network that was checked; `buses` has each order's bus.
 
-    Orders at the price of their zone share pro rata. Raises CallError `not_connected`.
+    `carried_milli_wh` is what the lines carry already, by earlier clearings of the interval; empty
+    for nothing. Flows of this clearing come on top, and may undo it. Orders at the price of their
+    zone share pro rata. Raises CallError `not_connected`.
     """
-    feeder = _Feeder(network, interval_minutes, orders, buses)
+    carried = carried_milli_wh or [0] * len(network.lines)
+    feeder = _Feeder(network, interval_minutes, orders, buses, carried)
     feeder.clear()
     prices: list[int | None] = [None] * len(network.buses)
     flows = [0] * len(network.lines)
@@ -139,6 +143,7 @@ class _Feeder:
         interval_minutes: int,
         orders: Sequence[Order],
         buses: Mapping[int, str],
+        carried_milli_wh: Sequence[int],
     ) -> None:
         places = orient(network)
         behind: list[list[int]] = [[] for _ in places]
@@ -154,7 +159,10 @@ class _Feeder:
         ranks = {number: rank for rank, number in enumerate(self.numbers)}
         self.places = [places[number] for number in self.numbers]
         self.children = [[ranks[child] for child in behind[number]] for number in self.numbers]
-        self.capacities = [_capacity(network, place, interval_minutes) for place in self.places]
+        self.bounds = [
+            _export_bounds(network, place, interval_minutes, carried_milli_wh)
+            for place in self.places
+        ]
         self.ends = list(range(1, len(places) + 1))
         for rank in range(len(places) - 1, 0, -1):
             parent = ranks[self.places[rank].parent]
@@ -212,8 +220,9 @@ class _Feeder:
                 else:
                     behind = self._price_place(child, part)
                     zones.append((child, part, behind))
-                    # Energy flows there at no price above the one behind the line.
-                    above.append(max(price, self.candidates[behind]) if part < 0 else NO_PRICE)
+                    # Where more would flow there, the price is not above the one behind the line.
+                    wants_more = highs[child - root] < part
+                    above.append(max(price, self.candidates[behind]) if wants_more else NO_PRICE)
             rank += 1
         high = min(above)
         if traded:
@@ -243,8 +252,8 @@ class _Feeder:
             highs.append(supply + more_supply - demand)
         for rank in range(self.ends[root] - 1, root - 1, -1):
             for child in self.children[rank]:
-                lows[rank - root] += _clamp(lows[child - root], self.capacities[child])
-                highs[rank - root] += _clamp(highs[child - root], self.capacities[child])
+                lows[rank - root] += _clamp(lows[child - root], self.bounds[child])
+                highs[rank - root] += _clamp(highs[child - root], self.bounds[child])
         return lows, highs
 
     def _share(
@@ -255,9 +264,9 @@ class _Feeder:
         least = [supply - demand - more_demand]
         room = [more_supply + more_demand]
         for child in self.children[rank]:
-            low = _clamp(lows[child - root], self.capacities[child])
+            low = _clamp(lows[child - root], self.bounds[child])
             least.append(low)
-            room.append(_clamp(highs[child - root], self.capacities[child]) - low)
+            room.append(_clamp(highs[child - root], self.bounds[child]) - low)
         places = [place for place, each in enumerate(room) if each]
         shares = share_pro_rata([room[place] for place in places], target - sum(least))
         for place, share in zip(places, shares, strict=True):
@@ -265,15 +274,25 @@ class _Feeder:
         return least
 
 
-def _capacity(network: Network, place: Place, interval_minutes: int) -> int | None:
+def _export_bounds(
+    network: Network, place: Place, interval_minutes: int, carried_milli_wh: Sequence[int]
+) -> tuple[int, int] | None:
+    """Return the least and the greatest export over a bus's line to its parent; None for no limit.
+
+    No clearing has to undo what is carried, even where the rating has fallen below it since.
+    """
     if not place.direction:
         return None
     rating_w = network.lines[place.line].rating_w
-    return None if rating_w is None else line_capacity_milli_wh(rating_w, interval_minutes)
+    if rating_w is None:
+        return None
+    capacity = line_capacity_milli_wh(rating_w, interval_minutes)
+    exported = carried_milli_wh[place.line] * place.direction
+    return min(0, -capacity - exported), max(0, capacity - exported)
 
 
-def _clamp(energy: int, capacity: int | None) -> int:
-    return energy if capacity is None else max(-capacity, min(energy, capacity))
+def _clamp(energy: int, bounds: tuple[int, int] | None) -> int:
+    return energy if bounds is None else max(bounds[0], min(energy, bounds[1]))
 
 
 def _conclude(

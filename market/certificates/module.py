@@ -98,7 +98,9 @@ class CertificatesModule(Module):
         """
         terms = load_terms(ctx)
         first = FirstPlant(plant, owner, member, technology, capacity_w)
-        return _register(ctx, terms, first, since_later=1)
+        number, since = _register(ctx, terms, first, since_later=1)
+        ctx.emit("register", number, *first, since)
+        return number
 
     @method(Argument("plant", NAME), roles=REGISTRAR_ROLES)
     def close(self, ctx: CallContext, plant: str) -> Encodable:
@@ -181,7 +183,8 @@ class CertificatesModule(Module):
 
 def _register(
     ctx: CallContext, terms: CertificateTerms, first: FirstPlant, *, since_later: int
-) -> int:
+) -> tuple[int, int]:
+    """Write a plant; return its number and its first interval."""
     name = PLANT_NAME_SPACE + first.name.encode()
     if ctx.get(name) is not None:
         raise CallError("plant_taken", "a plant has this name", actual=first.name)
@@ -214,8 +217,7 @@ def _register(
         ctx.put(key, number.to_bytes(4, "big"))
     ctx.put(PLANT_INDEX + number.to_bytes(4, "big"), MARK)
     begin_crediting(ctx, terms, load_meter_terms(ctx))
-    ctx.emit("register", number, *first, since)
-    return number
+    return number, since
 
 
 def _validate_open(plant: Plant) -> None:

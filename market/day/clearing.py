@@ -48,7 +48,7 @@ def clear_gate(ctx: CallContext, market: DayMarket, interval: int, gate: int) ->
     steps, forfeits = _collect(ctx, positions, gate)
     for _, order in forfeits:
         book.seed = next_seed(book.seed, order.number, order.commitment)
-    clearing = _clear(ctx, market, interval, gate, steps, book.seed)
+    clearing = _clear(ctx, market, interval, gate, steps, book)
     items = _group(positions, clearing.awards, forfeits)
     pages = _pages(items)
     if len(pages) == 1:
@@ -163,14 +163,19 @@ def _clear(
     interval: int,
     gate: int,
     steps: Sequence[Order],
-    seed: bytes,
+    book: Book,
 ) -> Clearing | ZonalClearing:
+    """Clear the steps, over the feeder with what earlier gates have its lines carry."""
     terms = market.calendar.gates[gate]
     if not market.feeder:
-        return clear_by(terms.mechanism, terms.rationing, steps, seed)
+        return clear_by(terms.mechanism, terms.rationing, steps, book.seed)
     network = load_feeder(ctx, market.feeder)
     minutes = market.calendar.interval_minutes
-    found = clear_over_feeder(ctx, market.feeder, network, steps, minutes)
+    carried = book.carried_milli_wh or (0,) * len(network.lines)
+    found = clear_over_feeder(ctx, market.feeder, network, steps, minutes, carried)
+    book.carried_milli_wh = tuple(
+        [before + flow for before, flow in zip(carried, found.flows_milli_wh, strict=True)]
+    )
     tell_places(ctx, network, found, (market.name, interval, gate))
     return found
 

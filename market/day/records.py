@@ -187,6 +187,8 @@ class Book:
     """The gate whose clearing is scheduled; NO_GATE if none is."""
     pages: int
     """Pages of awards that are still to be written down."""
+    carried_milli_wh: tuple[int, ...] = ()
+    """What the gates so far have each line of the feeder carry, in the network's order."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are

@@ -28,7 +28,6 @@ from vm.primitives.errors import CallError
 
 MAX_INTERVALS: Final = 960
 """Intervals that one call adds up."""
-GAS_OF_INTERVAL: Final = 10
 
 _MEMBER: Final = ("member", ADDRESS)
 _INTERVAL: Final = ("interval", INT)
@@ -87,7 +86,6 @@ def _sum(ctx: CallContext, member: bytes, first: int, count: int) -> Measured:
             actual=member,
             hint="It allows that with `meters.allow_reader`.",
         )
-    ctx.charge(GAS_OF_INTERVAL * count)
     return add_up(read_intervals(ctx, config, member, _validated(first), count))
 
 

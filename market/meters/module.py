@@ -119,6 +119,8 @@ class MetersModule(Module):
         config = load_terms(ctx)
         started = (interval, injected_milli_wh, withdrawn_milli_wh, rollover_milli_wh)
         self._register(ctx, config, meter, member, started)
+        # Not in `_register`: genesis may name more meters than a receipt could tell of.
+        ctx.emit("register", meter, member, interval)
         return None
 
     @method(Argument("meter", ACCOUNT), Argument("final", FINAL_READING), roles=REGISTRAR_ROLES)
@@ -265,7 +267,6 @@ class MetersModule(Module):
         save_connection(ctx, member, connection)
         ctx.put(WATCH_INDEX + member, MARK)
         ctx.put(METER_SPACE + meter, encode_leaf(Meter(member, False)))
-        ctx.emit("register", meter, member, interval)
 
     def _validate_meter(self, ctx: CallContext, meter: bytes, member: bytes) -> None:
         data = ctx.get(ACCOUNT_SPACE + meter)
@@ -374,6 +375,6 @@ def _take(
                 actual=max(register),
             )
     series = Series(ctx, config, member, connection, earliest)
-    new = sum([series.add(first + place, each) for place, each in enumerate(registers)])
+    new = series.add_all(first, registers)
     series.save(progress.interval)
     return new

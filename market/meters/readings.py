@@ -8,6 +8,7 @@ much.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from market.meters.records import (
     CHUNK_INTERVALS,
@@ -24,6 +25,9 @@ from market.meters.records import (
 )
 from vm.context import CallContext
 from vm.primitives.errors import CallError
+
+GAS_OF_INTERVAL: Final = 10
+"""For telling the energy of an interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,7 @@ def read_intervals(
 ) -> list[Measured]:
     """Return what a member's connection moved in each of `count` intervals from `first` on."""
     found: list[Measured] = []
+    ctx.charge(GAS_OF_INTERVAL * count)
     interval, end = first, first + count
     while interval < end:
         number = interval // CHUNK_INTERVALS

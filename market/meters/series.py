@@ -12,6 +12,7 @@ true-up: energy that the connection moved and that belongs to no interval.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from market.meters.records import (
@@ -34,9 +35,9 @@ from vm.context import CallContext
 from vm.primitives.errors import CallError
 from vm.primitives.integers import divide_half_even
 
-GAS_INTERVAL: Final = 10
+GAS_INTERVAL: Final = 5
 """For passing over an interval of a series."""
-GAS_ENERGY: Final = 40
+GAS_ENERGY: Final = 20
 """For setting an interval's energy."""
 NOTHING: Final[Pair] = (0, 0)
 
@@ -44,7 +45,16 @@ NOTHING: Final[Pair] = (0, 0)
 class Series:
     """A working copy of a connection and of the chunks that one step touches, saved at its end."""
 
-    __slots__ = ("_before", "_chunks", "_config", "_ctx", "_first_open", "connection", "member")
+    __slots__ = (
+        "_after",
+        "_before",
+        "_chunks",
+        "_config",
+        "_ctx",
+        "_first_open",
+        "connection",
+        "member",
+    )
 
     def __init__(
         self,
@@ -58,6 +68,7 @@ class Series:
         self._config = config
         self._chunks: dict[int, tuple[Chunk, bool]] = {}
         self._before: dict[int, Pair] = {}
+        self._after: dict[int, Pair] = {}
         self._first_open = first_open
         self.member = member
         self.connection = connection
@@ -88,6 +99,16 @@ class Series:
             return bound == start
         self._ctx.charge(GAS_INTERVAL)
         return self._chunk(bound - 1).end_is_known((bound - 1) % CHUNK_INTERVALS)
+
+    def add_all(self, first: int, registers: Sequence[Pair]) -> int:
+        """Take the registers at the ends of consecutive intervals; return how many are new.
+
+        What lies before the latest known register is taken from the ends to the middle, so that a
+        stretch is not shared anew as a whole for each of many. Raises CallError.
+        """
+        earlier = max(0, min(len(registers), self.connection.latest - first))
+        order = [*_halving(earlier), *range(earlier, len(registers))]
+        return sum([self.add(first + place, registers[place]) for place in order])
 
     def add(self, interval: int, register: Pair) -> bool:
         """Take the registers at an interval's end; return False if they were known.
@@ -148,6 +169,7 @@ class Series:
         self._share(first, begin, bound, energy, is_exact=count == 1)
         self._know(bound)
         own.latest = bound
+        self._after.clear()
         own.latest_injected_milli_wh, own.latest_withdrawn_milli_wh = register
         own.estimated_injected_milli_wh = own.estimated_withdrawn_milli_wh = 0
 
@@ -163,7 +185,7 @@ class Series:
             lower -= 1
         is_anchored = self.is_known(lower)
         passed = self._passed(register, _latest(own), own.latest - bound)
-        later, stretch = self.total(upper, own.latest), self.total(lower, upper)
+        later, stretch = self._until_latest(upper), self.total(lower, upper)
         after = (passed[0] - later[0], passed[1] - later[1])
         before = (stretch[0] - after[0], stretch[1] - after[1])
         if min(after) < 0 or (is_anchored and min(before) < 0):
@@ -177,10 +199,18 @@ class Series:
         self._share(lower, lower, bound, before, is_exact=is_anchored and bound - lower == 1)
         self._share(bound, bound, upper, after, is_exact=upper - bound == 1)
         self._know(bound)
+        self._after[bound] = passed
+
+    def _until_latest(self, bound: int) -> Pair:
+        """Return the energy from a known bound to the latest one."""
+        found = self._after.get(bound)
+        if found is None:
+            found = self._after[bound] = self.total(bound, self.connection.latest)
+        return found
 
     def _validate_same(self, bound: int, register: Pair) -> None:
         own = self.connection
-        later = self.total(bound, own.latest)
+        later = self._until_latest(bound)
         latest = _latest(own)
         known = (latest[0] - later[0], latest[1] - later[1])
         if own.rollover_milli_wh:
@@ -280,6 +310,18 @@ class Series:
             chunk = Chunk(number)
         self._chunks[number] = chunk, False
         return chunk
+
+
+def _halving(count: int) -> list[int]:
+    """Return the places 0 to `count` - 1: the last, the first, then the middle of each half."""
+    order = [count - 1, 0][: min(count, 2)]
+    halves = [(0, count - 1)]
+    for low, high in halves:
+        middle = (low + high) // 2
+        if low < middle < high:
+            order.append(middle)
+            halves += [(low, middle), (middle, high)]
+    return order
 
 
 def _latest(connection: Connection) -> Pair:

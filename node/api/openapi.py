@@ -7,6 +7,7 @@ from functools import cache
 from typing import Final
 
 from node.api.answers import Answer, JsonObject, encode_json
+from node.api.certificate_pages import CERTIFICATE_SCHEMAS
 from node.api.context import ApiContext
 from node.api.contract_schemas import CONTRACT_SCHEMAS
 from node.api.day_schemas import DAY_SCHEMAS
@@ -63,6 +64,7 @@ def describe(routes: Iterable[Route]) -> bytes:
                 **STAKE_SCHEMAS,
                 **MARKET_SCHEMAS,
                 **MARKET_DAY_SCHEMAS,
+                **CERTIFICATE_SCHEMAS,
                 **DAY_SCHEMAS,
                 **READING_SCHEMAS,
                 **GOVERNANCE_SCHEMAS,

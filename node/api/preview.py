@@ -32,7 +32,7 @@ async def show_preview(context: ApiContext, arguments: Arguments) -> Answer:
     if leaf is None:
         raise ApiError(404, "unknown_account", "there is no such account", actual=sender)
     calls = decode_calls(data)
-    validate_attempt(calls, account, arguments.viewer)
+    validate_attempt(calls)
     store = context.facade.store
     header = context.reader.header(store.height)
     block = BlockContext(

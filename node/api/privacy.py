@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from market.certificates.records import COINS_SPACE, CREDIT_SPACE, PLANT_SPACE
 from market.day.settlement_records import PAGE_SPACE, SETTLEMENT_SPACE, TOTALS_SPACE
 from market.meters.records import (
     CHUNK_SPACE,
@@ -59,10 +60,14 @@ PERSONAL_SPACES: Final = (
     PAGE_SPACE,
     SETTLEMENT_SPACE,
     TOTALS_SPACE,
+    PLANT_SPACE,
+    CREDIT_SPACE,
+    COINS_SPACE,
 )
 """Spaces of the state that hold energies of members, or of few."""
+_METERS: Final = "meters"
 _SUMS: Final[Mapping[tuple[str, str], tuple[int, _Span]]] = {
-    ("meters", "closed"): (1, (2, None)),
+    (_METERS, "closed"): (1, (2, None)),
     ("day", "settle"): (3, (4, None)),
 }
 """Events that tell sums: which value is the number of connections, and which are the sums."""
@@ -147,10 +152,10 @@ def validate_provable(transaction: Transaction, receipt: Receipt, viewer: Viewer
         raise personal_data()
 
 
-def validate_attempt(calls: Iterable[Call], sender: bytes, viewer: Viewer) -> None:
-    """Raise ApiError `personal_data` if refusals of these calls would tell of others' readings."""
-    for module, _, _ in calls:
-        if module == "meters" and not viewer.may_see_any([sender]):
+def validate_attempt(calls: Iterable[Call]) -> None:
+    """Raise ApiError `personal_data` if these calls' refusals would tell where registers stand."""
+    for module, name, _ in calls:
+        if module == _METERS and (module, name) in PERSONAL_CALLS:
             raise personal_data()
 
 

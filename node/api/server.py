@@ -25,7 +25,7 @@ from node.api.guard import (
 from node.api.limits import ApiLimits, Tally, address_group
 from node.api.openapi import describe
 from node.api.parameters import Arguments
-from node.api.privacy import Viewer
+from node.api.privacy import NOBODY, Viewer
 from node.api.render import Names
 from node.api.request_signing import SCHEME
 from node.api.routes import WEBSOCKET, Handler, Route, Router
@@ -174,7 +174,9 @@ class ApiServer:
         return await self._send_answer(request, answer, origin)
 
     def _identify(self, request: web.BaseRequest, target: str) -> Viewer:
-        """Return who signed a request; raises ApiError 401."""
+        """Return who signed a request; raises ApiError 401. What has a body is signed by nobody."""
+        if request.method not in _READS:
+            return NOBODY
         headers = request.headers.getall("Authorization", [])
         if len(headers) > 1:
             raise ApiError(401, "invalid_signature", "a request is signed once")

@@ -95,7 +95,7 @@ def _stakes(context: ApiContext, account: bytes) -> list[JsonObject]:
             {
                 "validator": encode_address(validator),
                 "validator_name": context.names.find(validator),
-                "stake_micro": pool.worth_micro(delegation.shares),
+                "stake_micro": pool.worth_micro(delegation.shares, delegation.late_shares(pool)),
                 "reward_micro": delegation.accrued >> SCALE_BITS,
             }
         )

@@ -14,6 +14,7 @@ from node.api import (
     stake_pages,
     submission,
 )
+from node.api.certificate_pages import CERTIFICATE_ROUTES
 from node.api.contract_routes import CONTRACT_ROUTES
 from node.api.day_routes import DAY_ROUTES
 from node.api.events import TOPICS
@@ -433,6 +434,7 @@ ROUTES: Final = (
     *STAKE_ROUTES,
     *MARKET_ROUTES,
     *MARKET_DAY_ROUTES,
+    *CERTIFICATE_ROUTES,
     *DAY_ROUTES,
     *READING_ROUTES,
     *GOVERNANCE_ROUTES,

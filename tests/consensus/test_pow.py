@@ -272,54 +272,6 @@ def test_a_block_that_waits_on_our_own_branch_keeps_nothing_from_being_final() -
     assert of(api.Finalised, chain.check("a4")) == [api.Finalised(1, b"a1", None)]
 
 
-class Miner:
-    """An engine that mines, each block a second after the one before."""
-
-    def __init__(self) -> None:
-        self.chain = Chain(own_id=b"v0")
-        self.outputs = self.chain.outputs
-        self.now_ms = NOW
-
-    def mine(self, name: str, after_ms: int = 1_000) -> list[api.Output]:
-        build = of(api.BuildBlock, self.outputs)[-1]
-        assert isinstance(build, api.BuildBlock)
-        self.now_ms += after_ms
-        built = api.BlockBuilt(build.height, build.round, b"to seal", self.now_ms)
-        (seal,) = self.chain.engine.handle(built)
-        assert isinstance(seal, api.SealBlock)
-        self.outputs = self.chain.engine.handle(
-            api.BlockSealed(b"to seal", name.encode(), seal.work)
-        )
-        return self.outputs
-
-    def hear(self, name: str, on: str, height: int, work: int) -> list[api.Output]:
-        self.now_ms += 1
-        block = api.BlockArrived(name.encode(), on.encode(), height, self.now_ms, self.now_ms, work)
-        return self.chain.engine.handle(block)
-
-
-def test_what_others_build_beside_is_not_final_until_they_are_silent() -> None:
-    miner = Miner()
-    for name in ("a1", "a2", "a3"):
-        miner.mine(name)
-    miner.hear("b1", "root", 1, 1_600)
-    assert of(api.Finalised, miner.mine("a4")) == []
-    assert miner.chain.tip == "a4"
-    assert of(api.Finalised, miner.mine("a5", after_ms=2_000)) == []
-    assert of(api.Finalised, miner.mine("a6")) == [api.Finalised(1, b"a1", None)]
-
-
-def test_who_builds_on_ours_has_it_and_then_it_is_final() -> None:
-    miner = Miner()
-    for name in ("a1", "a2", "a3"):
-        miner.mine(name)
-    miner.hear("b1", "root", 1, 1_600)
-    miner.mine("a4")
-    needed = miner.chain.engine.work_view().difficulty
-    outputs = miner.hear("c5", "a4", 5, needed)
-    assert of(api.Finalised, outputs) == [api.Finalised(1, b"a1", None)]
-
-
 def test_memory_is_bounded() -> None:
     chain = Chain()
     chain.grow("a")

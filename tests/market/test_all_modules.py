@@ -43,6 +43,7 @@ PEOPLE = [
 ]
 NUMBERS = (0, 1, 1, 2, 3, 7, 1_000, 999_999, 400_000, 10**6, 10**12, MAX_AMOUNT)
 SECTIONS: dict[str, dict[str, Any]] = {
+    "meters": {"deadline_minutes": 15, "correction_minutes": 60, "retention_days": 4},
     "quota": {"penalty_price": "224.3", "billed_minutes": 15},
     "auction": {
         "auctions": [
@@ -62,7 +63,6 @@ SECTIONS: dict[str, dict[str, Any]] = {
         ]
     },
     "response": {"upstream_price": "0.5", "account": "EDC", "past_intervals": 1},
-    "meters": {"correction_minutes": 60, "retention_days": 2, "mean_days": 0},
     "day": {
         "markets": [
             {
@@ -89,6 +89,7 @@ class Everything(World):
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
+        self.is_metered = seed % 2 == 1
         modules = (
             QuotaModule(),
             AuctionModule(),
@@ -97,7 +98,8 @@ class Everything(World):
             DayModule(),
             DispatchModule(ROLES),
         )
-        extra = [(module, SECTIONS[module.name]) for module in modules]
+        sections = SECTIONS if self.is_metered else SECTIONS | {"meters": {}, "day": {}}
+        extra = [(module, sections[module.name]) for module in modules]
         super().__init__(PEOPLE, {"markets": [MARKET]}, extra=extra)
         self.sealed: list[tuple[str, tuple[Any, ...]]] = []
         for owner, bus, kind, bid in UNITS:
@@ -108,6 +110,12 @@ class Everything(World):
         return self.rng.choice(NUMBERS) + self.rng.choice((0, 0, 0, 1)) & MAX_AMOUNT
 
     def later(self, count: int) -> list[int]:
+        if self.is_metered and self.rng.random() < 0.8:
+            # At bounds of the meters' intervals, and with the deadline that these have.
+            bound = self.time_ms // (15 * MINUTE) + 1
+            quarters = sorted(self.rng.sample(range(7), count - 1))
+            quarters.append(quarters[-1] + 1 + self.rng.randrange(3))
+            return [(bound + quarter) * 15 * MINUTE for quarter in quarters]
         times = sorted(self.rng.sample(range(1, 90), count))
         return [self.time_ms + minute * MINUTE for minute in times]
 
@@ -119,6 +127,8 @@ class Everything(World):
         }
         period, turn, event = turns.values()
         interval = self.time_ms // (15 * MINUTE) + rng.randrange(3, 7)
+        quarter, some = interval - rng.randrange(3, 12), rng.choice(list(self.ids.values()))
+        registers = tuple([(self.time_ms // MINUTE % 10**6, number()) for _ in range(2)])
         steps = ((number(), number()),)
         side = rng.choice(("buy", "sell"))
         return rng.choice(
@@ -148,6 +158,10 @@ class Everything(World):
                     ("down", (number() // 12,), number(), number(), *self.later(4)),
                 ),
                 *[("response", "enrol", (event, (number() // 12,)))] * 3,
+                *[("meters", "submit", (quarter, registers[: rng.randint(1, 2)]))] * 4,
+                ("meters", "register", (some, some, quarter + 3, 0, 0, rng.choice((0, 10**9)))),
+                ("meters", "revoke", (some, ())),
+                ("meters", "allow_reader", (some,)),
                 ("dispatch", "open", ("grid", 0)),
                 ("dispatch", "fund", ("grid", number())),
                 ("dispatch", "pay_arrears", ("grid",)),
@@ -219,6 +233,7 @@ def test_all_modules_together_conserve_money_and_energy(seed: int) -> None:
             world.assert_conserved()
     assert done > 40
     world.advance(10**8)
+    world.advance(1)  # what waited for meters to close their intervals
     world.assert_conserved()
     waiting = [decode_due(*each) for each in world.overlay.scan(b"q", b"r")]
     assert {module for _, module, _ in waiting} <= {"day", "meters"}, "intervals go on"

@@ -78,8 +78,11 @@ class Scenario:
     """Whether engines keep as little as they may: few rounds, few blocks."""
     odd: int | None = None
     """A validator whose software finds every block invalid for a while."""
-    forgetful: bool = False
-    """Whether a crash may take a part of the chain with it, while the signing file stays."""
+    forgetful: int | None = None
+    """A validator whose crashes may take the end of its chain along, while its signing file stays.
+
+    It is silent until it has what it signed, so that nobody else may be missing.
+    """
 
     @staticmethod
     def draw_staked(seed: int) -> "Scenario":
@@ -94,7 +97,8 @@ class Scenario:
     def faulty(self) -> frozenset[int]:
         """Validators that lie, stay away, or have a wrong clock."""
         late = {i for i, offset in enumerate(self.offsets_ms) if abs(offset) > CLOCKS_AGREE_MS}
-        return self.dishonest | late | ({self.absent, self.odd} - {None})  # type: ignore[operator]
+        others = {self.absent, self.odd, self.forgetful} - {None}
+        return self.dishonest | late | others  # type: ignore[operator]
 
     def is_tolerable(self, powers: tuple[int, ...]) -> bool:
         """Tell whether the faulty ones hold less than a third of the power."""
@@ -136,6 +140,7 @@ class Scenario:
         more = Random(f"more {seed}")
         tight, odd, forgetful = more.random() < 0.3, more.random() < 0.2, more.random() < 0.2
         absent = faulty[0] if stubborn and faulty and not dishonest and not late else None
+        spare = faulty[0] if faulty and not (dishonest or late or stubborn) else None
         return Scenario(
             seed=seed,
             powers=powers,
@@ -152,8 +157,8 @@ class Scenario:
             stubborn=stubborn,
             absent=absent,
             tight=tight,
-            odd=faulty[0] if odd and faulty and not (dishonest or late or stubborn) else None,
-            forgetful=forgetful,
+            odd=spare if odd else None,
+            forgetful=None if odd or not forgetful else spare,
         )
 
 
@@ -304,7 +309,8 @@ class Simulation:
         self._note_crash(node)
 
     def _note_crash(self, node: int) -> None:
-        lost = self.random.randrange(4) if self.scenario.forgetful and self.faulty_network else 0
+        forgets = node == self.scenario.forgetful and self.faulty_network
+        lost = self.random.randrange(4) if forgets else 0
         self.nodes[node].lose_blocks(lost)
         self.crash_count += 1
         self._push(50 + self.random.randrange(1_500), "restart", node, None)

@@ -66,6 +66,17 @@ def test_the_default_seeds_take_every_kind_of_fault() -> None:
     assert any(len(set(s.powers)) > 1 for s in scenarios)
 
 
+def test_no_more_than_a_third_is_faulty_and_who_forgets_is() -> None:
+    scenarios = [Scenario.draw(seed) for seed in range(400)]
+    assert all(s.is_tolerable(s.powers) for s in scenarios)
+    forgetful = [s for s in scenarios if s.forgetful is not None]
+    assert len(forgetful) >= 5
+    for scenario in forgetful:
+        assert scenario.faulty == {scenario.forgetful}
+    for seed in (171, 177, 224):  # in which all validators forgot what was decided
+        assert simulate(seed).heights >= 10
+
+
 @pytest.mark.parametrize("seed", [1, 4, 26])
 def test_a_seed_replays_to_the_identical_trace(seed: int) -> None:
     assert simulate(seed).trace == simulate(seed).trace

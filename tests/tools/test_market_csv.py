@@ -99,6 +99,90 @@ def test_export_follows_all_pages(node: FakeNode, tmp_path: Path) -> None:
     assert path.read_text() == ",".join(column.heading for column in TRADES) + "\n"
 
 
+def test_prices_are_those_of_each_gate_and_bus_to_half_a_micro_token(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    clear = {
+        "market": "local",
+        "interval": 7,
+        "gate": 0,
+        "energy_milli_wh": 2_500_000,
+        "buyer_price_half_micro_per_kwh": 25_000_001,
+        "seller_price_half_micro_per_kwh": None,
+    }
+    price = {
+        "market": "local",
+        "interval": 7,
+        "gate": 0,
+        "bus": "N",
+        "price_half_micro_per_kwh": 16,
+    }
+    common = {"height": 9, "time_ms": 1_767_225_600_500}
+    node.routes["/modules/day/events"] = lambda _: (
+        200,
+        {
+            "events": [
+                {**common, "event": "clear", "fields": clear},
+                {**common, "event": "price", "fields": price},
+                {**common, "event": "bought", "fields": {"market": "local"}},
+                {**common, "event": "clear", "fields": {**clear, "market": "other"}},
+            ],
+            "next": None,
+        },
+    )
+    path = tmp_path / "prices.csv"
+    arguments = ["market", "export", "prices", "--market", "local", "--file", str(path)]
+    assert run(arguments) == 0
+    rows = list(csv.DictReader(path.open()))
+    assert [row["bus"] for row in rows] == ["", "N"]
+    assert rows[0]["cleared_utc"] == "2026-01-01T00:00:00.500Z"
+    assert rows[0]["buyer_price_tokens_per_kwh"] == "12.5000005"
+    assert rows[0]["seller_price_tokens_per_kwh"] == ""
+    assert rows[0]["traded_kwh"] == "2.5"
+    assert rows[1]["seller_price_tokens_per_kwh"] == "0.000008"
+
+
+def test_readings_are_asked_for_with_a_signature_and_as_far_back_as_they_are_kept(
+    node: FakeNode, tmp_path: Path
+) -> None:
+    asked: list[dict[str, str]] = []
+    reading = {
+        "interval": 1_330,
+        "start_ms": 0,
+        "injected_milli_wh": 0,
+        "withdrawn_milli_wh": 1_500,
+        "quality": "measured",
+    }
+
+    def answer(query: dict[str, str]) -> tuple[int, object]:
+        asked.append(query)
+        listed = [reading, {**reading, "quality": "none"}]
+        connection = {"latest": 2_000, "start": 100}
+        return 200, {"readings": listed, "connection": connection, "next": None}
+
+    address = node.admit("H1", b"h" * 20)
+    terms = {"retention_days": 7, "interval_minutes": 15}
+    node.routes["/readings"] = lambda _: (200, {"terms": terms, "intervals": []})
+    node.routes[f"/readings/{address}"] = answer
+    path = tmp_path / "readings.csv"
+    arguments = ["market", "export", "readings", "--file", str(path)]
+    assert run([*arguments, "--member", "H1"]) == 0
+    assert asked[-1]["first"] == str(2_000 - 7 * 96)
+    (row,) = csv.DictReader(path.open())
+    assert (row["member"], row["withdrawn_kwh"], row["quality"]) == ("H1", "0.0015", "measured")
+    assert run(arguments) == 1
+
+
+def test_import_submits_registers(node: FakeNode, tmp_path: Path) -> None:
+    path = tmp_path / "registers.csv"
+    path.write_text("interval,injected_register_kwh,withdrawn_register_kwh\n7,1.5,20\n8,1.5,21\n")
+    assert run(["market", "import", "readings", str(path)]) == 0
+    assert [each.calls[0] for each in node.received] == [
+        ("meters", "submit", (7, ((1_500_000, 20_000_000),))),
+        ("meters", "submit", (8, ((1_500_000, 21_000_000),))),
+    ]
+
+
 def test_import_places_each_line_and_a_dry_run_none(
     node: FakeNode, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.vectors import (
+    certificate_inputs,
     chain_inputs,
     chain_kinds,
     contract_inputs,
+    day_inputs,
     format_inputs,
     genesis_inputs,
     governance_inputs,
     kinds,
+    meter_inputs,
     primitive_inputs,
 )
 from tests.vectors.kinds import Json, Run
@@ -42,6 +45,10 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {
+    "day_calendar": Kind(
+        "local days of a day market", day_inputs.calendar_inputs, day_inputs.run_calendar
+    ),
+    "bill_lines": Kind("lines of a bill", day_inputs.bill_inputs, day_inputs.run_bill),
     "codec": Kind("canonical MessagePack", primitive_inputs.codec_inputs, kinds.run_codec),
     "integers": Kind(
         "big integers and rounding", primitive_inputs.integer_inputs, kinds.run_integers
@@ -88,6 +95,16 @@ KINDS: dict[str, Kind] = {
         "calls of contracts: result, gas, storage, events",
         contract_inputs.contract_call_inputs,
         contract_inputs.run_contract_calls,
+    ),
+    "certificates": Kind(
+        "certificates of renewable energy: what the module tells, and its leaves",
+        certificate_inputs.certificate_inputs,
+        certificate_inputs.run_certificates,
+    ),
+    "meters": Kind(
+        "registers of a meter: energies, estimates and corrections",
+        meter_inputs.meter_inputs,
+        meter_inputs.run_meters,
     ),
     "governance": Kind(
         "proposals, votes, counts and changes that come into force, from state to state",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from node.ledger.receipt import Receipt
 from tests.ledger.support import ROLES, Chain, id_of
-from vm.primitives.codec import unpack_trusted
+from vm.primitives.codec import decode_integer, unpack_trusted
 from vm.system.accounts import SUPPLY_KEY, decode_account
+from vm.system.fresh_stake import FRESH_INDEX
 from vm.system.incentives import IncentivesModule
 from vm.system.stake_pool import (
     DELEGATION_SPACE,
@@ -69,6 +72,19 @@ def check_books(chain: Chain) -> None:
             if k[:22] == DELEGATION_SPACE + account
         }
         assert sum(one.shares for one in parts.values()) == pool.shares
+        notes = Counter[int]()
+        for one in parts.values():
+            assert sum(shares for _, shares in one.fresh) <= one.shares
+            notes.update(dict(one.fresh))
+        prefix = FRESH_INDEX + account
+        assert notes == {
+            int.from_bytes(k[-8:], "big"): decode_integer(v, max_bytes=40)
+            for k, v in chain.entries.items()
+            if k.startswith(prefix)
+        }
+        assert sum(one.late_shares(pool) for one in parts.values()) == pool.late_shares
+        worth = sum(pool.worth_micro(one.shares, one.late_shares(pool)) for one in parts.values())
+        assert pool.stake_micro - 2 * len(parts) - 2 <= worth <= pool.stake_micro
         owed += sum(
             one.accrued + one.shares * (pool.per_share - one.mark) for one in parts.values()
         )

@@ -6,6 +6,7 @@ import pytest
 
 from market.module import MarketModule
 from market.views import find_market
+from node.ledger import execution
 from node.ledger.execution import read_parameters
 from node.ledger.receipt import Receipt
 from tests.ledger.support import Chain, MemoryState, id_of, key_of
@@ -371,8 +372,9 @@ def test_a_height_takes_eight_changes() -> None:
     assert outcomes == [("passed", "")] * 8 + [("expired", "height_full")]
 
 
-def test_counting_goes_on_over_blocks_where_gas_is_short() -> None:
-    chain = council(parameters={"due_gas_per_block": 100_000})
+def test_counting_goes_on_over_blocks_where_gas_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "GAS_DUE_ITEM", 100_000)
+    chain = council()
     role = 1 << 4
     names = [f"m{place}" for place in range(400)]
     admissions = [

@@ -23,12 +23,13 @@ from vm.context import BlockContext, CallContext
 from vm.overlay import Overlay
 from vm.primitives.errors import InvalidGenesis
 from vm.system.incentives import IncentivesModule
+from vm.system.stake_moves import MAX_UNBONDINGS
 from vm.system.stake_pool import (
     DELEGATION_SPACE,
     SCALE_BITS,
     read_pool,
 )
-from vm.system.staking import MAX_UNBONDINGS, StakingModule
+from vm.system.staking import StakingModule
 from vm.system.staking_account import STAKING_ACCOUNT, read_pot
 from vm.system.staking_terms import parse_terms
 from vm.system.validators import read_validators
@@ -307,7 +308,7 @@ def test_the_indices_can_be_rebuilt_from_the_leaves() -> None:
     chain.run("P1", stake("delegate", id_of("V1"), 3 * TOKEN))
     chain.run("P1", stake("unbond", id_of("V1"), TOKEN))
     known = {k: v for k, v in chain.entries.items() if k[:2] == b"ib"}
-    assert len(known) == 4 + 5 + 1
+    assert len(known) == 4 + 5 + 1 + 1
     leaves = {k: v for k, v in chain.entries.items() if k[:1] != b"i"}
     overlay = Overlay(MemoryState(leaves))
     context = BlockContext(chain.genesis.digest, 1, 1, chain.genesis.parameters)
@@ -328,7 +329,7 @@ STEP = st.one_of(
     ),
     st.tuples(st.just("withdraw"), st.sampled_from(["P1", "V1", "V2"]), st.just("V1"), st.just(0)),
     st.tuples(st.just("commission"), st.just("V1"), st.just("V1"), st.integers(0, 100)),
-    st.tuples(st.just("fault"), st.sampled_from(["V1", "V2"]), st.just("V1"), st.just(0)),
+    st.tuples(st.just("fault"), st.sampled_from(["V1", "V2"]), st.just("V1"), st.integers(0, 9)),
     st.tuples(st.just("wait"), st.just("V1"), st.just("V1"), st.integers(1, 90_000)),
 )
 
@@ -347,7 +348,8 @@ def test_the_books_hold_whatever_happens(steps: list[tuple], reward: str) -> Non
         elif what == "fault":
             places = [one.account for one in read_validators(chain.state)]
             fits = id_of(who) in places and chain.parent.header.height
-            chain.grow(evidence=[double_vote(chain, 1, name=who)] if fits else [])
+            fault = 1 + number % max(chain.parent.header.height, 1)
+            chain.grow(evidence=[double_vote(chain, fault, name=who)] if fits else [])
         else:
             call = {
                 "delegate": stake("delegate", id_of(validator), number),

@@ -19,11 +19,10 @@ from tests.vm.stakes import (
     stake,
     staked,
 )
+from vm.system.fresh_stake import MAX_OWN_NOTES
 from vm.system.governance import GovernanceModule
 from vm.system.incentives import read_points, read_points_total
-from vm.system.stake_pool import (
-    read_pool,
-)
+from vm.system.stake_pool import decode_delegation, delegation_key, read_pool
 from vm.system.staking import StakingModule
 from vm.system.validators import read_validators
 from vm.system.voters import VOTERS_KEY
@@ -53,6 +52,70 @@ def test_a_contradiction_costs_validator_delegators_and_stake_on_its_way_out() -
     chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)
     assert chain.account("P1").money_micro == 995 * TOKEN
     check_books(chain)
+
+
+def test_who_came_after_the_fault_does_not_pay_for_it() -> None:
+    chain = staked()
+    chain.run("P1", stake("delegate", id_of("V1"), 100 * TOKEN))
+    chain.grow()
+    fault = chain.parent.header.height
+    chain.run("P2", stake("delegate", id_of("V1"), 60 * TOKEN))
+    chain.run("P1", stake("delegate", id_of("V1"), 30 * TOKEN))
+    chain.run("P2", stake("unbond", id_of("V1"), 20 * TOKEN))
+    left_ms = chain.parent.header.time_ms
+    built = chain.grow(evidence=[double_vote(chain, fault)])
+    slashed = events(built.candidate.executed.receipts, "slash")
+    assert slashed == [(id_of("V1"), fault, 10 * TOKEN)], (
+        "five of a hundred of the validator and P1"
+    )
+    check_books(chain)
+    assert chain.run("P2", stake("unbond", id_of("V1"), 40 * TOKEN + 1)).code
+    assert chain.run("P2", stake("unbond", id_of("V1"), 40 * TOKEN)).code == ""
+    assert chain.run("P1", stake("unbond", id_of("V1"), 125 * TOKEN + 1)).code
+    assert chain.run("P1", stake("unbond", id_of("V1"), 100 * TOKEN)).code == ""
+    check_books(chain)
+    assert chain.run("P1", stake("unbond", id_of("V1"), 25 * TOKEN)).code == ""
+    check_books(chain)
+    for wait_ms in (left_ms + UNBONDING_MS, chain.parent.header.time_ms + UNBONDING_MS):
+        chain.grow(time_ms=wait_ms)
+    assert chain.account("P2").money_micro == 500_500_000
+    assert chain.account("P1").money_micro == 995 * TOKEN
+    check_books(chain)
+
+
+def test_what_leaves_is_what_came_first() -> None:
+    chain = staked()
+    chain.run("P1", stake("delegate", id_of("V1"), 10 * TOKEN))
+    chain.grow()
+    fault = chain.parent.header.height
+    chain.run("P1", stake("delegate", id_of("V1"), 10 * TOKEN))
+    chain.run("P1", stake("unbond", id_of("V1"), 15 * TOKEN))  # ten answer
+    left_ms = chain.parent.header.time_ms
+    chain.grow(evidence=[double_vote(chain, fault)])
+    built = chain.grow(time_ms=left_ms + UNBONDING_MS)
+    ((_, _, free_micro, cut_micro),) = events(built.candidate.executed.receipts, "unbonded")
+    assert (free_micro, cut_micro) == (14_500_000, 500_000)
+    assert chain.run("P1", stake("unbond", id_of("V1"), 5 * TOKEN)).code == ""
+    check_books(chain)
+
+
+def test_heights_of_fresh_stake_are_bounded_and_old_ones_go() -> None:
+    chain = staked(parameters={"evidence_max_age_blocks": 100})
+    for _ in range(MAX_OWN_NOTES + 3):
+        chain.run("P1", stake("delegate", id_of("V1"), TOKEN))
+    single = tuple((height, TOKEN) for height in range(1, MAX_OWN_NOTES))
+    assert _notes(chain, "V1", "P1") == (*single, (MAX_OWN_NOTES, 4 * TOKEN))
+    check_books(chain)
+    for _ in range(100):
+        chain.grow()
+    chain.run("P1", stake("delegate", id_of("V1"), TOKEN))
+    assert _notes(chain, "V1", "P1") == ((chain.parent.header.height, TOKEN),)
+    check_books(chain)
+
+
+def _notes(chain: Chain, validator: str, delegator: str) -> tuple[tuple[int, int], ...]:
+    key = delegation_key(id_of(validator), id_of(delegator))
+    return decode_delegation(chain.entries[key]).fresh
 
 
 @pytest.mark.parametrize(("late", "burned"), [(0, 5), (1, 5), (2, 0)])
@@ -131,7 +194,8 @@ def test_who_contradicted_itself_is_out_for_good_and_slashed_once() -> None:
 def test_nothing_or_everything_may_be_lost(percent: int) -> None:
     chain = staked(slash_percent=percent)
     chain.run("P1", stake("delegate", id_of("V2"), 10 * TOKEN))
-    chain.grow(evidence=[double_vote(chain, 1, name="V2")])
+    chain.grow()
+    chain.grow(evidence=[double_vote(chain, 2, name="V2")])
     assert "V2" not in powers(chain)
     receipt = chain.run("P1", stake("unbond", id_of("V2"), 10 * TOKEN))
     assert receipt.code == ("insufficient_stake" if percent else "")
@@ -212,7 +276,8 @@ def test_points_earned_for_the_grid_are_the_stake() -> None:
     assert chain.run("P1", stake("delegate", id_of("V1"), 30 * TOKEN)).code == ""
     assert powers(chain)["V1"] == 130 and read_points(chain.state, id_of("P1")) == 0
     assert chain.account("P1").money_micro == 1_000 * TOKEN
-    chain.grow(evidence=[double_vote(chain, 1)])
+    chain.grow()
+    chain.grow(evidence=[double_vote(chain, chain.parent.header.height)])
     assert read_points_total(chain.state) == 430 * TOKEN - 6_500_000
     chain.run("P1", stake("unbond", id_of("V1"), 28_500_000))
     chain.grow(time_ms=chain.parent.header.time_ms + UNBONDING_MS)

@@ -14,7 +14,7 @@ from typing import Final
 from tools.client import NodeClient, integer_field, list_field, object_field, text_field
 from tools.errors import Json, NodeTimeout, TransactionRejected
 from tools.wallet import Signer, TransactionTerms
-from vm.primitives.address import encode_address
+from vm.primitives.address import decode_address, encode_address
 from vm.runtime import Call
 
 BATCH: Final = 250
@@ -41,14 +41,15 @@ class Told:
 class Channel:
     """Connections to the nodes, the members that it signs for, and how far it has read."""
 
-    def __init__(self, urls: Sequence[str], genesis: bytes) -> None:
+    def __init__(self, urls: Sequence[str], genesis: bytes, *, read_to: int = 0) -> None:
+        """Connect to nodes of a network; blocks up to height `read_to` are not read."""
         self._clients = [NodeClient(url, genesis=genesis) for url in urls]
         self._genesis = genesis
         self._nonces: dict[bytes, int] = {}
         self._turn = 0
-        self._read_to = 0
+        self._read_to = read_to
         self.failures: dict[str, int] = {}
-        """Final transactions that failed, by code, as far as read."""
+        """Final transactions of its members that failed, by code, as far as read."""
         self.transactions = 0
         """Final transactions so far."""
 
@@ -61,6 +62,11 @@ class Channel:
     def clients(self) -> Sequence[NodeClient]:
         """The connections to all nodes."""
         return self._clients
+
+    @property
+    def height(self) -> int:
+        """The last block that it has read."""
+        return self._read_to
 
     def close(self) -> None:
         """Close all connections."""
@@ -143,7 +149,8 @@ class Channel:
             block = self.client.get(f"/blocks/{height}", **query)
             listed, system = list_field(block, "transactions"), list_field(block, "system_receipts")
             for transaction in listed:
-                if code := text_field(transaction, "code"):
+                code = text_field(transaction, "code")
+                if code and decode_address(text_field(transaction, "sender")) in self._nonces:
                     self.failures[code] = self.failures.get(code, 0) + 1
             for receipt in system:
                 told += [_told(height, event) for event in list_field(receipt, "events")]

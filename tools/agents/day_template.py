@@ -64,6 +64,8 @@ class DayPlan:
     """How many are played."""
     date: str
     """The day, for wall clocks: 2026-06-21."""
+    over_feeder: bool
+    """Whether the market clears over the feeder's lines."""
     interval_minutes: int = 15
     """Length of an interval."""
 
@@ -76,11 +78,6 @@ class DayPlan:
     def lead_minutes(self) -> int:
         """How long before the first interval its first gate closes, at most."""
         return DAY_LEAD_MINUTES if self.is_whole else FIRST_GATE_MINUTES
-
-    @property
-    def over_feeder(self) -> bool:
-        """Whether the market clears over the feeder's lines."""
-        return self.mechanism == "uniform"
 
 
 def make_template(homes: Sequence[Home], plan: DayPlan) -> dict[str, object]:

@@ -7,7 +7,8 @@ and each meter has a key of its own, and everything goes through the nodes' API.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
@@ -19,6 +20,7 @@ from tools.agents.channel import Channel, Told
 from tools.agents.day_report import DayRecord, MemberFigures, add_truth, bill_of
 from tools.agents.day_template import (
     BALANCE,
+    DEADLINE_MINUTES,
     MARKET,
     OPERATOR,
     SUMMER_DAY,
@@ -39,12 +41,12 @@ from tools.agents.trader import DayTerms, Trader
 from tools.amounts import parse_tokens
 from tools.client import integer_field, object_field, text_field
 from tools.demo_network import DemoNetwork, demo_network
-from tools.errors import NodeTimeout, ToolError
+from tools.errors import NodeTimeout, ToolError, TransactionFailed
 from tools.output import note
 from vm.primitives.address import account_id
 from vm.primitives.errors import InvalidInput
 
-START_MS: Final = (7_000, 20_000, 60_000)
+START_MS: Final = (8_000, 40_000, 120_000)
 """Time given to four validators to answer, at the first attempt and at further ones."""
 START_MS_PER_HOME: Final = 25
 """What each home adds to that: its keys, and its meter's registration."""
@@ -54,6 +56,8 @@ LEAST_MINUTE_MS: Final = 40
 MINUTE_MS_PER_HUNDRED_HOMES: Final = 60
 NOTE_EVERY: Final = 8
 INTERVAL_MINUTES: Final = 15
+MAX_FEEDER_HOMES: Final = 400
+"""Homes whose steps fit a book that clears over the feeder; more trade without its limits."""
 DEADLINE_S: Final = 60.0
 
 
@@ -83,6 +87,8 @@ class DayOptions:
     """Length of a minute on the chain's clock."""
     error_percent: int
     """How far readings are from forecasts at most."""
+    margin_percent: int
+    """How far homes stay away from their forecasts when they trade."""
     seed: int
     """Draws homes, strategies and errors."""
 
@@ -116,14 +122,22 @@ class DayResult:
 
 
 def play_day(options: DayOptions, *, keep: bool, quiet: bool) -> DayResult:
-    """Play a day on a network of its own; raises a ClientError where the network fails.
+    """Play a day on a network of its own; raises a ClientError where the network fails."""
+    with open_day(options, keep=keep, quiet=quiet) as day:
+        return day.play()
+
+
+@contextmanager
+def open_day(options: DayOptions, *, keep: bool, quiet: bool) -> Iterator[DaySession]:
+    """Make a network for a day and have it ready for the first orders.
 
     When the day begins stands in genesis, before anybody knows how long the validators take to
     start. Where they took too long, a network with more time is made. Raises ToolError if that
     does not help either.
     """
-    profiles = load_profiles(options.profile)
-    homes = draw_homes(profiles, TARIFFS, count=options.members, seed=options.seed)
+    homes = draw_homes(
+        load_profiles(options.profile), TARIFFS, count=options.members, seed=options.seed
+    )
     for start_ms in START_MS:
         plan = make_plan(options, start_ms)
         template = make_template(homes, plan)
@@ -132,7 +146,12 @@ def play_day(options: DayOptions, *, keep: bool, quiet: bool) -> DayResult:
                 urls = [node.api_url for node in demo.network.nodes]
                 channel = Channel(urls, demo.network.genesis)
                 try:
-                    return _Day(options, plan, homes, demo, channel).play()
+                    # Sums of few homes are shown to the DSO alone.
+                    channel.client.sign_as(demo.session.open_signer(OPERATOR))
+                    day = DaySession(options, plan, homes, demo, channel)
+                    day.prepare()
+                    yield day
+                    return
                 finally:
                     channel.close()
         except NotReady:
@@ -162,6 +181,7 @@ def make_plan(options: DayOptions, start_ms: int) -> DayPlan:
         options.first_hour * 60,
         options.intervals,
         options.profile if options.profile[:1].isdigit() else date,
+        options.mechanism == "uniform" and options.members <= MAX_FEEDER_HOMES,
     )
     ready_ms = start_ms + START_MS_PER_HOME * options.members
     ready_ms += round(ORDER_MS * options.members * options.intervals)
@@ -169,8 +189,8 @@ def make_plan(options: DayOptions, start_ms: int) -> DayPlan:
     return replace(plan, first_interval=-(-first_ms // length_ms))
 
 
-class _Day:
-    """A day under way."""
+class DaySession:
+    """A day under way, on a network that is ready for it."""
 
     def __init__(
         self,
@@ -180,45 +200,60 @@ class _Day:
         demo: DemoNetwork,
         channel: Channel,
     ) -> None:
+        self.demo = demo
+        self.channel = channel
         self._options = options
         self._plan = plan
         self._homes = homes
-        self._demo = demo
-        self._channel = channel
         self._network = feeder_network(len(homes)) if plan.over_feeder else None
-        self._terms = self._read_terms()
-        self._intervals = range(plan.first_interval, plan.first_interval + plan.intervals)
-        calendar = self._terms.calendar
+        self.terms = self._read_terms()
+        self.intervals = range(plan.first_interval, plan.first_interval + plan.intervals)
+        calendar = self.terms.calendar
         self._record = DayRecord(
-            MARKET, {each: calendar.local_text(each)[11:16] for each in self._intervals}
+            MARKET, {each: calendar.local_text(each)[11:16] for each in self.intervals}
         )
         self._traders = [self._trader(number, home) for number, home in enumerate(homes)]
+        self.runner = Runner(channel, self.terms, self._traders, self._hear)
+        self._before_micro = 0
+        self._listeners: list[Callable[[Told], None]] = []
 
-    def play(self) -> DayResult:
-        """Play it and gather its figures."""
-        before_micro = self._money_micro()
+    def prepare(self) -> None:
+        """Register the meters; raises NotReady if the first gate is about to close."""
         self._validate_ready()
+        self._before_micro = self._money_micro()
         self._register_meters()
         self._validate_ready()
+
+    def listen(self, listener: Callable[[Told], None]) -> None:
+        """Have each event told to somebody else too."""
+        self._listeners.append(listener)
+
+    def deadline_ms(self, interval: int) -> int:
+        """Return until when the readings of an interval are taken without an estimate."""
+        calendar = self.terms.calendar
+        return calendar.start_ms(interval + 1) + DEADLINE_MINUTES * calendar.minute_ms
+
+    def play(self) -> DayResult:
+        """Play the day and gather its figures."""
         start_s = time.monotonic()
-        runner = Runner(self._channel, self._terms, self._traders, self._hear)
-        runner.run(self._intervals)
+        self.runner.run(self.intervals)
         self._await_corrections()
         wall_s = time.monotonic() - start_s
         buses = {home.name: street_of(number, home) for number, home in enumerate(self._homes)}
         for figures in self._record.intervals.values():
             add_truth(figures, self._traders, self._network, buses, INTERVAL_MINUTES)
+        money = {home.name: self._account(home.name) for home in self._homes}
         return DayResult(
             self._plan,
             self._record,
             self._network,
-            tuple([self._bill(trader) for trader in self._traders]),
+            tuple([self._bill(trader, money[trader.home.name][0]) for trader in self._traders]),
             tuple(self._validators()),
-            self._channel.failures,
-            self._channel.transactions,
-            before_micro,
+            self.channel.failures,
+            self.channel.transactions,
+            self._before_micro,
             self._money_micro(),
-            sum([self._account(home.name)[1] for home in self._homes]),
+            sum([energy for _, energy in money.values()]),
             wall_s,
         )
 
@@ -231,15 +266,16 @@ class _Day:
         return DayTerms(MARKET, market.calendar, TARIFFS)
 
     def _trader(self, number: int, home: Home) -> Trader:
-        session, seed = self._demo.session, self._options.seed * 1_000_003 + number
+        session, seed = self.demo.session, self._options.seed * 1_000_003 + number
         return Trader(
             home,
             make_strategy(self._strategy_of(number), seed),
             session.open_signer(home.name),
             session.open_signer(meter_name(home)),
-            self._terms,
+            self.terms,
             Random(f"trader {seed}"),
             self._options.error_percent,
+            self._options.margin_percent,
         )
 
     def _strategy_of(self, number: int) -> str:
@@ -247,7 +283,7 @@ class _Day:
         return STRATEGY_NAMES[number % len(STRATEGY_NAMES)] if chosen == "mixed" else chosen
 
     def _register_meters(self) -> None:
-        signer = self._demo.session.open_signer(OPERATOR)
+        signer = self.demo.session.open_signer(OPERATOR)
         wanted = [
             calls.register_meter(
                 trader.meter.account, trader.signer.account, self._plan.first_interval, (0, 0), 0
@@ -256,17 +292,26 @@ class _Day:
             if trader.meter is not None
         ]
         parts = [wanted[at : at + MAX_CALLS] for at in range(0, len(wanted), MAX_CALLS)]
-        self._channel.values(self._channel.submit([(signer, part) for part in parts]))
+        try:
+            self.channel.values(self.channel.submit([(signer, part) for part in parts]))
+        except TransactionFailed as failed:
+            if failed.code != "wrong_interval":
+                raise
+            raise NotReady(
+                "the first interval closed before its meters were registered"
+            ) from failed
 
     def _validate_ready(self) -> None:
         """Raise NotReady if the first gate is about to close before the orders are there."""
-        closes_ms = self._terms.calendar.windows(self._plan.first_interval)[0].closes_ms
+        closes_ms = self.terms.calendar.windows(self._plan.first_interval)[0].closes_ms
         needed_ms = round(ORDER_MS * len(self._homes) * self._plan.intervals)
         if time.time_ns() // 1_000_000 + needed_ms > closes_ms:
             raise NotReady("the network was not ready before the first gate")
 
     def _hear(self, told: Told) -> None:
         self._record.hear(told)
+        for listener in self._listeners:
+            listener(told)
         if told.module != "day" or told.name != "settle":
             return
         done = sum([figures.is_settled for figures in self._record.intervals.values()])
@@ -278,20 +323,19 @@ class _Day:
             time.monotonic() + DEADLINE_S + 2 * INTERVAL_MINUTES * self._plan.minute_ms / 1000
         )
         while not all(figures.is_final for figures in self._record.intervals.values()):
-            for told in self._channel.read():
+            for told in self.channel.read():
                 self._record.hear(told)
             if time.monotonic() > deadline:
                 raise NodeTimeout("an interval was not corrected in time")
             time.sleep(0.05)
 
-    def _bill(self, trader: Trader) -> MemberFigures:
-        number = self._traders.index(trader)
-        money, _ = self._account(trader.home.name)
-        return bill_of(trader, self._strategy_of(number), parse_tokens(BALANCE) - money)
+    def _bill(self, trader: Trader, money_micro: int) -> MemberFigures:
+        strategy = self._strategy_of(self._traders.index(trader))
+        return bill_of(trader, strategy, parse_tokens(BALANCE) - money_micro)
 
     def _account(self, name: str) -> tuple[int, int]:
         """Return all money and energy of an account."""
-        found = self._channel.client.account(name)
+        found = self.channel.client.account(name)
         money, energy = (
             integer_field(found, field) + integer_field(found, reserved)
             for field, reserved in (
@@ -307,11 +351,11 @@ class _Day:
 
     def _validators(self) -> list[dict[str, object]]:
         """Return what each validator says of one height that all have reached."""
-        clients = self._channel.clients
+        clients = self.channel.clients
         height = max([integer_field(client.status(), "final_height") for client in clients])
-        self._channel.wait_height(height)
+        self.channel.wait_height(height)
         found: list[dict[str, object]] = []
-        for node, client in zip(self._demo.network.nodes, clients, strict=True):
+        for node, client in zip(self.demo.network.nodes, clients, strict=True):
             header = object_field(client.get(f"/blocks/{height}"), "header")
             root = text_field(header, "state_root")
             found.append({"name": node.name, "height": height, "state_root": root})

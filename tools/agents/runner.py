@@ -26,8 +26,8 @@ BID: Final = 0
 OPEN: Final = 1
 RESPOND: Final = 2
 DELIVER: Final = 3
-DONE: Final = 4
 FIRST_GATE: Final = 0
+PAUSE_S: Final = 0.02
 RESPONSE_PERCENT: Final = 120
 """The response price over the market price, as the default of the chain's rounds is."""
 PERCENT: Final = 100
@@ -37,7 +37,7 @@ Progress = Callable[[Told], None]
 
 
 class Runner:
-    """Carries traders of one market through its day."""
+    """Carries traders of one market through its intervals."""
 
     def __init__(
         self, channel: Channel, terms: DayTerms, traders: Sequence[Trader], progress: Progress
@@ -49,32 +49,61 @@ class Runner:
         self._progress = progress
         self._due: list[tuple[int, int, int]] = []
         self._prices: dict[int, int] = {}
-        self._settled: dict[int, bool] = {}
-
-    @property
-    def _gates(self) -> int:
-        return len(self._terms.calendar.gates)
+        self._unsettled: dict[int, bool] = {}
 
     def run(self, intervals: Iterable[int]) -> None:
-        """Play intervals until the last of them is settled."""
-        chosen = list(intervals)
-        for interval in chosen:
-            self._plan(interval)
-        while self._due or not all(interval in self._settled for interval in chosen):
-            self._read()
+        """Play intervals, in their order, until the last of them is settled."""
+        calendar, upcoming = self._terms.calendar, iter(intervals)
+        following = next(upcoming, None)
+        while following is not None or self._due or self._unsettled:
+            self.read()
             now_ms = time.time_ns() // 1_000_000
+            while following is not None and calendar.windows(following)[0].opens_ms <= now_ms:
+                self._plan(following)
+                following = next(upcoming, None)
             while self._due and self._due[0][0] <= now_ms:
                 self._carry_out(now_ms)
-            time.sleep(0.02)
+            time.sleep(PAUSE_S)
+
+    def bid(self, intervals: Sequence[int]) -> int:
+        """Place, or commit to, all orders of intervals; return the number of transactions."""
+        is_sealed = self._terms.calendar.gates[FIRST_GATE].sealed
+        sent: list[tuple[Trader, list[int]]] = []
+        orders: list[tuple[Signer, list[Call | None]]] = []
+        for trader in self._traders:
+            calls = {each: trader.bid(each, is_sealed=is_sealed) for each in intervals}
+            orders.append((trader.signer, list(calls.values())))
+            sent.append((trader, [each for each, call in calls.items() if call is not None]))
+        ids = self._send(orders)
+        if is_sealed:
+            self._note_numbers(sent, ids)
+        return sum(map(len, ids))
+
+    def open(self, intervals: Sequence[int]) -> int:
+        """Open the commitments of intervals; return the number of transactions."""
+        orders = [
+            (trader.signer, [trader.open(each) for each in intervals]) for trader in self._traders
+        ]
+        return sum(map(len, self._send(orders)))
+
+    def deliver(self, intervals: Sequence[int]) -> int:
+        """Let intervals pass, and send what meters read; return the number of transactions."""
+        orders: list[tuple[Signer, list[Call | None]]] = []
+        for trader in self._traders:
+            calls = [trader.deliver(each) for each in intervals]
+            if trader.meter is not None:
+                orders.append((trader.meter, calls))
+        return sum(map(len, self._send(orders)))
 
     def _plan(self, interval: int) -> None:
         """Note what is to be done for an interval, and when."""
+        self._unsettled[interval] = True
         calendar = self._terms.calendar
         windows = calendar.windows(interval)
         heapq.heappush(self._due, (windows[0].opens_ms, BID, interval))
         if calendar.gates[FIRST_GATE].sealed:
             heapq.heappush(self._due, (windows[0].closes_ms + 1, OPEN, interval))
-        if self._gates > 1:
+        if len(windows) > 1:
             # Half of the time is for the awards to be written down, half for the responses.
             middle_ms = (windows[0].clears_ms + windows[1].closes_ms) // 2
             heapq.heappush(self._due, (middle_ms, RESPOND, interval))
@@ -86,35 +115,8 @@ class Runner:
         intervals = [first]
         while self._due and self._due[0][0] <= now_ms and self._due[0][1] == kind:
             intervals.append(heapq.heappop(self._due)[2])
-        match kind:
-            case 0:
-                self._bid(intervals)
-            case 1:
-                self._send(
-                    [(t.signer, [t.open(each) for each in intervals]) for t in self._traders]
-                )
-            case 2:
-                self._respond(intervals)
-            case _:
-                self._send(
-                    [
-                        (trader.meter, [trader.deliver(each) for each in intervals])
-                        for trader in self._traders
-                        if trader.meter is not None
-                    ]
-                )
-
-    def _bid(self, intervals: Sequence[int]) -> None:
-        is_sealed = self._terms.calendar.gates[FIRST_GATE].sealed
-        sent: list[tuple[Trader, list[int]]] = []
-        orders: list[tuple[Signer, list[Call | None]]] = []
-        for trader in self._traders:
-            calls = {each: trader.bid(each, is_sealed=is_sealed) for each in intervals}
-            orders.append((trader.signer, list(calls.values())))
-            sent.append((trader, [each for each, call in calls.items() if call is not None]))
-        ids = self._send(orders)
-        if is_sealed:
-            self._note_numbers(sent, ids)
+        actions = {BID: self.bid, OPEN: self.open, RESPOND: self.respond, DELIVER: self.deliver}
+        actions[kind](intervals)
 
     def _note_numbers(
         self, sent: Sequence[tuple[Trader, Sequence[int]]], ids: Sequence[Sequence[str]]
@@ -125,7 +127,11 @@ class Runner:
                 if isinstance(number, int):
                     trader.played[interval].order = number
 
-    def _respond(self, intervals: Sequence[int]) -> None:
+    def respond(self, intervals: Sequence[int]) -> int:
+        """Let agents give up energy, once the first gate has cleared.
+
+        Returns the number of transactions.
+        """
         orders: list[tuple[Signer, list[Call | None]]] = []
         for trader in self._traders:
             calls: list[Call | None] = []
@@ -136,7 +142,7 @@ class Runner:
                     response = min(most, price * RESPONSE_PERCENT // PERCENT)
                     calls.append(trader.respond(interval, price, response))
             orders.append((trader.signer, calls))
-        self._send(orders)
+        return sum(map(len, self._send(orders)))
 
     def _send(self, orders: Iterable[tuple[Signer, Sequence[Call | None]]]) -> list[list[str]]:
         """Send each member's calls in as few transactions as hold them; return their ids."""
@@ -150,7 +156,8 @@ class Runner:
         ids = iter(self._channel.submit(cut))
         return [[next(ids) for _ in range(count)] for count in counts]
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take in what the chain told since the last time."""
         for told in self._channel.read():
             if told.module == "day":
                 self._hear(told)
@@ -175,7 +182,6 @@ class Runner:
                 self._prices[interval] = price // 2
                 for trader in self._traders:
                     trader.last_price_micro = price // 2
-        elif told.name == "settle" and interval not in self._settled:
-            self._settled[interval] = True
+        elif told.name == "settle" and self._unsettled.pop(interval, False):
             for trader in self._traders:
                 trader.finish(interval)

@@ -6,7 +6,6 @@ runner's. So one process can hold one trader, or a thousand.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -122,6 +121,8 @@ class Trader:
     """Draws the salts and the errors of the forecast."""
     error_percent: int
     """How far a reading is from the forecast at most, in percent of load and plant."""
+    margin_percent: int
+    """How far it stays away from its forecast when it trades, in percent of load and plant."""
     played: dict[int, Played] = field(default_factory=dict)
     """By interval."""
     registers: Registers = field(default_factory=Registers)
@@ -149,7 +150,7 @@ class Trader:
             interval,
             self.signer.account,
             need.side,
-            [tuple(step) for step in steps],
+            [(step.energy_milli_wh, step.price_micro_per_kwh) for step in steps],
             TO_THE_LAST,
             played.salt,
         )
@@ -234,7 +235,7 @@ class Trader:
         does not bear out costs a penalty. So there it states one price, means what it states, and
         stays away where its forecast is too uncertain.
         """
-        slots, percent = self.terms.slots, self.error_percent
+        slots, percent = self.terms.slots, self.margin_percent
         need = self.home.need(first_slot, slots, self.terms.tariffs, margin_percent=percent)
         if not self.terms.is_one_price:
             return need
@@ -245,8 +246,3 @@ class Trader:
         """Return what covers any order of so much energy, so that it tells no side and no price."""
         worst = 2 * self.terms.tariffs.retail_micro_per_kwh
         return divide_up(energy_milli_wh * worst, MILLI_WH_PER_KWH)
-
-
-def by_account(traders: Sequence[Trader]) -> dict[bytes, Trader]:
-    """Return traders by the account of their member."""
-    return {trader.signer.account: trader for trader in traders}

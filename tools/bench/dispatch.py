@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
 from dispatch.arrays import radial_arrays
 from dispatch.quantise import quantise_radial
+from dispatch.solve import solve
 from dispatch.tree import solve_tree
 from market.dispatch_certificate import Certificate
 from market.dispatch_check import verify_certificate
@@ -56,6 +57,22 @@ class SizeFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class CaseFigures:
+    """A case that was named; medians of several runs."""
+
+    name: str
+    """Its name."""
+    buses: int
+    """Its buses."""
+    units: int
+    """Its generators and loads."""
+    solve_ms: float
+    """From the problem to the certificate, everything in between included, once compiled."""
+    verify_ms: float
+    """One verification of the certificate."""
+
+
+@dataclass(frozen=True, slots=True)
 class DispatchFigures:
     """What one run measured."""
 
@@ -71,25 +88,33 @@ class DispatchFigures:
     """One verification of one hour: the slowest of the 24 medians."""
     sizes: tuple[SizeFigures, ...]
     """Larger feeders."""
+    cases: tuple[CaseFigures, ...]
+    """Cases that were named."""
 
 
-def run_bench(*, as_json: bool) -> int:
+def run_bench(cases: Sequence[str], *, as_json: bool) -> int:
     """Measure, print, and return the exit status: failed if a certificate was refused."""
     clarabel = _clarabel()
     if clarabel is None:
         note("Clarabel is not installed; for the comparison: pip install 'bitenergy[bench]'")
-    figures = _measure(clarabel)
+    figures = _measure(clarabel, cases)
     if as_json:
         print_json(asdict(figures))
     else:
-        shown = [(key, value) for key, value in asdict(figures).items() if key != "sizes"]
+        shown = [
+            (key, value) for key, value in asdict(figures).items() if key not in ("sizes", "cases")
+        ]
         print_fields("the 13-node feeder", shown)
         for size in figures.sizes:
             print_fields(f"{size.buses} buses", list(asdict(size).items()))
+        for case in figures.cases:
+            print_fields(case.name, list(asdict(case).items()))
     return EXIT_OK if figures.sizes else EXIT_FAILED
 
 
-def _measure(clarabel: Callable[[DispatchProblem], float] | None) -> DispatchFigures:
+def _measure(
+    clarabel: Callable[[DispatchProblem], float] | None, cases: Sequence[str]
+) -> DispatchFigures:
     problem = load_sound_case("ieee13_gao", "congested").problem
     layout = lay_out(problem)
     arrays = radial_arrays(layout)
@@ -113,6 +138,19 @@ def _measure(clarabel: Callable[[DispatchProblem], float] | None) -> DispatchFig
         feeder_24_hours_clarabel_ms=compared,
         verify_13_buses_us=1e6 * verified,
         sizes=tuple(_measure_size(buses, clarabel) for buses in SIZES),
+        cases=tuple(_measure_case(name) for name in cases),
+    )
+
+
+def _measure_case(name: str) -> CaseFigures:
+    problem = load_sound_case(name).problem
+    certificate = solve(problem).certificate
+    return CaseFigures(
+        name=name,
+        buses=len(problem.network.buses),
+        units=len(problem.units),
+        solve_ms=1_000 * _median_s(lambda: solve(problem), REPEATS),
+        verify_ms=1_000 * _verify_s(lay_out(problem), certificate, REPEATS),
     )
 
 

@@ -123,7 +123,7 @@ def auctions(session: Session, plot: str | None) -> int:
     return bench_auctions.run_bench(plot=plot, as_json=session.as_json)
 
 
-@bench_command.command("day")
+@bench_command.command("interval")
 @click.option("--members", type=click.IntRange(10, 1_000), default=1_000, show_default=True)
 @click.option(
     "--mechanism",
@@ -133,11 +133,11 @@ def auctions(session: Session, plot: str | None) -> int:
 )
 @json_option
 @pass_session
-def day(session: Session, members: int, mechanism: str) -> int:
+def interval(session: Session, members: int, mechanism: str) -> int:
     """What an interval of a day market costs a validator, from its orders to its settlement."""
-    from tools.bench import day as bench_day
+    from tools.bench import interval as bench_interval
 
-    return bench_day.run_bench(members=members, mechanism=mechanism, as_json=session.as_json)
+    return bench_interval.run_bench(members=members, mechanism=mechanism, as_json=session.as_json)
 
 
 @bench_command.command("pages")
@@ -163,13 +163,20 @@ def contract(session: Session) -> int:
 
 
 @bench_command.command("dispatch")
+@click.option(
+    "--case",
+    "cases",
+    metavar="CASE",
+    multiple=True,
+    help="Also a bundled case or a case file of any form; may be given several times.",
+)
 @json_option
 @pass_session
-def dispatch(session: Session) -> int:
+def dispatch(session: Session, cases: tuple[str, ...]) -> int:
     """Solving and verifying dispatch on feeders of 13 to 130,000 buses, beside Clarabel."""
     from tools.bench import dispatch as bench_dispatch
 
-    return bench_dispatch.run_bench(as_json=session.as_json)
+    return bench_dispatch.run_bench(cases, as_json=session.as_json)
 
 
 @bench_command.command("readers")
@@ -182,3 +189,28 @@ def readers(session: Session, readers: int, seconds: int) -> int:
     from tools.bench import readers as bench_readers
 
     return bench_readers.run_bench(readers=readers, seconds=seconds, as_json=session.as_json)
+
+
+@bench_command.command("day")
+@click.option("--members", type=click.IntRange(2, 5_000), default=1_000, show_default=True)
+@click.option(
+    "--intervals",
+    type=click.IntRange(0, 96),
+    default=96,
+    show_default=True,
+    help="Of the day; 0 for one interval by itself only.",
+)
+@click.option(
+    "--minute-ms",
+    type=click.IntRange(1, 60_000),
+    help="Milliseconds that a minute of the day lasts.  [default: by the number of homes]",
+)
+@json_option
+@pass_session
+def day(session: Session, members: int, intervals: int, minute_ms: int | None) -> int:
+    """One interval of many homes, stage by stage, and how fast a whole day can be."""
+    from tools.bench import day as bench_day
+
+    return bench_day.run_bench(
+        members=members, intervals=intervals, minute_ms=minute_ms, as_json=session.as_json
+    )

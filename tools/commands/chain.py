@@ -9,6 +9,7 @@ import click
 from tools.commands.options import (
     Command,
     as_kwh,
+    as_option,
     as_outcome,
     as_text,
     as_time,
@@ -211,14 +212,78 @@ def account(
         note(f"That this is the account of {who} is the node's word: compare the address.")
 
 
+@proof_command.command("reading")
+@click.argument("member")
+@click.argument("interval", type=click.IntRange(0, 2**63 - 1))
+@as_option
+@proof_options
+@json_option
+@pass_session
+def reading(
+    session: Session,
+    member: str,
+    interval: int,
+    signer: str | None,
+    verify: bool,
+    file: Path | None,
+    offline: bool,
+    genesis: Path | None,
+    begin: int | None,
+) -> None:
+    """Fetch the proof of what the meter of MEMBER showed in INTERVAL.
+
+    The node gives it to the member, its meter, whom it allowed, the DSO and auditors: the request
+    is signed by the key of --as, or the wallet's only one.
+    """
+    from tools import proofs
+
+    kept = _kept_file(verify, file, offline, begin)
+    if kept is not None:
+        data = proofs.load_proof(kept)
+    else:
+        session.client().sign_as(session.open_signer(signer))
+        data = proofs.fetch_reading_proof(
+            session, session.account_of(member), interval, begin=begin
+        )
+        if file is not None:
+            file.write_bytes(data)
+    if not verify:
+        _print_unverified(session, data, file)
+        return
+    found = proofs.verify_reading_proof(
+        session,
+        data,
+        session.account_of(member),
+        interval,
+        genesis_file=genesis,
+        offline=offline,
+    )
+    if session.as_json:
+        print_json({"verified": True, "bytes": len(data), **found.as_json()})
+        return
+    print_fields(
+        f"Proved: block {found.header.height}, signed by {found.signers} validators",
+        [
+            ("member", member),
+            ("interval", interval),
+            ("injected", as_kwh(found.injected_milli_wh) + " kWh"),
+            ("withdrawn", as_kwh(found.withdrawn_milli_wh) + " kWh"),
+            ("quality", found.quality),
+            ("as of", as_time(found.header.time_ms)),
+        ],
+    )
+
+
 @proof_command.command("transaction")
 @click.argument("id", metavar="ID")
+@as_option
 @proof_options
 @json_option
 @pass_session
 def transaction(
     session: Session,
     id: str,
+    signer: str | None,
     verify: bool,
     file: Path | None,
     offline: bool,
@@ -233,6 +298,8 @@ def transaction(
     if kept is not None:
         data = proofs.load_proof(kept)
     else:
+        if signer is not None:
+            session.client().sign_as(session.open_signer(signer))
         data = proofs.fetch_transaction_proof(session, _hex_id(id), begin=begin)
         if file is not None:
             file.write_bytes(data)

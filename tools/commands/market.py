@@ -184,6 +184,13 @@ def lines(session: Session, interval: str | None, market: str | None) -> None:
     show_default=True,
     help="How far readings are from forecasts at most, in percent.",
 )
+@click.option(
+    "--margin",
+    "margin_percent",
+    type=click.IntRange(0, 50),
+    help="How far homes stay away from their forecasts when they trade; below the error some fall "
+    "short.  [default: the error]",
+)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--plot", metavar="FILE.svg", help="Draw prices, energies and welfare.")
 @exit_option
@@ -199,6 +206,7 @@ def day(
     first_hour: int | None,
     minute_ms: int | None,
     error_percent: int,
+    margin_percent: int | None,
     seed: int,
     plot: str | None,
     leave: bool,
@@ -220,6 +228,7 @@ def day(
         _first_hour(intervals, first_hour),
         minute_ms or default_minute_ms(members),
         error_percent,
+        error_percent if margin_percent is None else margin_percent,
         seed,
     )
     return run_day(options, leave=leave, plot=plot, as_json=session.as_json)

@@ -77,6 +77,16 @@ def from_option(command: Command) -> Command:
     )(command)
 
 
+def as_option(command: Command) -> Command:
+    """Add `--as`, the wallet's key that signs what is asked for."""
+    return click.option(
+        "--as",
+        "signer",
+        metavar="KEY",
+        help="The wallet's key that signs the request, where it is for personal data.",
+    )(command)
+
+
 def exit_option(command: Command) -> Command:
     """Add `--exit`, which stops what the command started."""
     return click.option("--exit", "leave", is_flag=True, help="Stop the network at the end.")(

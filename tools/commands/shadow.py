@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tools.commands.options import from_option, json_option, pass_session
+from tools.commands.options import as_option, json_option, pass_session
 from tools.output import note, print_json, print_lines
 from tools.session import Session
 
@@ -48,7 +48,7 @@ def shadow_command() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the changed bills as bars into this SVG file.",
 )
-@from_option
+@as_option
 @json_option
 @pass_session
 def run(
@@ -67,7 +67,7 @@ def run(
     The blocks come from the node's API and are checked from genesis on; the network does not
     notice. What may be changed is written as for `bitenergy governance propose`, for example
     --set market.spot.penalty_price=0.2. Where blocks hold readings of meters, the node gives them
-    to the DSO and auditors alone: name such a key with --from.
+    to the DSO and auditors alone: name such a key with --as.
     """
     import tempfile
 

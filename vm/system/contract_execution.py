@@ -93,8 +93,10 @@ class Execution:
                 expected="active",
                 actual=STATUS_NAMES[status],
             )
-        ctx.charge(record.code_bytes * GAS_CODE_BYTE)
-        hold(ctx, record.code_bytes * CODE_BYTE_BYTES)
+        if ctx.codes.get(address) != record.code_hash:
+            ctx.charge(record.code_bytes * GAS_CODE_BYTE)
+            hold(ctx, record.code_bytes * CODE_BYTE_BYTES)
+            ctx.codes[address] = record.code_hash
         code = self.library.load_code(ctx, address, record)
         self.add(address, record, code, record.stored_bytes)
         return record, code

@@ -19,6 +19,7 @@ from vm.primitives.codec import (
     unpack_trusted,
 )
 from vm.primitives.errors import CallError, InvariantViolation
+from vm.system.fresh_stake import Notes, since
 from vm.system.staking_terms import STAKING_SPACE
 
 POOL_SPACE: Final = STAKING_SPACE + b"p"
@@ -59,6 +60,10 @@ class Pool:
     """Height of the block since which its votes weighed more than its stake, when last they did."""
     excess_until: int = 0
     """Last height that such votes decided."""
+    late_micro: int = 0
+    """Part of the stake of a slashed pool that came at the height of the fault or later."""
+    late_shares: int = 0
+    """The shares of that part."""
     mark: int = 0
     """The pot's rewards per unit of power when the pool was settled last, scaled."""
     per_share: int = 0
@@ -83,6 +88,8 @@ class Pool:
                 self.slashed_at,
                 self.excess_from,
                 self.excess_until,
+                self.late_micro,
+                encode_integer(self.late_shares),
                 *(encode_integer(number) for number in scaled),
             )
         )
@@ -104,9 +111,45 @@ class Pool:
         each, self.rest = divmod(scaled + self.rest, self.shares)
         self.per_share += each
 
-    def worth_micro(self, shares: int) -> int:
-        """Return the stake that `shares` stand for, rounded down."""
-        return shares * self.stake_micro // self.shares if self.shares else 0
+    def worth_micro(self, shares: int, late: int = 0) -> int:
+        """Return the stake that `shares` stand for, of which some came late, rounded down."""
+        liable_micro = _part(
+            shares - late, self.stake_micro - self.late_micro, self.shares - self.late_shares
+        )
+        return liable_micro + _part(late, self.late_micro, self.late_shares)
+
+    def take(self, amount_micro: int, shares: int, late: int) -> int:
+        """Take stake out of `shares`, of which some came late, those last; return how many go.
+
+        `amount_micro` is at most what they are worth.
+        """
+        liable = shares - late
+        liable_micro = self.worth_micro(liable)
+        first_micro = min(amount_micro, liable_micro)
+        gone = liable
+        if first_micro < liable_micro:
+            total, worth_micro = self.shares - self.late_shares, self.stake_micro - self.late_micro
+            gone = -(-first_micro * total // worth_micro)
+        rest_micro, late_gone = amount_micro - first_micro, 0
+        if rest_micro:
+            all_micro = self.worth_micro(late, late)
+            late_gone = -(-rest_micro * self.late_shares // self.late_micro)
+            late_gone = late if rest_micro == all_micro else late_gone
+        self.late_micro -= rest_micro
+        self.late_shares -= late_gone
+        self.stake_micro -= amount_micro
+        self.shares -= gone + late_gone
+        return gone + late_gone
+
+    def slash(self, late: int, percent: int) -> int:
+        """Cut what did not come late by `percent`, rounded down; return how much that is."""
+        self.late_shares = late
+        self.late_micro = (
+            self.stake_micro if late == self.shares else _part(late, self.stake_micro, self.shares)
+        )
+        cut_micro = (self.stake_micro - self.late_micro) * percent // 100
+        self.stake_micro -= cut_micro
+        return cut_micro
 
     def shares_for(self, amount_micro: int) -> int:
         """Return the shares that new stake of `amount_micro` gets, rounded down."""
@@ -123,12 +166,19 @@ class Delegation:
     """The pool's rewards per share when the delegation was settled last, scaled."""
     accrued: int = 0
     """Rewards not withdrawn yet, scaled."""
+    fresh: Notes = ()
+    """Which of its shares came lately, and at which heights."""
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""
         numbers = (self.shares, self.mark, self.accrued)
         fields = (encode_integer(number) for number in numbers)
-        return encode_trusted((DELEGATION_TYPE, VERSION, *fields))
+        notes = tuple((height, encode_integer(shares)) for height, shares in self.fresh)
+        return encode_trusted((DELEGATION_TYPE, VERSION, *fields, notes))
+
+    def late_shares(self, pool: Pool) -> int:
+        """Return how many of its shares do not answer for the fault of a slashed pool."""
+        return since(self.fresh, pool.slashed_height) if pool.slashed_height else 0
 
     def settle(self, pool: Pool) -> None:
         """Take what its shares earned since the last time; the pool is settled already."""
@@ -150,6 +200,8 @@ class Unbonding:
     """Height of the block in which it left."""
     due_ms: int
     """When it is free, milliseconds UTC."""
+    fresh: Notes = ()
+    """Which of it came lately, and at which heights, micro-units."""
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""
@@ -162,17 +214,20 @@ class Unbonding:
                 self.amount_micro,
                 self.height,
                 self.due_ms,
+                self.fresh,
             )
         )
 
     def slashed_micro(self, pool: Pool, percent: int) -> int:
         """Return how much of it the validator's fault burns.
 
-        What left after the slash was slashed with the pool.
+        What left after the slash was slashed with the pool; what came after the fault is not.
         """
         last = self.last_height(pool)
-        answers = 0 < pool.slashed_height <= last and self.height < pool.slashed_at
-        return self.amount_micro * percent // 100 if answers else 0
+        if not 0 < pool.slashed_height <= last or self.height >= pool.slashed_at:
+            return 0
+        liable_micro = self.amount_micro - since(self.fresh, pool.slashed_height)
+        return liable_micro * percent // 100
 
     def last_height(self, pool: Pool) -> int:
         """Return the last height for whose faults it answers.
@@ -238,9 +293,9 @@ def save_pool(ctx: CallContext, validator: bytes, pool: Pool) -> None:
 def decode_pool(data: bytes) -> Pool:
     """Return the pool of a leaf's bytes."""
     match unpack_trusted(data):
-        case (51, 1, int(stake), shares, *rest) if len(rest) == 10:
-            small = [item for item in rest[:6] if isinstance(item, int)]
-            return Pool(stake, _integer(shares), *small, *(_integer(item) for item in rest[6:]))
+        case (51, 1, int(stake), shares, *rest) if len(rest) == 12:
+            small = [item for item in rest[:7] if isinstance(item, int)]
+            return Pool(stake, _integer(shares), *small, *(_integer(item) for item in rest[7:]))
     raise InvariantViolation(f"not a pool of this version: {data.hex()[:80]}")
 
 
@@ -258,8 +313,9 @@ def delegation_key(validator: bytes, delegator: bytes) -> bytes:
 def decode_delegation(data: bytes) -> Delegation:
     """Return the delegation of a leaf's bytes."""
     match unpack_trusted(data):
-        case (52, 1, bytes(shares), bytes(mark), bytes(accrued)):
-            return Delegation(_integer(shares), _integer(mark), _integer(accrued))
+        case (52, 1, bytes(shares), bytes(mark), bytes(accrued), tuple(notes)):
+            numbers = (_integer(shares), _integer(mark), _integer(accrued))
+            return Delegation(*numbers, _notes(notes))
     raise InvariantViolation(f"not a delegation of this version: {data.hex()[:80]}")
 
 
@@ -271,8 +327,8 @@ def unbonding_key(number: int) -> bytes:
 def decode_unbonding(data: bytes) -> Unbonding:
     """Return the unbonding of a leaf's bytes."""
     match unpack_trusted(data):
-        case (53, 1, bytes(validator), bytes(delegator), int(amount), int(height), int(due_ms)):
-            return Unbonding(validator, delegator, amount, height, due_ms)
+        case (53, 1, bytes(validator), bytes(delegator), int(amount), int(height), int(due), notes):
+            return Unbonding(validator, delegator, amount, height, due, _notes(notes))
     raise InvariantViolation(f"not an unbonding of this version: {data.hex()[:80]}")
 
 
@@ -284,6 +340,26 @@ def decode_pot(data: bytes | None) -> Pot:
         case (54, 1, int(booked), int(power), bytes(each), bytes(rest)):
             return Pot(booked, power, _integer(each), _integer(rest))
     raise InvariantViolation(f"not the pot of this version: {data.hex()[:80]}")
+
+
+def _part(shares: int, stake_micro: int, total: int) -> int:
+    return shares * stake_micro // total if total else 0
+
+
+def _notes(data: object) -> Notes:
+    match data:
+        case tuple(notes):
+            return tuple(_note(note) for note in notes)
+    raise InvariantViolation("notes of fresh stake are a list")
+
+
+def _note(data: object) -> tuple[int, int]:
+    match data:
+        case (int(height), int(amount)):
+            return height, amount
+        case (int(height), bytes(amount)):
+            return height, _integer(amount)
+    raise InvariantViolation("a note of fresh stake is a height and an amount")
 
 
 def _integer(data: object) -> int:

@@ -25,8 +25,10 @@ from vm.system.accounts import (
     load_account,
     save_account,
 )
-from vm.system.incentives import add_points, change_points_total, take_points
+from vm.system.fresh_stake import change_note
+from vm.system.incentives import add_points, change_points_total
 from vm.system.members import NAME_SPACE, load_member
+from vm.system.stake_moves import END, load_delegation, put_in, slash, take_out
 from vm.system.stake_pool import (
     DELEGATION_INDEX,
     DELEGATION_SPACE,
@@ -36,10 +38,8 @@ from vm.system.stake_pool import (
     SCALE_BITS,
     UNBONDING_INDEX,
     UNBONDING_SPACE,
-    Delegation,
     Pool,
     Pot,
-    Unbonding,
     decode_delegation,
     decode_unbonding,
     delegation_key,
@@ -55,7 +55,6 @@ from vm.system.staking_account import (
     load_pot,
     mint_reward,
     pay_out,
-    take_in,
 )
 from vm.system.staking_terms import (
     EQUAL_KEY,
@@ -79,11 +78,8 @@ from vm.system.validator_changes import (
 )
 from vm.system.validators import VALIDATORS_KEY, Validator, encode_validators, read_validators
 
-MAX_UNBONDINGS: Final = 16
-"""Unbondings of one delegator that wait at the same time."""
 LONGEST_WAIT_MS: Final = 86_400_000
 """How long stake whose time is over waits at a time until evidence against it has expired."""
-_END: Final = b"\xff" * 21
 PERCENT: Final = integer(0, 100)
 
 
@@ -109,68 +105,26 @@ class StakingModule(Module):
                     hint="Enter it with `bitenergy member set --vote-key`.",
                 )
             _open_pool(ctx, ctx.caller)
-        self._add(ctx, terms, ctx.caller, ctx.caller, amount_micro)
+        put_in(ctx, terms, ctx.caller, ctx.caller, amount_micro)
         return None
 
     @method(Argument("validator", ACCOUNT), Argument("amount_micro", AMOUNT))
     def delegate(self, ctx: CallContext, validator: bytes, amount_micro: int) -> Encodable:
         """Put the caller's stake behind a validator, for a share of its rewards and its faults."""
-        self._add(ctx, _terms(ctx), validator, ctx.caller, amount_micro)
+        put_in(ctx, _terms(ctx), validator, ctx.caller, amount_micro)
         return None
 
     @method(Argument("validator", ACCOUNT), Argument("amount_micro", AMOUNT))
     def unbond(self, ctx: CallContext, validator: bytes, amount_micro: int) -> Encodable:
         """Take stake back; it is free after the unbonding period, and answers for faults before."""
-        terms = _terms(ctx)
-        delegator = ctx.caller
-        waiting = sum(
-            1 for _ in ctx.scan(UNBONDING_INDEX + delegator, UNBONDING_INDEX + delegator + _END)
-        )
-        if waiting >= MAX_UNBONDINGS:
-            raise CallError(
-                "too_many_unbondings",
-                "too much stake is on its way out already",
-                expected=f"at most {MAX_UNBONDINGS} at a time",
-                hint="Wait until the first of it is free.",
-            )
-        pool, pot = load_pool(ctx, validator), load_pot(ctx)
-        delegation = _load_delegation(ctx, validator, delegator)
-        worth_micro = pool.worth_micro(delegation.shares)
-        if amount_micro > worth_micro:
-            raise CallError(
-                "insufficient_stake",
-                "there is not so much stake of the caller's with this validator",
-                expected=f"at most {worth_micro}",
-                actual=amount_micro,
-            )
-        pool.settle(pot)
-        delegation.settle(pool)
-        shares = -(-amount_micro * pool.shares // pool.stake_micro)
-        if amount_micro == worth_micro:
-            shares = delegation.shares
-        delegation.shares -= shares
-        pool.shares -= shares
-        pool.stake_micro -= amount_micro
-        if not delegation.shares:
-            _leave(ctx, pot, pool, validator, delegator, delegation)
-        else:
-            ctx.put(delegation_key(validator, delegator), delegation.encode())
-        save_pool(ctx, validator, pool)
-        number, due_ms = ctx.next_number("unbonding"), ctx.time_ms + terms.unbonding_ms
-        leaving = Unbonding(validator, delegator, amount_micro, ctx.height, due_ms)
-        ctx.put(unbonding_key(number), leaving.encode())
-        ctx.put(UNBONDING_INDEX + delegator + number.to_bytes(8, "big"), b"\1")
-        ctx.schedule(due_ms, number.to_bytes(8, "big"))
-        ctx.put(TOUCHED_KEY, b"\1")
-        ctx.emit("unbond", delegator, validator, amount_micro, due_ms)
-        return number
+        return take_out(ctx, _terms(ctx), validator, amount_micro)
 
     @method(Argument("validator", ACCOUNT))
     def withdraw(self, ctx: CallContext, validator: bytes) -> Encodable:
         """Pay the caller its rewards from a validator's pool; to the validator its commission."""
         _terms(ctx)
         pool, pot = load_pool(ctx, validator), load_pot(ctx)
-        delegation = _load_delegation(ctx, validator, ctx.caller)
+        delegation = load_delegation(ctx, validator, ctx.caller)
         pool.settle(pot)
         delegation.settle(pool)
         amount_micro = delegation.accrued >> SCALE_BITS
@@ -219,7 +173,7 @@ class StakingModule(Module):
                 raise InvalidGenesis("staking: a stake of nobody", actual=name)
             _open_pool(ctx, account)
             _make_stake(ctx, terms, account, amount_micro)
-            self._add(ctx, terms, account, account, amount_micro)
+            put_in(ctx, terms, account, account, amount_micro)
         wanted = self._wanted(ctx, terms)
         if ctx.get(EQUAL_KEY) is not None:
             wanted = ()  # the members' roles have made the set already
@@ -302,11 +256,7 @@ class StakingModule(Module):
             burn_fine(ctx, account, terms.fine_micro)
         if terms.token == NO_TOKEN or ctx.get(POOL_SPACE + account) is None:
             return
-        pool = load_pool(ctx, account)
-        cut_micro = pool.stake_micro * terms.slash_percent // 100
-        pool.stake_micro -= cut_micro
-        pool.slashed_height, pool.slashed_at = height, ctx.height
-        save_pool(ctx, account, pool)
+        cut_micro = slash(ctx, account, height, terms.slash_percent)
         burn_stake(ctx, terms, cut_micro)
         ctx.put(TOUCHED_KEY, b"\1")
         ctx.emit("slash", account, height, cut_micro)
@@ -343,46 +293,17 @@ class StakingModule(Module):
             ctx.put(POOL_INDEX + key[2:], b"\1")
         elif key[:2] == DELEGATION_SPACE:
             ctx.put(DELEGATION_INDEX + key[22:] + key[2:22], b"\1")
+            for height, shares in decode_delegation(value).fresh:
+                change_note(ctx, key[2:22], height, shares)
         elif key[:2] == UNBONDING_SPACE:
             ctx.put(UNBONDING_INDEX + decode_unbonding(value).delegator + key[2:], b"\1")
 
     # --- parts ---------------------------------------------------------------------------------
 
-    def _add(
-        self,
-        ctx: CallContext,
-        terms: StakingTerms,
-        validator: bytes,
-        delegator: bytes,
-        amount_micro: int,
-    ) -> None:
-        """Put free money or points of `delegator` behind a validator."""
-        pool, pot = load_pool(ctx, validator), load_pot(ctx)
-        if pool.slashed_height:
-            raise CallError("slashed", "this validator contradicted itself and is out for good")
-        pool.settle(pot)
-        delegation = _find_delegation(ctx, validator, delegator)
-        if delegation is None:
-            delegation = Delegation(mark=pool.per_share)
-            ctx.put(DELEGATION_INDEX + delegator + validator, b"\1")
-        delegation.settle(pool)
-        shares = pool.shares_for(amount_micro)
-        delegation.shares += shares
-        pool.shares += shares
-        pool.stake_micro += amount_micro
-        ctx.put(delegation_key(validator, delegator), delegation.encode())
-        save_pool(ctx, validator, pool)
-        if terms.token == MONEY:
-            take_in(ctx, pot, delegator, amount_micro)
-        else:
-            take_points(ctx, delegator, amount_micro)
-        ctx.put(TOUCHED_KEY, b"\1")
-        ctx.emit("stake", delegator, validator, amount_micro)
-
     def _wanted(self, ctx: CallContext, terms: StakingTerms) -> tuple[Validator, ...]:
         """Return the set that the stakes ask for; empty if nobody has what it takes."""
         found: list[Validator] = []
-        for key, _ in list(ctx.scan(POOL_INDEX, POOL_INDEX + _END)):
+        for key, _ in list(ctx.scan(POOL_INDEX, POOL_INDEX + END)):
             account = key[len(POOL_INDEX) :]
             pool = load_pool(ctx, account)
             if pool.slashed_height or pool.stake_micro < terms.min_stake_micro:
@@ -462,35 +383,3 @@ def answers_for_faults(state: StateReader, account: bytes) -> bool:
     if pool is not None:
         return not pool.slashed_height
     return any(validator.account == account for validator in read_validators(state))
-
-
-def _find_delegation(ctx: CallContext, validator: bytes, delegator: bytes) -> Delegation | None:
-    data = ctx.get(delegation_key(validator, delegator))
-    return None if data is None else decode_delegation(data)
-
-
-def _load_delegation(ctx: CallContext, validator: bytes, delegator: bytes) -> Delegation:
-    found = _find_delegation(ctx, validator, delegator)
-    if found is not None:
-        return found
-    if delegator == validator:
-        return Delegation()  # whose stake is out may still have commission
-    raise CallError("no_stake", "the caller staked nothing with this validator", actual=validator)
-
-
-def _leave(
-    ctx: CallContext,
-    pot: Pot,
-    pool: Pool,
-    validator: bytes,
-    delegator: bytes,
-    delegation: Delegation,
-) -> None:
-    """Pay the last rewards of a delegation that ends; what is no whole micro-token stays here."""
-    amount_micro = delegation.accrued >> SCALE_BITS
-    pool.share_out(delegation.accrued - (amount_micro << SCALE_BITS))
-    ctx.delete(delegation_key(validator, delegator))
-    ctx.delete(DELEGATION_INDEX + delegator + validator)
-    if amount_micro:
-        pay_out(ctx, pot, delegator, amount_micro)
-        ctx.emit("withdraw", delegator, validator, amount_micro)

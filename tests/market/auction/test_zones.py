@@ -144,6 +144,61 @@ def test_a_full_line_parts_the_feeder_into_two_prices_and_leaves_its_rent() -> N
     assert half.flows_milli_wh == (KWH,)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_what_lines_carry_already_leaves_room_for_the_rest_or_its_reverse(seed: int) -> None:
+    """Two clearings of one interval: together within the ratings, and each of them optimal."""
+    network, orders, at = random_case(random.Random(9_000 + seed))
+    first = clear_zones(orders, at, network, interval_minutes=60)
+    _, others, _ = random_case(random.Random(19_000 + seed))
+    names = [bus.name for bus in network.buses]
+    places = {order.number: names[order.number % len(names)] for order in others}
+    second = clear_zones(
+        others, places, network, interval_minutes=60, carried_milli_wh=first.flows_milli_wh
+    )
+    known = {name: n for n, name in enumerate(names)}
+    prices = second.prices_half_micro_per_kwh
+    for order, award in zip(others, second.awards, strict=True):
+        price = prices[known[places[order.number]]]
+        if price is not None:
+            gain = (2 * order.price_micro_per_kwh - price) * (1 if order.side == BUY else -1)
+            assert not (gain > 0 and award.residual_milli_wh), "who would gain waits"
+            assert not (gain < 0 and award.energy_milli_wh), "who loses trades"
+    for line, carried, flow in zip(
+        network.lines, first.flows_milli_wh, second.flows_milli_wh, strict=True
+    ):
+        total, rating = carried + flow, line.rating_w
+        full = None if rating is None else line_capacity_milli_wh(rating, 60)
+        assert full is None or abs(total) <= full
+        ends = prices[known[line.from_bus]], prices[known[line.to_bus]]
+        if ends[0] is not None and ends[1] is not None and ends[0] != ends[1]:
+            assert full is not None
+            assert total == (full if ends[0] < ends[1] else -full), "it flows to the dearer bus"
+    assert second.surplus_micro >= 0
+
+
+def test_a_line_that_is_full_carries_more_only_the_other_way() -> None:
+    book = [offer(1, 5, 10), bid(3, 4, 40)]
+    out = clear_zones(book, {1: "a", 3: "b"}, TWO, interval_minutes=60)
+    assert out.flows_milli_wh == (2 * KWH,)
+    again = clear_zones(
+        book, {1: "a", 3: "b"}, TWO, interval_minutes=60, carried_milli_wh=out.flows_milli_wh
+    )
+    assert again.flows_milli_wh == (0,)
+    assert again.volume_milli_wh == 0
+    back = clear_zones(
+        book, {1: "b", 3: "a"}, TWO, interval_minutes=60, carried_milli_wh=out.flows_milli_wh
+    )
+    assert back.flows_milli_wh == (-4 * KWH,)
+
+
+def test_a_line_full_of_earlier_trades_keeps_the_price_before_it_below_the_one_behind() -> None:
+    book = [offer(1, 1, 10), bid(2, 1, 40), offer(3, 1, 15), bid(4, 1, 20)]
+    at = {1: "a", 2: "a", 3: "b", 4: "b"}
+    found = clear_zones(book, at, TWO, interval_minutes=60, carried_milli_wh=(2 * KWH,))
+    assert found.flows_milli_wh == (0,)
+    assert found.prices_half_micro_per_kwh == ((10 + 15) * TOKEN, (15 + 20) * TOKEN)
+
+
 def test_an_order_away_from_the_network_is_refused() -> None:
     with pytest.raises(CallError) as caught:
         clear_zones([bid(1, 1, 1)], {1: "elsewhere"}, TWO, interval_minutes=60)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from market.certificates import crediting
-from market.certificates.records import CREDIT_SPACE, PLANT_INDEX
+from market.certificates.module import CertificatesModule
+from market.certificates.records import CREDIT_SPACE, PLANT_INDEX, read_plant
+from market.meters.module import MetersModule
 from market.meters.readings import read_intervals
 from tests.market.certificates.certificate_world import (
     DAY,
@@ -16,7 +18,7 @@ from tests.market.certificates.certificate_world import (
     CertificateWorld,
 )
 from tests.market.day.day_world import METERS, QUARTER
-from tests.market.support import kwh
+from tests.market.support import ROLES, Person, World, kwh
 from vm.primitives.errors import CallError, InvalidGenesis
 
 NOBODY = b"\x01" * 20
@@ -265,6 +267,22 @@ def test_refusals_of_plants() -> None:
     assert world.denied("A", "set_owner", "x", c) == "unknown_plant"
     assert world.denied("B", "set_owner", "mill", c) == "not_your_plant"
     assert world.denied("E", "set_owner", "mill", NOBODY) == "unknown_account"
+
+
+def test_genesis_may_register_more_plants_than_a_receipt_could_tell() -> None:
+    names = [f"H{number}" for number in range(1_030)]
+    plants = [{**SECTION["plants"][0], "plant": name, "member": name} for name in names]
+    people = [Person(name) for name in names]
+    meters = [Person("M" + name, ("meter",)) for name in names]
+    world = World(
+        [Person("O", roles=("operator",)), *people, *meters],
+        {"markets": []},
+        extra=[
+            (MetersModule(ROLES), {"meters": [{"meter": "M" + n, "member": n} for n in names]}),
+            (CertificatesModule(), {"plants": plants}),
+        ],
+    )
+    assert read_plant(world.overlay, 1_030) is not None
 
 
 def test_a_plant_handed_over_issues_to_its_new_owner() -> None:

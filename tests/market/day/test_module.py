@@ -239,6 +239,24 @@ def test_a_supplier_that_cannot_pay_leaves_claims_in_proportion() -> None:
     world.conserve()
 
 
+def test_no_ecoin_comes_of_an_estimate() -> None:
+    world = DayWorld()
+    last = world.interval
+    world.measure("A", "0", "0")
+    world.go((last + 3) * QUARTER)
+    # Two intervals share what the register shows after both.
+    world.call("MA", "submit", last + 2, ((kwh("4"), 0),), module="meters")
+    world.interval = last + 1
+    world.settle()
+    assert shown(world, "A") == {"feed_in": (kwh("2"), -tokens("20"))}
+    assert world.account("A").energy_milli_wh == 0
+    world.call("MA", "submit", last + 1, ((kwh("1"), 0),), module="meters")
+    world.correct()
+    assert shown(world, "A", CORRECTED) == {"feed_in": (-kwh("1"), tokens("10"))}
+    assert world.account("A").energy_milli_wh == kwh("4"), "both are measured by now"
+    world.conserve()
+
+
 def test_claims_that_do_not_divide_lose_nothing() -> None:
     world = DayWorld()
     world.call("U", "transfer", world.ids["E"], tokens("100000"), "", module="accounts")

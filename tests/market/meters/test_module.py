@@ -10,6 +10,7 @@ from market.meters.closing import CONNECTIONS_PER_STEP
 from market.meters.module import MAX_READERS
 from market.meters.readings import Measured, has_meter, is_final, may_read, measured
 from market.meters.records import (
+    CHUNK_INTERVALS,
     CHUNK_SPACE,
     INTERPOLATED,
     MEAN,
@@ -17,12 +18,14 @@ from market.meters.records import (
     NONE,
     WATCH_INDEX,
     ZERO,
+    Chunk,
     Sums,
     read_sums,
 )
 from market.meters.section import MAX_OPEN_INTERVALS, read_section
 from tests.market.meters.world import QUARTER_MS, SECTION, Metered
 from tests.market.support import Person
+from vm.context import MAX_EVENTS
 from vm.primitives.errors import CallError, InvalidGenesis
 
 
@@ -149,6 +152,58 @@ def test_a_register_rolls_over_but_does_not_fall() -> None:
     assert world.refused("M1", "submit", wrong, ((1_000, 20_000_000),)) == "too_much_energy"
 
 
+def test_a_fall_over_more_than_half_of_the_register_is_no_roll_over() -> None:
+    world = Metered(section={**SECTION, "meters": []})
+    ids = world.ids
+    world.ask("DSO", "register", ids["M1"], ids["H1"], world.first, 40_000_000, 0, 100_000_000)
+    world.until_end_of(8)
+    # Nine intervals can carry 90 kWh: by that alone both falls could be a roll-over.
+    last = world.first + 8
+    assert world.refused("M1", "submit", last, ((5_000_000, 0),)) == "falling_register"
+    world.ask("DSO", "revoke", ids["M1"], ())
+    world.ask("DSO", "register", ids["M3"], ids["H1"], last + 2, 60_000_000, 0, 100_000_000)
+    world.until_end_of(17)
+    world.submit("M3", 17, (5_000_000, 0))
+    assert sum(world.injected("H1", 10, 8)) == 45_000_000
+
+
+def measured_day() -> Metered:
+    """Return a world of hours after a day in which M1 showed ten in each; four correct."""
+    hourly = {**SECTION, "interval_minutes": 60, "deadline_minutes": 60, "correction_minutes": 240}
+    world = Metered(section=hourly)
+    for hour in range(24):
+        world.until_end_of(hour)
+        world.submit("M1", hour, (10 * hour + 10, 0))
+    return world
+
+
+def test_true_ups_count_estimates_of_their_own_stretch_alone() -> None:
+    world = measured_day()
+    # Of 17 hours without a register twelve are final when it comes, at ten each by the day before.
+    world.until_end_of(40)
+    world.submit("M1", 40, (240 + 17 * 20, 0))
+    assert world.injected("H1", 24, 17) == [10] * 12 + [20] * 5
+    assert world.true_up("H1") == (12 * 20 - 12 * 10, 0)
+    # Then of twenty hours fifteen; what was estimated before is settled.
+    world.until_end_of(60)
+    world.submit("M1", 60, (580 + 20 * 30, 0))
+    assert world.injected("H1", 41, 20) == [10] * 15 + [30] * 5
+    assert world.true_up("H1") == (120 + 15 * 30 - 15 * 10, 0)
+    assert sum(world.injected("H1", 24, 37)) + 420 == 1_180 - 240
+
+
+def test_a_meter_is_not_charged_with_estimates_from_before_it_came() -> None:
+    world = measured_day()
+    ids, first = world.ids, world.first
+    world.until_end_of(24)
+    world.ask("DSO", "revoke", ids["M1"], (first + 23, 240, 0))
+    world.ask("DSO", "register", ids["M3"], ids["H1"], first + 25, 0, 0, 0)
+    world.until_end_of(34)
+    world.submit("M3", 34, (200, 0))
+    assert world.energies("H1", 24) == [Measured(10, 0, MEAN)]
+    assert sum(world.injected("H1", 25, 10)) + world.true_up("H1")[0] == 200
+
+
 def test_a_replaced_meter_begins_from_its_own_register() -> None:
     world = Metered()
     ids, first = world.ids, world.first
@@ -170,8 +225,12 @@ def test_a_replaced_meter_begins_from_its_own_register() -> None:
     qualities = [each.quality for each in world.energies("H1", 0, 5)]
     assert qualities == [MEASURED, INTERPOLATED, INTERPOLATED, ZERO, MEASURED]
     assert world.injected("H1", 0, 5) == [100, 100, 100, 0, 10]
-    # The old meter is free for another connection, which needs none.
+    # The old meter is free for another connection, once that needs none.
     world.ask("DSO", "revoke", ids["M2"], ())
+    running = world.config.interval_of(world.time_ms)
+    assert world.refused("DSO", "register", ids["M1"], ids["H2"], running, 0, 0, 0) == (
+        "wrong_interval"
+    )
     world.ask(
         "DSO",
         "register",
@@ -336,6 +395,14 @@ def test_a_ring_holds_as_many_chunks_as_genesis_says() -> None:
     assert world.index() == world.rebuilt_index()
 
 
+def test_a_chunk_of_the_greatest_energies_fits_a_proof() -> None:
+    chunk = Chunk(2**40)
+    for place in range(CHUNK_INTERVALS):
+        chunk.set_energy(place, ZERO, (2**63 - 1, 2**63 - 1))
+        chunk.know_end(place)
+    assert len(chunk.encode()) <= 512
+
+
 def test_after_a_standstill_closing_catches_up_and_passes_over_what_is_not_kept() -> None:
     world = Metered()
     world.until_end_of(0)
@@ -352,7 +419,7 @@ def test_after_a_standstill_closing_catches_up_and_passes_over_what_is_not_kept(
 
 
 def test_many_connections_close_in_steps_whatever_the_gas() -> None:
-    count = CONNECTIONS_PER_STEP + 7
+    count = MAX_EVENTS + 7  # more than genesis could tell, and than a step looks at
     people = (
         Person("DSO", roles=("dso",)),
         *[Person(f"H{number}", energy="0") for number in range(count)],
@@ -361,13 +428,13 @@ def test_many_connections_close_in_steps_whatever_the_gas() -> None:
     meters = [{"meter": f"M{number}", "member": f"H{number}"} for number in range(count)]
     world = Metered(people=people, section={**SECTION, "meters": meters})
     world.until_deadline_of(-1)
-    assert world.advance(QUARTER_MS) == 2
+    assert world.advance(QUARTER_MS) == 1 + count // CONNECTIONS_PER_STEP
     assert world.is_closed(0)
     assert len({values[0] for values in world.told("estimated")}) == count
     small = Metered(people=people, section={**SECTION, "meters": meters})
     small.due_gas = 100_000
     small.until_deadline_of(-1)
-    assert 3 < small.advance(QUARTER_MS) < 30
+    assert 9 < small.advance(QUARTER_MS) < 60
     assert small.told("estimated") == world.told("estimated")
     assert small.told("closed") == world.told("closed")
     assert world.told("closed")[-1] == (world.first, count, count, 0, 0)

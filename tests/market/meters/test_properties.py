@@ -51,13 +51,14 @@ def play(
 ) -> dict[int, bool]:
     """Submit as planned; return which intervals' registers were taken, and check every step."""
     taken: dict[int, bool] = {}
-    for when, which in plan:
+    for when, which in plan:  # some with those before them, which overlap what came already
         if world.config.end_ms(world.first + when) > world.time_ms:
             world.until_end_of(when)
         told = frozen(world)
+        begin = min(which, max(which - which % 7, len(told)))
         try:
-            world.submit("M1", which, registers[which])
-            taken[which] = True
+            world.submit("M1", begin, *registers[begin : which + 1])
+            taken |= dict.fromkeys(range(begin, which + 1), True)
         except CallError as error:
             assert error.code == "too_late" or (
                 error.code == "duplicate_reading" and which in taken
@@ -73,7 +74,7 @@ def frozen(world: Metered) -> dict[int, Measured]:
 
 
 @pytest.mark.parametrize("section", [SECTION, ALL_OPEN], ids=["soon final", "open"])
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_energies_and_true_ups_add_up_to_the_difference_of_registers(
     section: dict[str, Any], seed: int
@@ -111,7 +112,7 @@ def check_told(world: Metered) -> None:
         assert energy == (found.injected_milli_wh, found.withdrawn_milli_wh)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_while_nothing_is_final_the_order_of_registers_does_not_matter(seed: int) -> None:
     random = Random(seed)

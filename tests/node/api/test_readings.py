@@ -13,16 +13,28 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from market.meters.records import CHUNK_INTERVALS, decode_chunk
+from market.meters.records import (
+    CHUNK_INTERVALS,
+    CONNECTION_SPACE,
+    chunk_key,
+    decode_chunk,
+    read_config,
+)
 from node.api.privacy import MIN_CONNECTIONS, PERSONAL_CALLS, PERSONAL_EVENTS
 from node.api.request_signing import WINDOW_MS, sign_request
 from node.api.table import ROUTES
 from node.ledger.proofs import decode_account_proof
+from node.light_service import LightService
+from node.light_wire import ASK_STATE, ASK_TRANSACTION, Question, decode_reply, encode_question
+from node.light_wire import Reply as LightReply
 from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api import support
 from tests.node.api.conftest import Api, Reply, serve
 from tests.node.api.support import FakeNode
+from tools import verify_proof as alone
+from tools.proofs import first_validators
 from vm.primitives.codec import encode
+from vm.system.accounts import account_key
 
 INTERVAL_MS = 3_000
 FIRST = TIME_MS // INTERVAL_MS
@@ -250,7 +262,7 @@ async def test_a_waiting_submission_is_withheld_too(metered: Metered) -> None:
 
 
 async def test_registers_cannot_be_tried_out(metered: Metered) -> None:
-    """A preview would tell below which register a submission falls, so none is made for others."""
+    """A preview would tell below which register a submission falls, so none is made."""
     call = ("meters", "submit", (FIRST + 3, ((REGISTER, 0),)))
     body = {"sender": "M0", "calls": base64.b64encode(encode([call])).decode()}
     headers = {"Content-Type": "application/json"}
@@ -287,6 +299,11 @@ async def test_a_reading_is_proved_against_the_last_header(metered: Metered) -> 
     assert decode_chunk(proof.value).injected[(FIRST + 1) % CHUNK_INTERVALS] == SECRET
     assert proof.key[2:22] == id_of("H0")
     assert reply.json["reading"]["injected_milli_wh"] == SECRET
+    genesis = metered.api.node.genesis
+    trust = alone.Trust(genesis.digest, first_validators(genesis), 1)
+    said = alone.verify(base64.b64decode(reply.json["proof"]), trust)
+    assert said["member"] == id_of("H0")
+    assert said["readings"][FIRST + 1 - said["first_interval"]] == ("measured", SECRET, 0)
     missing = await metered.get(f"/proofs/reading/H0/{FIRST + 90}", "H0")
     assert (missing.status, missing.code) == (404, "unknown_reading")
     refused = await metered.get(f"/proofs/reading/H0/{FIRST + 1}")
@@ -298,3 +315,40 @@ def test_all_that_is_personal_exists(metered: Metered) -> None:
     for module, name in PERSONAL_CALLS:
         assert name in runtime.declarations[module]
     assert {module for module, _ in PERSONAL_EVENTS} <= set(runtime.modules)
+
+
+class Doors:
+    """What the service of light nodes needs of its surroundings."""
+
+    def __init__(self, node: FakeNode) -> None:
+        self.store, self.height = node.store, node.store.height
+        self.sent: list[bytes] = []
+
+    def may_ask(self, peer: bytes) -> bool:
+        return True
+
+    def served(self, peer: bytes, size: int) -> None:
+        pass
+
+    def send(self, peer: bytes, kind: int, payload: bytes) -> None:
+        self.sent.append(payload)
+
+    def ask(self, kind: int, argument: bytes) -> LightReply:
+        service = LightService(self, None, self, self, spawn=None, above=list)  # type: ignore[arg-type]
+        service.on_ask(b"peer", encode_question(Question(1, kind, argument)))
+        return decode_reply(self.sent.pop())
+
+
+async def test_light_nodes_get_no_proof_of_a_reading(metered: Metered) -> None:
+    doors = Doors(metered.api.node)
+    config = read_config(metered.api.node.store)
+    assert config is not None
+    chunk = chunk_key(config, id_of("H0"), FIRST // CHUNK_INTERVALS)
+    connection = CONNECTION_SPACE + id_of("H0")
+    for kind, argument in (
+        (ASK_STATE, chunk),
+        (ASK_STATE, connection),
+        (ASK_TRANSACTION, bytes.fromhex(metered.submitted)),
+    ):
+        assert doors.ask(kind, argument).code == "personal_data"
+    assert doors.ask(ASK_STATE, account_key(id_of("H0"))).code == ""

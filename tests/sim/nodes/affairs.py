@@ -106,8 +106,20 @@ class Affairs:
         process = self._world.processes[affair.node]
         key = f"{process.name}'"
         yield process.name, (("members", "set_vote_key", (public_key(vote_seed(key)),)),)
-        process.vote_name = key
-        process.stop()
+        self._take_up(process, key)
+
+    def _take_up(self, process: Any, key: str) -> None:
+        """Start a validator again with its new key, once that is the one in force.
+
+        Beside other changes of the set, as by a slash, that can be some blocks later.
+        """
+        wanted = public_key(vote_seed(key))
+        nodes = [other.node for other in self._world.processes if other.node is not None]
+        if any(item.vote_key == wanted for node in nodes for item in node.chain.validators):
+            process.vote_name = key
+            process.stop()
+        else:
+            self._world.loop.call_later(LOOK_S, self._take_up, process, key)
 
     def _admit(self, affair: Affair) -> Steps:
         """A member whose node follows becomes a validator."""

@@ -359,9 +359,9 @@ def _index_left_out(garden: Garden) -> None:
 def _write_error_ignored(garden: Garden) -> None:
     write = Store._write
 
-    def mutant(self: Any, *arguments: Any) -> None:
+    def mutant(self: Any, *arguments: Any, **named: Any) -> None:
         try:
-            write(self, *arguments)
+            write(self, *arguments, **named)
         except Exception:
             self._failed = False
 
@@ -428,33 +428,33 @@ CANARIES: dict[str, Canary] = {
     "tree-stale": Canary(_tree_stale, ("tree", "replay", "node")),
     "state-root-not-compared": Canary(_field_not_compared("state_root"), ("header",), (8,)),
     "receipts-root-not-compared": Canary(_field_not_compared("receipts_root"), ("header",), (4,)),
-    "gas-used-not-compared": Canary(_field_not_compared("gas_used"), ("header",), (21,)),
+    "gas-used-not-compared": Canary(_field_not_compared("gas_used"), ("header",), (3,)),
     "time-not-above-parent": Canary(_time_not_above_parent, ("time",), (3,)),
     "timestamp-unchecked": Canary(_timestamp_unchecked, ("time",)),
-    "last-commit-unchecked": Canary(_last_commit_unchecked, ("commit", "node"), (4,)),
-    "evidence-unchecked": Canary(_evidence_unchecked, ("evidence",), (12,)),
+    "last-commit-unchecked": Canary(_last_commit_unchecked, ("commit", "node"), (12,)),
+    "evidence-unchecked": Canary(_evidence_unchecked, ("evidence",), (3,)),
     "evidence-repeated": Canary(_evidence_repeated, ("evidence",)),
-    "body-unmatched": Canary(_body_unmatched, ("replay", "node", *_SAFETY), (3,)),
+    "body-unmatched": Canary(_body_unmatched, ("replay", "node", *_SAFETY), (2,)),
     "quorum-off-by-one": Canary(_quorum_off_by_one, _SAFETY),
     "quorum-at-two-thirds": Canary(_quorum_at_two_thirds, _SAFETY, (12,)),
     "vote-counted-twice": Canary(_vote_counted_twice, _SAFETY),
-    "resume-ignored": Canary(_resume_ignored, ("double sign", "node")),
+    "resume-ignored": Canary(_resume_ignored, ("double sign", "node"), (13,)),
     "block-unchecked": Canary(_block_unchecked, ("header", "node"), (2,)),
     "repeated-signer": Canary(_repeated_signer, _SAFETY, (2,)),
     "certificate-unsigned": Canary(_certificate_unsigned, _SAFETY, (2,)),
     "certificate-of-one": Canary(_certificate_of_a_third, _SAFETY),
     "vote-signature-unchecked": Canary(_vote_signature_unchecked, ("evidence", *_SAFETY)),
-    "any-proposer": Canary(_any_proposer, ("evidence", *_SAFETY, *_LIVENESS), (10,)),
+    "any-proposer": Canary(_any_proposer, ("evidence", *_SAFETY, *_LIVENESS), (7,)),
     "resend-omitted": Canary(_resend_omitted, _LIVENESS),
     "signing-guard-skipped": Canary(_signing_guard_skipped, ("double sign", "disk")),
     "signing-not-synced": Canary(_signing_not_synced, ("double sign", "disk"), (11,)),
-    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node", *_LIVENESS), (7,)),
+    "newest-slot-ignored": Canary(_newest_slot_ignored, ("double sign", "node", *_LIVENESS), (1,)),
     "block-not-synced": Canary(_block_not_synced, ("heights", "acknowledged")),
     "block-not-written": Canary(_block_not_written, ("heights", "acknowledged", "node")),
     "index-left-out": Canary(_index_left_out, ("acknowledged",)),
     "write-error-ignored": Canary(_write_error_ignored, ("heights", "acknowledged", "node"), (14,)),
     "transaction-signature-unchecked": Canary(_transaction_signature_unchecked, ("forged",)),
-    "synced-certificate-unchecked": Canary(_synced_certificate_unchecked, _SAFETY),
+    "synced-certificate-unchecked": Canary(_synced_certificate_unchecked, _SAFETY, (7,)),
     "hold-skipped": Canary(_hold_skipped, ("double sign", *_SAFETY), (53,)),
     "sync-left-out": Canary(_sync_left_out, _LIVENESS),
     "junk-kept": Canary(_junk_kept, ("queues",), (4,)),

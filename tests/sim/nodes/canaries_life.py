@@ -265,8 +265,18 @@ def _upgrade_ignored(garden: Garden) -> None:
     garden.put(Chain, "validate_supported", lambda self: None)
 
 
-def _joins(scenario: Scenario) -> bool:
-    return bool(scenario.joins_at_s) and bool(scenario.dishonest)
+SMOOTH, OFFERING = 0, 1
+MUTE = 5
+
+
+def _has_liar(scenario: Scenario, manner: int) -> bool:
+    """Tell whether a liar has a manner: `SMOOTH`, or `OFFERING` truly what it then maims."""
+    styles = [fault.amount for fault in scenario.faults if fault.kind == "liar"]
+    return any(style % 3 == manner and style % 8 != MUTE for style in styles)
+
+
+def _joins(manner: int) -> Any:
+    return lambda scenario: bool(scenario.joins_at_s) and _has_liar(scenario, manner)
 
 
 def _votes(kind: str, *, with_older: bool = False) -> Any:
@@ -283,13 +293,13 @@ LIFE_CANARIES: dict[str, Canary] = {
     "newest-preferred": Canary(_newest_preferred, ("branch", *_SAFETY), engine="pow"),
     "adopted-for-ever": Canary(_adopted_for_ever, ("progress",), engine="pow"),
     "final-too-early": Canary(_final_too_early, ("time", *_SAFETY), (2,), engine="pow"),
-    "undone-forgotten": Canary(_undone_forgotten, ("undone", "node", "nonce"), (2,), "pow"),
+    "undone-forgotten": Canary(_undone_forgotten, ("undone", "node", "nonce"), (3,), "pow"),
     "undone-state-kept": Canary(_undone_state_kept, ("undone", "node", *_SAFETY), (1,), "pow"),
     "future-taken": Canary(_future_taken, ("time",), (1,), "pow"),
     "waiting-branch-ignored": Canary(
         _waiting_branch_ignored,
         ("agreement",),
-        (192,),
+        (801,),
         engine="pow",
         needs=lambda scenario: any(
             fault.kind == "clock" and fault.amount < -100_000 for fault in scenario.faults
@@ -303,8 +313,8 @@ LIFE_CANARIES: dict[str, Canary] = {
         engine="pow",
         needs=lambda scenario: bool(scenario.dishonest),
     ),
-    "head-unproved": Canary(_head_unproved, _SAFETY, (21,), needs=_joins),
-    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, (24,), needs=_joins),
+    "head-unproved": Canary(_head_unproved, _SAFETY, (21,), needs=_joins(SMOOTH)),
+    "chunk-unproved": Canary(_chunk_unproved, _SAFETY, (74,), needs=_joins(OFFERING)),
     "index-not-rebuilt": Canary(
         _index_not_rebuilt, _SAFETY, needs=lambda scenario: bool(scenario.joins_at_s)
     ),
@@ -330,7 +340,8 @@ LIFE_CANARIES: dict[str, Canary] = {
     "header-link-unchecked": Canary(
         _header_link_unchecked,
         ("light",),
-        needs=lambda scenario: bool(scenario.lights and scenario.dishonest),
+        (194,),
+        needs=lambda scenario: bool(scenario.lights) and _has_liar(scenario, SMOOTH),
     ),
     "applied-early": Canary(_applied_early, ("fee", "model", "node"), needs=_votes("price")),
     "engine-kept": Canary(_engine_kept, ("switch",), needs=_votes("engine")),

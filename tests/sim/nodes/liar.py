@@ -56,7 +56,7 @@ from node.wire import (
     encode_transactions,
 )
 from tests.sim.nodes.checks import waiting_evidence
-from tests.sim.nodes.liar_service import SERVICE_KINDS, twist_service
+from tests.sim.nodes.liar_service import SERVICE_KINDS, Means, held_part, twist_service
 from tests.sim.nodes.links import Connection, SimulatedPeers
 from tests.sim.nodes.people import GAS_LIMIT, person
 from vm.primitives.errors import BitenergyError
@@ -103,7 +103,12 @@ class Liar(SimulatedPeers):
         self._style = style
         self._plans: dict[bytes, Plan] = {}
         self._votes: dict[tuple[int, int, int], str] = {}
-        self._answered: dict[int, bytes] = {}
+        self._means = Means(
+            lambda height, block_id: self._forged(height, 0, block_id),
+            lambda height, path: held_part(node, height, path),
+            is_smooth=style % 3 == 0,
+            offers_truly=style % 3 == 1,
+        )
         self._is_busy = False
         self._is_mute = style % 8 == 5
         """It has no part in any decision, and claims to be far ahead."""
@@ -152,15 +157,8 @@ class Liar(SimulatedPeers):
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, 10**9))
             yield kind, encode_height(height)
-        elif kind in SERVICE_KINDS and self._random.randrange(3):
-            said = twist_service(
-                self._random,
-                kind,
-                payload,
-                lambda height, key: self._forged(height, 0, key),
-                self._answered,
-                is_smooth=self._style % 3 == 0,
-            )
+        elif kind in SERVICE_KINDS and (self._means.is_smooth or self._random.randrange(3)):
+            said = twist_service(self._random, kind, payload, self._means)
             if said is not None:
                 yield kind, said
         else:

@@ -1,8 +1,9 @@
 """What a liar tells those who believe nothing: snapshots, parts of them, headers and proofs."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
 from node.ledger.block import decode_header
 from node.ledger.proofs import Finality, decode_account_proof, decode_transaction_proof
@@ -36,32 +37,54 @@ Forge = Callable[[int, bytes], bytes]
 """Makes a certificate of a height and block that one signer alone signed."""
 
 
-def twist_service(
-    random: Random,
-    kind: int,
-    payload: bytes,
-    forge: Forge,
-    said: dict[int, bytes],
-    *,
-    is_smooth: bool,
-) -> bytes | None:
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a liar has to lie with."""
+
+    forge: Forge
+    """Makes certificates."""
+    held: Callable[[int, str], bytes]
+    """Returns a part of a snapshot that its node has, by height and path; or empty bytes."""
+    is_smooth: bool
+    """Whether it lies about one thing only: the header above a state that is right."""
+    offers_truly: bool
+    """Whether it offers the snapshots that there are, so that it is asked for their parts."""
+    said: dict[int, bytes] = field(default_factory=dict)
+    """What it said first of each kind."""
+
+
+def twist_service(random: Random, kind: int, payload: bytes, means: Means) -> bytes | None:
     """Return something else than an honest node answers; None for no answer at all.
 
-    A smooth liar offers a state that is right under a header of its own, and gives its parts. What
-    a liar `said` first of each kind it may say again: headers that are certified, and old.
+    A smooth liar offers a state that is right under a later header of its own, and gives its parts.
+    What a liar said first it may say again: headers that are certified, and old.
     """
-    first = said.setdefault(kind, payload)
+    is_smooth = means.is_smooth
+    if is_smooth and kind == CHANGES:
+        return payload
+    if is_smooth and kind == CHUNK:
+        height, path, data = decode_part(payload)
+        return encode_part(height, path, data or means.held(height - 1, path))
+    if is_smooth and kind == SNAPSHOTS:
+        return _under_later_headers(payload, means.forge)
+    if means.offers_truly and kind == SNAPSHOTS:
+        return payload
+    first = means.said.setdefault(kind, payload)
     if kind == HEADERS and random.randrange(2 if is_smooth else 6) == 0:
         return first
-    if is_smooth and kind in (CHUNK, CHANGES):
-        return payload
-    if is_smooth and kind == SNAPSHOTS:
-        return _under_another_header(payload, forge)
     if random.randrange(12) == 0:
         return None
     if random.randrange(12) == 0:
         return random.randbytes(random.randrange(80))
-    return _TWISTS[kind](random, payload, forge)
+    return _TWISTS[kind](random, payload, means.forge)
+
+
+def held_part(node: Any, height: int, path: str) -> bytes:
+    """Return a part of a snapshot that a node has; empty bytes where it has none."""
+    for held in node._snapshots.server.held:
+        if held.height == height:
+            return bytes(held.read(path))
+    return b""
 
 
 def _flip(random: Random, data: bytes) -> bytes:
@@ -103,11 +126,15 @@ def _snapshots(random: Random, payload: bytes, forge: Forge) -> bytes:
     return encode_offers([found.encode()])
 
 
-def _under_another_header(payload: bytes, forge: Forge) -> bytes:
-    """Offer the states that there are as those of other blocks, which nobody else signed."""
+def _under_later_headers(payload: bytes, forge: Forge) -> bytes:
+    """Offer the states that there are as those of the next blocks, which nobody else signed.
+
+    Who looks for the newest snapshot asks the liar first.
+    """
     manifests = []
     for found in map(decode_manifest, decode_offers(payload)):
-        header = replace(found.header, time_ms=found.header.time_ms + 1)
+        header = found.header
+        header = replace(header, height=header.height + 1, time_ms=header.time_ms + 1)
         forged = forge(header.height, header.block_id())
         manifests.append(replace(found, header=header, certificate=forged).encode())
     return encode_offers(manifests)

@@ -120,9 +120,9 @@ class Refusals(Simulation):
 
     # --- messages --------------------------------------------------------------------------------
 
-    def tell(self, process: Process, kind: int, payload: bytes) -> None:
-        """Send a node a message, as the follower."""
-        source = identity("F0").node_key
+    def tell(self, process: Process, kind: int, payload: bytes, teller: str = "F0") -> None:
+        """Send a node a message, as the follower unless somebody else is named."""
+        source = identity(teller).node_key
         _in_life(process.life, process.peers.handler.on_message, source, kind, payload)
 
     def _tell(self, kind: int, payload: bytes) -> None:

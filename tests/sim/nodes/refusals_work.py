@@ -1,5 +1,6 @@
 """What proof of work lets go or waits for: branches that are many, junk, or dated ahead."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.sim.nodes.work import sealed
 from tests.sim.world import Violation
 from vm.primitives.merkle import merkle_root
 
+FETCHED = 2
 LEAVES = 60
 DATED_BLOCKS = 19
 """So many, each harder than the one before, outweigh the undecided blocks of all honest miners."""
@@ -31,8 +33,9 @@ def _child(world: Any, parent: Header, number: int, time_ms: int) -> Header:
     return sealed(header, world.node._gate._needed(parent))
 
 
-def _show(world: Any, header: Header) -> None:
-    world.tell(world.process, BLOCK, encode_compact_block(CompactBlock(header, b"", (), ())))
+def _show(world: Any, header: Header, teller: str = "F0") -> None:
+    payload = encode_compact_block(CompactBlock(header, b"", (), ()))
+    world.tell(world.process, BLOCK, payload, teller)
 
 
 async def let_a_full_tree_drop_what_is_checked(world: Any) -> None:
@@ -74,4 +77,26 @@ async def wait_for_a_branch_dated_ahead(world: Any) -> None:
     )
 
 
-WORK_REFUSALS = (wait_for_a_branch_dated_ahead, let_a_full_tree_drop_what_is_checked)
+async def keep_few_blocks_without_parents(world: Any) -> None:
+    """Blocks whose parents nobody has: the one kept longest gives way."""
+    engine, tip = world.node._driver.engine, world.node.chain.tip
+    with world.narrow(engine, "_fetched_heights", FETCHED):
+        for number in range(4 * FETCHED):
+            parent = (number + 1).to_bytes(32, "big")
+            header = replace(tip, height=tip.height + 2, parent=parent, time_ms=tip.time_ms + 9)
+            header = replace(
+                header, evidence_root=merkle_root(()), transactions_root=merkle_root(())
+            )
+            difficulty = world.node._rules.initial_difficulty
+            _show(world, sealed(header, difficulty), f"V{1 + number % 3}")
+        await asyncio.sleep(0.1)
+        if not 0 < len(engine._orphans) <= 2 * FETCHED:
+            raise Violation(f"refusal: {len(engine._orphans)} blocks without parents are kept")
+    world.refused.append("few blocks without parents are kept")
+
+
+WORK_REFUSALS = (
+    keep_few_blocks_without_parents,
+    wait_for_a_branch_dated_ahead,
+    let_a_full_tree_drop_what_is_checked,
+)

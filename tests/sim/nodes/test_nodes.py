@@ -14,7 +14,7 @@ import pytest
 
 from consensus.validator_set import ValidatorSet
 from tests.sim import campaign, canaries
-from tests.sim.nodes import checks, refusals, scenario
+from tests.sim.nodes import checks, refusals, scenario, simulation
 from tests.sim.nodes.canaries import planted
 from tests.sim.nodes.simulation import (
     HEIGHTS,
@@ -139,3 +139,17 @@ def test_the_trace_names_what_happened() -> None:
 @pytest.mark.parametrize("engine", scenario.ENGINES)
 def test_what_is_wrong_is_refused(engine: str) -> None:
     assert len(refusals.provoke(engine)) > 50
+
+
+def test_narrow_bounds_let_nodes_that_were_away_come_back() -> None:
+    # Block sync brings what is final; all that others have above it is fetched block by block.
+    assert simulation.TIGHT["FETCHED_HEIGHTS"] > 0
+    for seed in (152, 218, 350):  # in which they could not
+        assert scenario.draw(seed).tight
+    assert simulate(152).heights >= HEIGHTS
+
+
+def test_a_key_is_taken_up_once_it_is_in_force() -> None:
+    # A slash in the same block left no room in the set for the rotation: it came a block later.
+    assert any(affair.kind == "rotate" for affair in scenario.draw(157).affairs)
+    assert simulate(157).heights >= HEIGHTS

@@ -142,15 +142,8 @@ class WorkLiar(Liar):
         elif kind == HEIGHT and self._style % 4 == 1:
             height = self._random.choice((0, self._node.chain.height + 9, FAR_AHEAD))
             yield kind, encode_height(height)
-        elif kind in SERVICE_KINDS and self._random.randrange(3):
-            said = twist_service(
-                self._random,
-                kind,
-                payload,
-                lambda height, key: self._forged(height, 0, key),
-                self._answered,
-                is_smooth=self._style % 3 == 0,
-            )
+        elif kind in SERVICE_KINDS and (self._means.is_smooth or self._random.randrange(3)):
+            said = twist_service(self._random, kind, payload, self._means)
             if said is not None:
                 yield kind, said
         else:

@@ -53,7 +53,7 @@ def test_each_thing_that_may_be_wrong_is_found() -> None:
     figures.withdrawn_milli_wh, figures.injected_milli_wh = 2_000_000, 500_000
     figures.from_upstream_milli_wh = 1_500_000
     roots = tuple([{"name": f"V{n}", "height": 9, "state_root": "aa"} for n in range(4)])
-    plan = DayPlan("uniform", 40, 5, 660, 1, "2026-06-21")
+    plan = DayPlan("uniform", 40, 5, 660, 1, "2026-06-21", over_feeder=False)
     good = DayResult(
         plan, record, None, (MEMBER,), roots, {}, 10, 1_000, 1_000, 500_000, 1.0
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,9 @@ from market.dispatch_problem import DispatchProblem, single_interval
 from tests.tools.board.links import Lie, Links
 from tools.board.messages import ACK, AUDIT, CURVES, PRICES, REPORT, RESULT, Message
 from tools.cases.catalog import load_sound_case
+from tools.cases.fields import parse_json
+from tools.cases.graphs import random_links
+from tools.cases.published import read_luo
 from vm.primitives.codec import encode_integer
 
 HOUR = 14
@@ -88,6 +92,24 @@ def test_luo_takes_16_rounds_on_a_ring() -> None:
         for unit, power in zip(case.problem.units, found.intervals[0].powers_w, strict=True)
     }
     assert (powers["DG1"], powers["L2"], powers["L4"]) == (106_600, -58_920, 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_luo_takes_at_most_8_rounds_on_a_random_graph(seed: int) -> None:
+    """Of 32 links between the 16 agents, boards speak along those of the shallowest tree."""
+    text = files("genesis").joinpath("cases", "luo16.json").read_text(encoding="utf-8")
+    document = parse_json(text, "luo16")
+    names = [unit.name for unit in load_sound_case("luo16").problem.units]
+    drawn = random_links(names, 32, seed)
+    case = read_luo(document, "normal", drawn)
+    links = Links(case.problem, loss=0.05, seed=seed)
+    found = links.run(10_000)
+    assert links.boards[case.problem.network.slack].result_hops <= 8
+    assert found == solve_exactly(case.problem)
+    ring = solve_exactly(load_sound_case("luo16").problem)
+    assert found.intervals[0].powers_w == ring.intervals[0].powers_w
+    used = {frozenset((sender, receiver)) for sender, receiver, _ in links.sent}
+    assert used <= {frozenset(pair) for pair in drawn}
 
 
 def test_messages_run_along_the_feeder_only(hour: DispatchProblem) -> None:

@@ -87,6 +87,18 @@ def test_forgotten_code_is_paid_for_in_time() -> None:
     raise AssertionError(f"a unit of gas takes {min(rates) * 1e9:.0f} ns: {LIMIT_S} s want 50")
 
 
+def test_code_is_paid_for_once_in_a_transaction() -> None:
+    chain, _, addresses, size = attacked(1, 0)
+    one = ("contracts", "call", (addresses[0], "f", (), 0, 0))
+    gas = [
+        chain.run("P1", *[one] * calls, gas_limit=GAS, max_fee_micro=GAS).gas_used
+        for calls in (1, 2, 64)
+    ]
+    assert gas[0] > size * GAS_CODE_BYTE
+    assert gas[1] - gas[0] < size * GAS_CODE_BYTE
+    assert gas[2] - gas[1] > 61 * (gas[1] - gas[0])
+
+
 def test_forgotten_code_fits_into_the_memory_of_a_transaction() -> None:
     most = MAX_MEMORY_BYTES // (CODE_BYTE_BYTES * 12_000)
     chain, caller, addresses, _ = attacked(most + 1, 0)
