@@ -107,6 +107,8 @@ def write_template(path: Path, *, engine: str = "poa") -> None:
     members.append({"name": "M1", "roles": ["meter"]})
     modules["meters"] = {"interval_minutes": 60, "meters": [{"meter": "M1", "member": "P1"}]}
     modules["day"] = {"markets": [DAY_TERMS]}
+    plant = {"plant": "roof", "member": "P1", "technology": "solar", "capacity_w": 20_000}
+    modules["certificates"] = {"unit_kwh": 1, "period_intervals": 1, "plants": [plant]}
     # Some hours before now, so that there are intervals to read meters for.
     template["time_ms"] = time.time_ns() // 1_000_000 - METERED_HOURS * HOUR_MS
     if engine == "pos":
