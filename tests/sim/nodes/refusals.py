@@ -47,11 +47,13 @@ from tests.sim.nodes.scenario import ENGINES, Scenario
 from tests.sim.nodes.simulation import CATCH_UP_S, TRAFFIC_S, Simulation
 from tests.sim.nodes.work import sealed
 from tests.sim.world import Violation
+from vm.overlay import Overlay
 from vm.primitives.codec import encode_trusted
 from vm.primitives.hashing import HASH_BYTES, TAG_CERTIFICATE
 from vm.primitives.merkle import merkle_root
 from vm.primitives.signatures import sign
 from vm.runtime import Call
+from vm.system.governance_records import VERSIONS_KEY, encode_versions
 
 BEGIN_HEIGHT = 3
 GAS_OF_BLOCK = 2_000_000
@@ -342,6 +344,9 @@ class Refusals(Simulation):
         if not is_by_depth:
             pieces = (bytes(10),) * (MAX_EVIDENCE + 1)
             await self.expect("too much evidence", lambda: self.execute(evidence=pieces))
+        later = Overlay(self.node.chain.store)
+        later.put(VERSIONS_KEY, encode_versions({"market": 99}))
+        await self.expect("version 99", lambda: self.node.chain.runtime_at(later))
         large = Body(self.make_block().candidate.body.last_commit, (), (bytes(600_000),))
         await self.expect("the block is too large", lambda: self.execute(body=large))
         used = self.make_transaction("P0", 0)
