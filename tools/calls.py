@@ -324,6 +324,11 @@ def cancel_order(auction: str, interval: int, number: int) -> Call:
     return "auction", "cancel", (validate_name(auction), interval, number)
 
 
+def join_day_market(market: str) -> Call:
+    """Belong to a day market, where the caller's meter is settled from then on."""
+    return "day", "join", (validate_name(market),)
+
+
 def place_day_order(
     market: str, interval: int, side: str, steps: Sequence[tuple[int, int]], last_gate: int
 ) -> Call:

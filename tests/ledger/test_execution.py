@@ -233,7 +233,7 @@ def test_what_is_due_shares_a_budget_and_the_rest_waits_whole() -> None:
 
 def test_an_item_that_schedules_itself_at_once_is_bounded() -> None:
     clock = Clock()
-    chain = Chain(clock, parameters={"due_gas_per_block": 100_000})
+    chain = Chain(clock, parameters={"due_gas_per_block": GAS_DUE_ITEM})
     clock.at_due = lambda ctx, payload: ctx.schedule(1, b"again")
     chain.run("P1", ("clock", "wake", (1,)))
     receipts = chain.grow().candidate.executed.receipts

@@ -42,7 +42,7 @@ OPENING_MINUTES: Final = 30
 FIRST_GATE_MINUTES: Final = 60
 """How long before an interval the first gate closes where a part of a day is played."""
 LAST_GATE_MINUTES: Final = 15
-DEADLINE_MINUTES: Final = 15
+DEADLINE_MINUTES: Final = 45
 CORRECTION_MINUTES: Final = 15
 SUMMER_DAY: Final = "2026-06-21"
 WINTER_DAY: Final = "2026-12-21"
@@ -115,7 +115,7 @@ def make_template(homes: Sequence[Home], plan: DayPlan) -> dict[str, object]:
                 "deadline_minutes": DEADLINE_MINUTES,
                 "correction_minutes": CORRECTION_MINUTES,
             },
-            "day": {"markets": [_day_market(homes, plan, clock)]},
+            "day": {"markets": [_day_market(plan, clock)]},
         },
     }  # fmt: skip
 
@@ -159,9 +159,7 @@ def _feeder(count: int) -> dict[str, object]:
     return {"name": FEEDER, "line_policy": "ignore", "interval_minutes": 15, "network": network}
 
 
-def _day_market(
-    homes: Sequence[Home], plan: DayPlan, clock: Mapping[str, object]
-) -> dict[str, object]:
+def _day_market(plan: DayPlan, clock: Mapping[str, object]) -> dict[str, object]:
     mechanism = MECHANISM_NAMES.index(plan.mechanism)
     common: dict[str, object] = {"mechanism": plan.mechanism}
     if mechanism == HUANG:
@@ -187,6 +185,5 @@ def _day_market(
         "tolerance_percent": HUANG_TOLERANCE_PERCENT,
         "max_energy_kwh": MAX_ENERGY_KWH,
         "feeder": FEEDER if plan.over_feeder else "",
-        "members": [home.name for home in homes],
         "gates": [first, last],
     }

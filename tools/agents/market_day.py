@@ -52,7 +52,7 @@ START_MS_PER_HOME: Final = 25
 """What each home adds to that: its keys, and its meter's registration."""
 ORDER_MS: Final = 1.0
 """For placing one order, before the first gate closes."""
-LEAST_MINUTE_MS: Final = 40
+LEAST_MINUTE_MS: Final = 60
 MINUTE_MS_PER_HUNDRED_HOMES: Final = 60
 NOTE_EVERY: Final = 8
 INTERVAL_MINUTES: Final = 15

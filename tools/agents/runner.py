@@ -72,7 +72,7 @@ class Runner:
         orders: list[tuple[Signer, list[Call | None]]] = []
         for trader in self._traders:
             calls = {each: trader.bid(each, is_sealed=is_sealed) for each in intervals}
-            orders.append((trader.signer, list(calls.values())))
+            orders.append((trader.signer, trader.joining(list(calls.values()))))
             sent.append((trader, [each for each, call in calls.items() if call is not None]))
         ids = self._send(orders)
         if is_sealed:
@@ -122,8 +122,9 @@ class Runner:
         self, sent: Sequence[tuple[Trader, Sequence[int]]], ids: Sequence[Sequence[str]]
     ) -> None:
         for (trader, intervals), transactions in zip(sent, ids, strict=True):
+            # Who only joined has no order, but a transaction.
             numbers = [n for values in self._channel.values(transactions) for n in values]
-            for interval, number in zip(intervals, numbers, strict=True):
+            for interval, number in zip(intervals, numbers, strict=False):
                 if isinstance(number, int):
                     trader.played[interval].order = number
 

@@ -127,6 +127,8 @@ class Trader:
     """By interval."""
     registers: Registers = field(default_factory=Registers)
     """What its meter shows."""
+    has_joined: bool = False
+    """Whether it belongs to the market by what it sent."""
     last_price_micro: int | None = None
     """The last price that it heard of."""
 
@@ -156,6 +158,18 @@ class Trader:
         )
         cover = self._cover_micro(need.energy_milli_wh)
         return calls.commit_day_order(self.terms.name, interval, commitment, len(steps), cover)
+
+    def joining(self, orders: list[Call | None]) -> list[Call | None]:
+        """Return its first orders, or, where it has none yet, the call that joins the market.
+
+        A first order joins by itself; without either its meter would not be settled there.
+        """
+        if self.has_joined or not orders:
+            return orders
+        self.has_joined = True
+        if any(order is not None for order in orders):
+            return orders
+        return [calls.join_day_market(self.terms.name)]
 
     def open(self, interval: int) -> Call | None:
         """Return the call that opens its commitment of an interval; None if it has none."""

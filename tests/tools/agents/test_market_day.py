@@ -22,7 +22,8 @@ def test_a_short_day_ends_with_one_state_and_nothing_lost(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     plot = tmp_path / "day.svg"
-    arguments = ["--members", "9", "--intervals", "2", "--exit", "--json", "--plot", str(plot)]
+    arguments = ["--members", "9", "--intervals", "2", "--minute-ms", "80", "--exit", "--json"]
+    arguments += ["--plot", str(plot)]
     status = run(["market", "day", *arguments])
     day = json.loads(capsys.readouterr().out)
     assert status == 0, day.get("findings", day)
