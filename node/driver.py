@@ -395,15 +395,15 @@ class Driver:
             item.done.set_result(None)
 
     async def _move_head(self, item: MoveHead) -> None:
-        self._cancel_timers()
-        self._work.cancel()
-        item.move()
-        self._chain.validate_supported()
-        self._forget_messages()
-        self._pool.forget(self._chain.height)
+        if item.move():
+            self._cancel_timers()
+            self._work.cancel()
+            self._chain.validate_supported()
+            self._forget_messages()
+            self._pool.forget(self._chain.height)
+            await self._begin_height()
         if not item.done.done():
             item.done.set_result(None)
-        await self._begin_height()
 
     async def _commit(self, candidate: Candidate, certificate: CommitCertificate | None) -> None:
         self._cancel_timers()

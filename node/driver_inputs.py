@@ -30,11 +30,14 @@ class RestartEngine:
 
 
 class MoveHead:
-    """Asks to go on from another head: `move` puts it in the place of a chain at genesis."""
+    """Asks to go on from another head: `move` puts it in the place of a chain at genesis.
+
+    It tells whether it did; where not, the height under way goes on.
+    """
 
     __slots__ = ("done", "move")
 
-    def __init__(self, move: Callable[[], None], done: asyncio.Future[None]) -> None:
+    def __init__(self, move: Callable[[], bool], done: asyncio.Future[None]) -> None:
         self.move = move
         self.done = done
 

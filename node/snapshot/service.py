@@ -89,9 +89,10 @@ class Snapshots:
         self._driver.feed(MoveHead(self._move, done))
         return done
 
-    def _move(self) -> None:
+    def _move(self) -> bool:
         if self._chain.height:
-            return  # consensus was faster: the network had just begun
+            return False  # consensus was faster: the network had just begun
         self._chain.store.adopt_joined()
         self._chain.reload()
         self._on_moved()
+        return True

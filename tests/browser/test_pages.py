@@ -30,6 +30,7 @@ ADDRESSES = (
     "/contracts",
     "/dispatch",
     "/meters",
+    "/certificates",
     "/governance",
     "/stakes",
     "/auctions/day-ahead",

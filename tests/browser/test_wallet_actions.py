@@ -193,6 +193,58 @@ def test_readings_are_for_whom_they_concern(
     sign(form, "Who may see your readings", "let C2 see your readings from now on")
 
 
+def test_bills_are_for_whom_they_concern(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
+    page = open_key(explorer, visit, tmp_path, "P1")
+    page.locator("[data-address]").first.click()
+    page.get_by_text("The bill has no lines in this month.").wait_for()
+    line = {"kind": "retail", "energy_milli_wh": KWH * 3 // 2, "amount_micro": 52_500_000}
+    begins = "2026-06-01T12:00+02:00"
+    where = {
+        "interval": 1,
+        "local_start": begins,
+        "value": "1",
+        "part": "settled",
+    }
+    totals = {"lines": 1, "amount_micro": 52_500_000, "kinds": [line]}
+    bill = {"totals": totals, "lines": [line | where], "next": None}
+    # Hours must pass until an interval is settled: what the node would then answer.
+    page.route("**/bills/**", lambda route: route.fulfill(json=bill))
+    page.get_by_label("Month").fill("2026-06")
+    page.locator("form", has=page.get_by_label("Month")).get_by_role("button").click()
+    expect(page.locator("[data-bill]")).to_have_text("52.50 tokens")
+    row = page.locator("tr", has_text=begins)
+    expect(row).to_contain_text("1.5 kWh")
+    expect(row).to_contain_text("from upstream, at retail")
+    picture(page, "actions-bill", tmp_path)
+
+
+def test_certificates_are_given_and_retired_after_a_word(
+    explorer: Explorer, visit: Visit, tmp_path: Path
+) -> None:
+    address = explorer.ask("/accounts/P1")["address"]
+    times = {"produced_from_ms": 1, "produced_until_ms": 3_600_001, "expires_ms": 2**42}
+    lot = {"lot": 7, "plant": "<b>roof</b>", "first_serial": 1, "count": 3, "technology": "solar"}
+    owned = {"owner": address, "owner_name": "P1", "unit_milli_wh": KWH}
+    answer = explorer.ask("/certificates") | {"certificates": [lot | owned | times]}
+    # Days must pass until an energy is final and certified: what the node would then answer.
+    visit.page.route("**/api/v1/certificates?**", lambda route: route.fulfill(json=answer))
+    page = open_key(explorer, visit, tmp_path, "P1")
+    walk(page, "Certificates")
+    row = page.locator("tr", has_text="<b>roof</b>").first
+    expect(row).to_contain_text("3.0 kWh")
+    expect(page.locator("tr", has_text="20.0 kW")).to_contain_text("in service")
+    form = page.locator("#retire-form")
+    fill(form, {"Certificates": "2", "For whom": "<i>Ann</i>"})
+    form.get_by_role("button", name="Retire").click()
+    dialog = page.get_by_role("dialog")
+    for words in ("retire certificates for good", "<i>Ann</i>", "2"):
+        expect(dialog).to_contain_text(words)
+    picture(page, "actions-certificates", tmp_path)
+    dialog.get_by_role("button", name="Cancel").click()
+    expect(form).to_contain_text("Nothing was signed.")
+    assert page.locator("main i, main b").count() == 0
+
+
 def test_governance(explorer: Explorer, visit: Visit, tmp_path: Path) -> None:
     page = open_key(explorer, visit, tmp_path, "operator")
     walk(page, "Governance")

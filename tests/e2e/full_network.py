@@ -32,6 +32,16 @@ OFFERED: Final = ((2 * KWH, 8 * TOKEN), (3 * KWH, 11 * TOKEN))
 WANTED: Final = ((3 * KWH, 20 * TOKEN), (2 * KWH, 10 * TOKEN))
 HOUR_MS: Final = 3_600_000
 METERED_HOURS: Final = 4
+DAY_TERMS: Final = {
+    "name": "homes",
+    "account": "EDC",
+    "upstream": "S1",
+    "interval_minutes": 60,
+    "retail": "35",
+    "feed_in": "8",
+    "gates": [{"kind": "real_time", "minutes": 5}],
+    "members": ["P1"],
+}
 REGISTERS: Final = ((KWH, 0), (3 * KWH, KWH // 2), (3 * KWH, 2 * KWH))
 """Of P1's meter at the ends of its first hours: injected and withdrawn so far."""
 QUICK_MS: Final = 1_500
@@ -96,6 +106,9 @@ def write_template(path: Path, *, engine: str = "poa") -> None:
     assert isinstance(members, list)
     members.append({"name": "M1", "roles": ["meter"]})
     modules["meters"] = {"interval_minutes": 60, "meters": [{"meter": "M1", "member": "P1"}]}
+    modules["day"] = {"markets": [DAY_TERMS]}
+    plant = {"plant": "roof", "member": "P1", "technology": "solar", "capacity_w": 20_000}
+    modules["certificates"] = {"unit_kwh": 1, "period_intervals": 1, "plants": [plant]}
     # Some hours before now, so that there are intervals to read meters for.
     template["time_ms"] = time.time_ns() // 1_000_000 - METERED_HOURS * HOUR_MS
     if engine == "pos":

@@ -16,7 +16,7 @@ from consensus.interface import EngineView, Input, Output
 from consensus.messages import NIL, CommitCertificate, SigningState, Step, Vote, VoteKind
 from node.block_pool import BlockPool, CompleteBlock
 from node.driver import Driver
-from node.driver_inputs import RestartEngine, SyncedInput
+from node.driver_inputs import MoveHead, RestartEngine, SyncedInput
 from node.ledger.chain_rules import Candidate
 from node.ledger.transaction import Transaction
 from node.mempool import Mempool
@@ -165,6 +165,21 @@ def test_a_final_block_is_written_told_and_followed_by_the_next_height(tmp_path:
         assert desk.chain.store.height == 1
         assert [item.height for item in desk.heard(engine_io.Started)] == [1, 2]
         assert len(desk.engines) == 1
+
+    desk_test(scenario, tmp_path)
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_a_height_goes_on_where_the_head_did_not_move(tmp_path: Path, is_moved: bool) -> None:
+    """A snapshot came, and consensus had decided a block meanwhile."""
+
+    async def scenario(desk: Desk) -> None:
+        desk.run()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        desk.driver.feed(MoveHead(lambda: is_moved, done))
+        await desk.settle()
+        assert done.done()
+        assert len(desk.heard(engine_io.Started)) == (2 if is_moved else 1)
 
     desk_test(scenario, tmp_path)
 

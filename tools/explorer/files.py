@@ -28,6 +28,7 @@ PAGES: Final = frozenset(
         "auctions",
         "block",
         "blocks",
+        "certificates",
         "contracts",
         "dispatch",
         "exchange",

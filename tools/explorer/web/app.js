@@ -24,6 +24,7 @@ const PAGES = {
   grid: { module: "grid" },
   dispatch: { module: "dispatch" },
   meters: { module: "meters" },
+  certificates: { module: "certificates" },
   contracts: { module: "contracts" },
   network: { module: "network" },
   stakes: { module: "stakes" },
@@ -34,7 +35,7 @@ const PAGES = {
 const NAVIGATION = [
   ["", [""]],
   ["group_trade", ["market", "exchange", "transfer", "auctions", "quotas", "response"]],
-  ["group_grid", ["grid", "dispatch", "meters"]],
+  ["group_grid", ["grid", "dispatch", "meters", "certificates"]],
   ["group_chain", ["blocks", "transactions", "contracts", "verify"]],
   ["group_network", ["network", "stakes", "governance"]],
 ];

@@ -8,6 +8,7 @@ import { lineChart } from "../core/chart.js";
 import { blockLink, factList, field, mark, moment, problem, section, transactionLink } from "../core/parts.js";
 import { save, table } from "../core/table.js";
 import { t } from "../core/text.js";
+import { drawBills } from "./bill.js";
 import { outcome } from "./block.js";
 
 const PAGE = 50;
@@ -19,11 +20,13 @@ export async function render(stage, [who], context) {
   const list = h("div", {});
   const charts = h("div", { class: "columns" });
   const unasked = h("div", {});
+  const bills = h("div", {});
   add(stage, h("h1", {}, account.name ? h("bdi", {}, account.name) : t("account")), facts,
-    section(t("balances_over_time"), charts), section(t("history"), list), unasked);
+    section(t("balances_over_time"), charts), bills, section(t("history"), list), unasked);
   refill(facts, accountFacts(account));
   const state = { what: context.query.get("what") ?? "", before: context.query.get("before") };
   await drawHistory(list, account, state);
+  drawBills(bills, account).catch((error) => refill(bills, problem(error)));
   drawUnasked(unasked, account, null).catch((error) => refill(unasked, problem(error)));
   drawCharts(charts, account).catch((error) => refill(charts, problem(error)));
   context.listen(async (message) => {
