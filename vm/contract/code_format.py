@@ -197,6 +197,13 @@ def _name(value: Value) -> str:
     return name
 
 
+# Made once: a code of many types asks for each of them for every type.
+_COMPOUND: Final = {int(kind): kind for kind in (Kind.LIST, Kind.TUPLE, Kind.DICT)}
+_ITEMS: Final = f"at most {MAX_TUPLE_ITEMS} items"
+_DEPTH: Final = f"types at most {MAX_TYPE_DEPTH} deep"
+_NODES: Final = f"types of at most {MAX_TYPE_NODES} types"
+
+
 def _decode_types(table: Table) -> tuple[tuple[ValueType, ...], Parts]:
     """Return the types by number, and the numbers of the items of each.
 
@@ -210,16 +217,19 @@ def _decode_types(table: Table) -> tuple[tuple[ValueType, ...], Parts]:
     for entry in table:
         expect(has_types(entry, (int, tuple, str, tuple)), "a type as 4 fields")
         kind, items, name, fields = cast("tuple[int, Table, str, Table]", entry)
-        expect(len(items) <= MAX_TUPLE_ITEMS, f"at most {MAX_TUPLE_ITEMS} items")
+        expect(len(items) <= MAX_TUPLE_ITEMS, _ITEMS)
         numbers = tuple([_type_number(item, kinds) for item in items])
-        expect(kind in (Kind.LIST, Kind.TUPLE, Kind.DICT), "a list, tuple or dictionary")
-        names = tuple(map(_name, fields))
-        found = ValueType(Kind(kind), tuple([kinds[n] for n in numbers]), name, names)
+        made_by = _COMPOUND.get(kind)
+        if made_by is None:
+            raise not_well_formed("a list, tuple or dictionary")
+        names = tuple([_name(field) for field in fields])
+        found = ValueType(made_by, tuple([kinds[n] for n in numbers]), name, names)
         _check_type(found)
-        depth = 1 + max(sizes[number][0] for number in numbers)
-        nodes = 1 + sum(sizes[number][1] for number in numbers)
-        expect(depth <= MAX_TYPE_DEPTH, f"types at most {MAX_TYPE_DEPTH} deep")
-        expect(nodes <= MAX_TYPE_NODES, f"types of at most {MAX_TYPE_NODES} types")
+        within = [sizes[number] for number in numbers]
+        depth = 1 + max([size[0] for size in within])
+        nodes = 1 + sum([size[1] for size in within])
+        expect(depth <= MAX_TYPE_DEPTH, _DEPTH)
+        expect(nodes <= MAX_TYPE_NODES, _NODES)
         key = (kind, numbers, name, names)
         expect(key not in known, "each type once")
         known[key] = None
@@ -237,7 +247,7 @@ def _check_type(kind: ValueType) -> None:
         expect(count == 2 and not kind.items[0].items, "a dictionary with simple keys")
         expect(is_key_type(kind.items[0]), "a dictionary with simple keys")
     else:
-        expect(1 <= count <= MAX_TUPLE_ITEMS, f"a tuple of 1 to {MAX_TUPLE_ITEMS} items")
+        expect(1 <= count <= MAX_TUPLE_ITEMS, _ITEMS)
     if kind.name or kind.fields:
         expect(kind.kind is Kind.TUPLE and is_identifier(kind.name), "a record with a name")
         expect(len(kind.fields) == count, "a record with a name for each field")

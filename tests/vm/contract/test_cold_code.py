@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from node.ledger.receipt import Receipt
 from tests.ledger.support import Chain
 from tests.vm.contract.deployed import call, chain_with, deploy
-from tests.vm.contract.test_attacks import LIMIT_BYTES, LIMIT_S, MOST_S_OF_GAS, machine_factor
+from tests.vm.contract.pace import collected_as_in_a_node, machine_factor
+from tests.vm.contract.test_attacks import LIMIT_BYTES, LIMIT_S, MOST_S_OF_GAS
 from vm.contract.code_format import CodeForm, FunctionForm, encode_form, parts_of
 from vm.contract.code_object import FunctionKind
 from vm.contract.limits import CODE_BYTE_BYTES, GAS_CODE_BYTE, MAX_MEMORY_BYTES
@@ -55,20 +53,6 @@ def attacked(count: int, first: int) -> tuple[Chain, bytes, list[bytes], int]:
 def run(chain: Chain, caller: bytes, addresses: list[bytes]) -> Receipt:
     """Have the caller call all of them."""
     return call(chain, caller, "main", tuple(addresses), gas_limit=GAS)
-
-
-@contextmanager
-def collected_as_in_a_node() -> Iterator[None]:
-    """Collect garbage as seldom as a node does (`node/app.py`), whatever else the tests hold."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def test_forgotten_code_is_paid_for_in_time() -> None:
