@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
+from node.block_index import HEIGHT_KEY
 from node.engines import ENGINES as KINDS_OF_ENGINES
 from node.upgrades import Support
 from tests.sim.nodes.people import (
@@ -186,7 +187,8 @@ class Affairs:
     def on_upgrade_needed(self, process: Any) -> None:
         """A node stops for what its software lacks: just before the height, and nowhere else."""
         first, _ = self._engines[-1]
-        height = self._world.checks.heights.get(process.name, 0)
+        # Who lost power between a write and its word has the block, and nobody heard of it.
+        height = int.from_bytes(process.disk.entries().get(HEIGHT_KEY, b""), "big")
         if height != first - 1 and not process.disk.is_rotten():
             raise Violation(f"switch: {process.name} stops at height {height}, not before {first}")
         if self._world.checks.signed_height(process.name) > height:

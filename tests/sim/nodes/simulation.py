@@ -322,7 +322,18 @@ class Simulation:
             CATCH_UP_S,
             "progress: light nodes",
         )
+        await self._until(
+            lambda: self._whole_height() == max(self.checks.final),
+            CATCH_UP_S,
+            "progress: a node that holds every block",
+        )
         return healing_s
+
+    def _whole_height(self) -> int:
+        """The height of the best node that holds every block; 0 if there is none."""
+        return max(
+            (p.node.store.height for p in self._sound() if p.node.store.base <= 1), default=0
+        )
 
     def _honest(self) -> list[Process]:
         return [p for p in self.processes if p.liar is None]
@@ -371,12 +382,14 @@ class Simulation:
     async def _submit(self, node: Any, batch: list[Any]) -> None:
         await node.submit([transaction.raw for transaction in batch])
 
+    def _sound(self) -> list[Process]:
+        """Those whose disks can be compared."""
+        return [p for p in self._honest() if p.node is not None and not p.disk.is_rotten()]
+
     def _replay(self) -> None:
         """Execute the best whole chain anew from genesis; compare all nodes with it."""
         sound = [
-            Replayed(p.name, p.node.store, p.disk.entries(), p.has_joined)
-            for p in self._honest()
-            if p.node is not None and not p.disk.is_rotten()
+            Replayed(p.name, p.node.store, p.disk.entries(), p.has_joined) for p in self._sound()
         ]
         sound.sort(key=lambda node: (node.store.base > 1, -node.store.height))
         if not sound or sound[0].store.base > 1:

@@ -153,3 +153,9 @@ def test_a_key_is_taken_up_once_it_is_in_force() -> None:
     # A slash in the same block left no room in the set for the rotation: it came a block later.
     assert any(affair.kind == "rotate" for affair in scenario.draw(157).affairs)
     assert simulate(157).heights >= HEIGHTS
+
+
+@pytest.mark.parametrize("seed", [909, 935, 976])
+def test_what_is_compared_is_what_the_disks_hold(seed: int) -> None:
+    """A block written and not told, a last block at a pruned node alone, blocks about to go."""
+    assert simulate(seed).heights >= HEIGHTS
