@@ -20,6 +20,7 @@ from node.snapshot.format import ProvedChunk
 from node.snapshot.proof import ValidatorPath
 from node.snapshot.staging import Staging
 from node.undecided import UndecidedChain
+from tests.sim.nodes import simulation
 from tests.sim.nodes.garden import Canary, Garden
 from tests.sim.nodes.scenario import Scenario
 from vm.system.block_reward import BlockRewardModule
@@ -108,12 +109,14 @@ def _future_taken(garden: Garden) -> None:
 
 
 def _waiting_branch_ignored(garden: Garden) -> None:
+    """Shown where a node behind by minutes has the time to build a branch as deep as final ones."""
     heaviest = BlockTree.heaviest
 
     def mutant(self: BlockTree, *, latest_ms: int | None = None) -> TreeBlock:
         return self.heaviest_checked() if latest_ms is None else heaviest(self, latest_ms=latest_ms)
 
     garden.put(BlockTree, "heaviest", mutant)
+    garden.put(simulation, "HEIGHTS", 90)
 
 
 def _reward_twice(garden: Garden) -> None:
@@ -299,7 +302,7 @@ LIFE_CANARIES: dict[str, Canary] = {
     "waiting-branch-ignored": Canary(
         _waiting_branch_ignored,
         ("agreement",),
-        (801,),
+        (41,),
         engine="pow",
         needs=lambda scenario: any(
             fault.kind == "clock" and fault.amount < -100_000 for fault in scenario.faults
