@@ -30,7 +30,7 @@ def test_buses_step_as_matrices_do(name: str) -> None:
     problem = case_of(name)
     views = mesh_views_of(problem)
     buses = {bus: MeshBus(view) for bus, view in views.items()}
-    rounds = 25
+    rounds = 12
     for _ in range(rounds):
         step(views, buses)
     wanted, _ = step_mesh_plain(lay_out(problem), rounds)
