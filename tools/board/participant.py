@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -44,7 +45,7 @@ class Waiting:
     last_ms: int
 
 
-class Participant:
+class Participant(ABC):
     """A board in a round. `take_outgoing` gives what to send after messages and ticks came in."""
 
     def __init__(
@@ -81,13 +82,13 @@ class Participant:
         self.alone = False
         """True if the board computed the result by itself."""
 
+    @abstractmethod
     def receive(self, neighbour: str, message: Message, now_ms: int) -> None:
         """Take a message of a neighbour; raises DecodeError on one that has no right form."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tick(self, now_ms: int) -> None:
         """Notice what has not come in time, and send again what was not acknowledged."""
-        raise NotImplementedError
 
     def take_outgoing(self) -> list[tuple[str, Message]]:
         """Return the messages to send now, with their neighbours."""
