@@ -76,7 +76,7 @@ def run_levels(case: dict[str, Json]) -> Json:
     return {
         "leaves": leaves,
         "next_milli_wh": storage.energy_start_milli_wh,
-        "events": [to_json([event, values]) for _, event, values in world.events if event in told],
+        "events": [[event, to_json(values)] for _, event, values in world.events if event in told],
     }
 
 
