@@ -2,10 +2,10 @@
 
 A level is kept exactly, in 1e-6 W·min, in a leaf of its own, `[87, 1, round, level]`, from the
 first proved round on; before, the level that the unit is registered with holds. A round's problem
-has it in whole milliwatt-hours, rounded down. Each proved round moves it by what the storage takes and
-gives there, within the bounds that the unit is registered with: so it stays right where two rounds
-were open at once and the later one began from what the earlier had not moved yet. A round without a
-proof obliges nobody, and leaves levels as they are.
+has it in whole milliwatt-hours, rounded down. Each proved round moves it by what the storage takes
+and gives there, within the bounds that the unit is registered with: so it stays right where two
+rounds were open at once and the later one began from what the earlier had not moved yet. A round
+without a proof obliges nobody, and leaves levels as they are.
 
 Who registers a storage with other numbers states its level anew.
 """
