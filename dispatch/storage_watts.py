@@ -189,7 +189,7 @@ class _Path:
         self.exact_w: Floats = exact[:, 1] - exact[:, 0]
         """(t,) what it injects in the optimum."""
         free: Flags = found.state[:, columns] == FREE
-        self.moves: Flags = free.any(axis=1)
+        self.moves: Flags = free[:, 0] | free[:, 1]
         """(t,) whether its watts may be other than the nearest."""
         self._side = np.where(free[:, 1], 1, 0)
         """(t,) 1 where it gives, 0 where it takes."""
