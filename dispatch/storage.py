@@ -1,12 +1,14 @@
 """Storages couple hours: the optimum over all hours of a radial problem, and its certificate.
 
 An interior point over all hours finds which limits hold (`storage_interior`), their equations give
-the exact optimum (`storage_active`), and these become integers: storages first
-(`storage_rounding`), then the other units, which take over what that leaves (`quantise`).
+the exact optimum (`storage_active`), and these become integers: what storages do first
+(`storage_watts`), then prices and values as they fit it (`storage_fit`, `storage_rounding`), then
+the other units, which take over what that leaves (`quantise`).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -93,7 +95,7 @@ def quantise_storages(
 
 def _turnover_twice(layout: DispatchLayout, arrays: StorageArrays, found: ActivePoint) -> float:
     """Return twice the turnover of the units that have a choice, 1e-24 $/h."""
-    return sum(
+    return math.fsum(
         abs(float(power) * (row.a * power + 2.0 * row.b))
         for rows, powers in zip(layout.units, found.x * arrays.scale.power_w, strict=True)
         for row, power in zip(rows, powers.tolist(), strict=False)

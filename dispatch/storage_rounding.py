@@ -1,14 +1,11 @@
-"""Storages' watts and the prices that they set, in integers.
+"""Values of stored energy and the prices that storages set, in integers.
 
-Values of stored energy are rounded first, and the prices that storages set follow from them
-exactly. Then the watts: hour by hour, so that each level stays within a watt, over one interval, of
-where it should be, and within its bounds.
+Values are rounded first, and the prices that storages set follow from them exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 
@@ -17,13 +14,6 @@ from dispatch.storage_active import FREE, ActivePoint
 from dispatch.storage_arrays import StorageArrays
 from market.dispatch_layout import StorageRow
 from market.dispatch_problem import PPM
-
-WHOLE_W: Final = 1e-3
-"""A power this near to whole watts is whole."""
-GOLDEN: Final = 0.6180339887498949
-"""By whose multiples the attempts spread evenly."""
-SIGNS: Final = np.array([-1.0, 1.0])
-"""By which what is taken and given add up to an injection."""
 
 
 def round_values(arrays: StorageArrays, found: ActivePoint) -> list[list[int]]:
