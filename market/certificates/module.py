@@ -6,7 +6,12 @@ from typing import Final
 
 from market.certificates.coins import CoinProgress, coins_due, enrol, leave
 from market.certificates.contract_interface import certificates_interfaces
-from market.certificates.crediting import begin_crediting, credit_due, settle_due
+from market.certificates.crediting import (
+    CreditProgress,
+    begin_crediting,
+    credit_due,
+    settle_due,
+)
 from market.certificates.due import COINS, CREDIT, EXPIRE, SETTLE
 from market.certificates.lots import expire_lot, retire_lot, transfer_lot
 from market.certificates.records import (
@@ -162,11 +167,11 @@ class CertificatesModule(Module):
         """Credit a period, settle it, end a lot, or settle an interval's coins."""
         terms, meters = load_terms(ctx), load_meter_terms(ctx)
         match unpack_trusted(payload):
-            case (int(kind), int(period), int(resume)) if kind == CREDIT:
-                credit_due(ctx, terms, meters, period, resume)
-            case (int(kind), int(period), int(resume)) if kind == SETTLE:
-                settle_due(ctx, terms, meters, period, resume)
-            case (int(kind), int(lot), int(_)) if kind == EXPIRE:
+            case (int(kind), int(period), int(resume), int(plants)) if kind == CREDIT:
+                credit_due(ctx, terms, meters, period, CreditProgress(resume, plants))
+            case (int(kind), int(period), int(resume), int(plants)) if kind == SETTLE:
+                settle_due(ctx, terms, meters, period, CreditProgress(resume, plants))
+            case (int(kind), int(lot)) if kind == EXPIRE:
                 expire_lot(ctx, lot)
             case (int(kind), int(interval), tuple(progress)) if kind == COINS:
                 coins_due(ctx, terms, meters, interval, CoinProgress(*progress))  # type: ignore[arg-type]
