@@ -212,17 +212,21 @@ class Standing:
 _Leaf = TypeVar("_Leaf", Book, Standing)
 _TYPES: Final[dict[type, int]] = {Book: BOOK_TYPE, Standing: STANDING_TYPE}
 
+_FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {
+    kind: tuple([each.name for each in fields(kind)]) for kind in _TYPES
+}
+
 
 def encode_leaf(leaf: Book | Standing) -> bytes:
     """Return the canonical bytes of a leaf of plain fields."""
-    values = [getattr(leaf, field.name) for field in fields(leaf)]
+    values = [getattr(leaf, name) for name in _FIELD_NAMES[type(leaf)]]
     return encode_trusted((_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     make: Callable[..., _Leaf] = kind
-    return make(*open_leaf(data, _TYPES[kind], len(fields(kind))))
+    return make(*open_leaf(data, _TYPES[kind], len(_FIELD_NAMES[kind])))
 
 
 def open_leaf(data: bytes, type_number: int, count: int) -> tuple[Encodable, ...]:
