@@ -179,6 +179,8 @@ class Book:
     """Orders and commitments in it."""
     steps: int
     """Steps that they have, or may have."""
+    positions: int
+    """Members with something in the interval: contracts, or what stands."""
     last_number: int
     """Number of the order that came last."""
     seed: bytes

@@ -57,7 +57,7 @@ LEAST_MINUTE_MS: Final = 60
 MINUTE_MS_PER_HUNDRED_HOMES: Final = 60
 NOTE_EVERY: Final = 8
 INTERVAL_MINUTES: Final = 15
-MAX_FEEDER_HOMES: Final = 400
+MAX_FEEDER_HOMES: Final = 4_000
 """Homes whose steps fit a book that clears over the feeder; more trade without its limits."""
 DEADLINE_S: Final = 60.0
 
