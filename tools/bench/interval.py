@@ -287,19 +287,25 @@ def _template(traders: Sequence[Trader], mechanism: str) -> dict[str, object]:
                 "correction_minutes": CORRECTION_MINUTES,
             },
             "day": {"markets": [market]},
-            "certificates": {
-                "unit_kwh": "0.1",
-                "period_intervals": 1,
-                "coins": {"market": MARKET},
-                "plants": [
-                    {
-                        "plant": home.name,
-                        "member": home.name,
-                        "technology": "solar",
-                        "capacity_w": PLANT_W,
-                    }
-                    for home in homes[1::2]
-                ],
-            },
+            "certificates": _certificates(homes),
         },
+    }
+
+
+def _certificates(homes: Sequence[Trader]) -> dict[str, object]:
+    """Return a section in which those who sell have plants, credited after every interval."""
+    plants = [
+        {
+            "plant": home.name,
+            "member": home.name,
+            "technology": "solar",
+            "capacity_w": PLANT_W,
+        }
+        for home in homes[1::2]
+    ]
+    return {
+        "unit_kwh": "0.1",
+        "period_intervals": 1,
+        "coins": {"market": MARKET},
+        "plants": plants,
     }
