@@ -1,4 +1,4 @@
-"""Votes on the parameters of a day market: what may change, within what bounds, and from when on."""
+"""Votes on the parameters of a day market: what may change, in which bounds, from when on."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_stands_keeps_its_rules_and_what_comes_has_the_new_ones() -> None:
     world.ask("A", "place", "local", world.interval, "buy", step("2", "20"), 255)
     world.ask("B", "place", "local", world.interval, "sell", step("2", "12"), 255)
     vote(world, retail_micro_per_kwh=tokens("50"), penalty_micro_per_kwh=tokens("9"))
-    # The interval is open: its bounds are the old ones, and so is what B owes for delivering nothing.
+    # The interval is open: its bounds are the old ones, and what B owes for delivering nothing.
     assert (
         world.refused("C", "place", "local", world.interval, "buy", step("1", "31"), 255)
         == "price_out_of_range"
@@ -111,6 +111,8 @@ def test_what_stands_keeps_its_rules_and_what_comes_has_the_new_ones() -> None:
     }
     assert tokens("60") in lines.values()  # 2 kWh at the old retail tariff
     assert tokens("8") in lines.values()  # and at the old penalty
+    sold = tokens("32")  # at the middle of both prices
+    assert world.account("B").money_micro == tokens("1000") + sold - tokens("68")
     # In what opens later the new tariff bounds the price.
     window = world.local.calendar.windows(since)[0]
     world.go(window.opens_ms)
