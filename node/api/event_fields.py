@@ -206,6 +206,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("certificates", "enrol"): ("member", "interval"),
     ("certificates", "leave"): ("member", "end_interval"),
     ("certificates", "coins"): ("interval", "members"),
+    ("certificates", "credit"): ("period", "plants"),
+    ("certificates", "correct"): ("period", "plants"),
     ("response", "open"): ("round", "orders_until_ms", "responses_until_ms"),
     ("response", "order"): (*_MEMBER, "side", "energy_milli_wh", "price_micro_per_kwh"),
     ("response", "retract"): _MEMBER,
