@@ -17,8 +17,8 @@ from typing import Final
 
 from node.api.server import ApiServer
 from node.api.web_pages import Site
-from node.config import ConfigError, NodeConfig, load_config
-from node.genesis_file import load_genesis, save_short_form
+from node.config import ConfigError, NodeConfig, listening, load_config
+from node.genesis_file import load_genesis, reading_genesis, save_short_form
 from node.keyfile import load_key
 from node.log import start_log
 from node.node import Node, NodeKeys
@@ -61,7 +61,11 @@ def run(config_path: Path, load_site: Callable[[], Site] | None = None) -> int:
         _report(config_path, str(error))
         return EXIT_STORAGE
     except OSError as error:
-        _report(config_path, f"the machine refuses what the node needs: {error}")
+        _report(
+            config_path,
+            f"the machine refuses what the node needs: {error}. Check that the folder exists, "
+            "belongs to the node's user and can be written.",
+        )
         return EXIT_REFUSED
     except Exception as error:
         _log.critical("the node stops because of a fault of its own", exc_info=True)
@@ -69,7 +73,8 @@ def run(config_path: Path, load_site: Callable[[], Site] | None = None) -> int:
 
 
 async def _run(config: NodeConfig, site: Site | None) -> int:
-    genesis = load_genesis(config.genesis, config.data)
+    with reading_genesis(config.genesis):
+        genesis = load_genesis(config.genesis, config.data)
     node = Node(config, genesis, load_node_keys(config))
     save_short_form(config.genesis, config.data, genesis)
     api = ApiServer(
@@ -89,7 +94,8 @@ async def _run(config: NodeConfig, site: Site | None) -> int:
         loop.add_signal_handler(number, stop.set)
     failing = stopping = None
     try:
-        port = await api.start()
+        with listening("api.listen", config.api):
+            port = await api.start()
         _log.info("api", extra={"address": f"{config.api.host}:{port}"})
         await node.start()
         _calm_collector()

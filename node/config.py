@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -59,6 +60,20 @@ class Address:
     """Host name or address."""
     port: int
     """Port; 0 takes any free one."""
+
+
+@contextmanager
+def listening(setting: str, address: Address) -> Iterator[Address]:
+    """Hand over the address of `setting`; raises ConfigError where it cannot be had."""
+    try:
+        yield address
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that cannot be a name
+        raise ConfigError(
+            f"{setting} cannot be had",
+            expected="an address of this machine with a free port",
+            actual=f"{address.host}:{address.port} ({error})",
+            hint="Change the setting, or stop the program that has the port.",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

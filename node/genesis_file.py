@@ -7,6 +7,8 @@ a restart then reads the file only to compare its hash with the one that the sho
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,7 @@ from node.engines import make_engine
 from node.ledger.genesis import Genesis, decode_genesis
 from vm.parameters import decode_parameters
 from vm.primitives.codec import Value, decode, encode
-from vm.primitives.errors import BitenergyError, DecodeError
+from vm.primitives.errors import BitenergyError, DecodeError, InvalidGenesis
 
 SHORT_FORM_NAME: Final = "genesis.short"
 SHORT_FORM_TYPE: Final = 60
@@ -33,6 +35,23 @@ def read_genesis_file(path: Path) -> bytes:
             code="invalid_config",
             actual=error,
             hint="Every node of a network needs the network's genesis file.",
+        ) from error
+
+
+@contextmanager
+def reading_genesis(path: Path) -> Iterator[None]:
+    """Say of a genesis with a fault which file it is, and what to do; raises InvalidGenesis."""
+    try:
+        yield
+    except InvalidGenesis as error:
+        raise InvalidGenesis(
+            f"the genesis file {path}: {error.message}",
+            code=error.code,
+            expected=error.expected,
+            actual=error.actual,
+            hint=error.hint
+            or "It has to be the genesis.json of the network's operator, unchanged; a template "
+            "becomes one by `bitenergy testnet init --genesis`.",
         ) from error
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from consensus.interface import Engine, EngineView
 from node.chain import Chain
-from node.config import ConfigError, NodeConfig
+from node.config import ConfigError, NodeConfig, listening
 from node.data_folder import SIGNING_PREFIX
 from node.directory import Directory
 from node.disk import Disk
@@ -252,17 +252,16 @@ class Node:
             if header.height == self.chain.height + 1 or self._rules is not None:
                 self._pool.add_complete(own_block(block_id, header, body))
         self._directory.update(self._peers)
-        self.p2p_address = await self._peers.listen(self._config.p2p.host, self._config.p2p.port)
+        with listening("p2p.listen", self._config.p2p) as p2p:
+            self.p2p_address = await self._peers.listen(p2p.host, p2p.port)
         self._peers.configure_peers(self._config.peers)
         self._driver.start()
         self._inbox.consider_release()
         self.spawn(self._driver.run())
         self.spawn(self._follow())
         self.spawn(self._snapshots.run())
-        _log.info(
-            "started",
-            extra={"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name},
-        )
+        extra = {"height": self.chain.height, "genesis": self.genesis.digest, "node": self.name}
+        _log.info("started", extra=extra)
 
     async def _follow(self) -> None:
         await self._snapshots.run_join()

@@ -165,9 +165,20 @@ def run(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return _report(session, ToolError(f"{error.strerror or error}:{where}", code="system"))
+        return _report(session, _refused_by_the_machine(error))
     return result if isinstance(result, int) else EXIT_OK
+
+
+def _refused_by_the_machine(error: OSError) -> ToolError:
+    """Return the words for a file, a folder or an address that cannot be had."""
+    reason = error.strerror or str(error)
+    if not error.filename:
+        return ToolError(f"the machine refuses: {reason}", code="system")
+    return ToolError(
+        f"{error.filename}: {reason}",
+        code="system",
+        hint="Check the name, that it is yours to read or write, and that the disk has room.",
+    )
 
 
 def _report(session: Session, error: BitenergyError) -> int:

@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from node.config import NodeConfig, load_config, parse_trust
+from node.config import LIGHT, NodeConfig, load_config, parse_trust
 from node.data_folder import (
     CHAIN_FOLDER,
     MARKER_NAME,
@@ -50,9 +50,18 @@ def resync_node(folder: Path, *, join: str | None, trust: str | None) -> int:
 def request_snapshot(path: Path, *, timeout_s: float) -> tuple[int, bytes]:
     """Have the node of a configuration take a snapshot; return the height and id of its block.
 
-    Raises NodeTimeout where none comes, as when the node does not run.
+    Raises ToolError where the node does not run, NodeTimeout where no snapshot comes.
     """
-    folder = load_config(path).data / SNAPSHOT_FOLDER
+    config = load_config(path)
+    if config.mode == LIGHT:
+        raise ToolError("a light node keeps no state, so it takes no snapshot", code="no_snapshot")
+    if not _is_running(config.data):
+        raise ToolError(
+            "the node does not run, and only a running one takes a snapshot",
+            code="not_running",
+            hint=f"Start it:  bitenergy node run --config {path}",
+        )
+    folder = config.data / SNAPSHOT_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     wanted = folder / REQUEST_NAME
     wanted.touch()
@@ -71,18 +80,23 @@ def request_snapshot(path: Path, *, timeout_s: float) -> tuple[int, bytes]:
 
 def _validate_stopped(data: Path) -> None:
     """Raise ToolError while a process has the database open."""
+    if _is_running(data):
+        raise ToolError("the node runs", actual=data, code="already_open", hint="Stop it first.")
+
+
+def _is_running(data: Path) -> bool:
+    """Return whether a process has the database open."""
     lock = data / CHAIN_FOLDER / "LOCK"
     if not lock.exists():
-        return
+        return False
     handle = os.open(lock, os.O_RDWR)
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ToolError(
-            "the node runs", actual=data, code="already_open", hint="Stop it first."
-        ) from error
+    except OSError:
+        return True
     finally:
         os.close(handle)
+    return False
 
 
 def _validate_signing_file(config: NodeConfig) -> None:

@@ -45,6 +45,7 @@ from tools.processes import (
 from tools.session import Network, save_network
 from tools.wallet import KEY_FOLDER, SUFFIX
 from vm.primitives.address import check_name
+from vm.primitives.errors import InvalidGenesis
 from vm.primitives.signatures import public_key
 
 GENESIS_FILE: Final = "genesis.json"
@@ -165,7 +166,9 @@ def create_network(
         document["time_ms"] = time.time_ns() // 1_000_000
     try:
         return _write_network(folder, document, members, hosts)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, InvalidGenesis):
+            error.hint = error.hint or "genesis/README.md explains what a template may say."
         shutil.rmtree(folder, ignore_errors=True)
         raise
 

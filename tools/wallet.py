@@ -128,7 +128,7 @@ class Wallet:
         if len(known) == 1:
             return known[0]
         raise WalletError(
-            "which key signs?" if known else "the wallet has no key yet",
+            "several keys are in the wallet" if known else "the wallet has no key yet",
             code="no_key",
             hint=f"Give --from with one of: {', '.join(known)}."
             if known

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from consensus.work import WorkRules
-from node.config import ConfigError, NodeConfig
+from node.config import ConfigError, NodeConfig, listening
 from node.keyfile import load_key
 from node.ledger.proof_paths import Trust, TrustedBlock
 from node.light.api import LightApi
@@ -63,7 +63,8 @@ async def _run(config: NodeConfig) -> int:
         loop.add_signal_handler(number, stop.set)
     failing, stopping = node.failed, asyncio.ensure_future(stop.wait())
     try:
-        port = await server.start(config.api.host, config.api.port)
+        with listening("api.listen", config.api):
+            port = await server.start(config.api.host, config.api.port)
         _log.info("api", extra={"address": f"{config.api.host}:{port}"})
         await node.start()
         gc.collect()

@@ -203,6 +203,7 @@ def test_what_is_missing_or_wrong_is_refused_in_words(
     assert "genesis file" in last_reason(logs, capsys)
     (tmp_path / "genesis.json").write_text("{}")
     assert app.run(path) == app.EXIT_REFUSED
+    assert f"the genesis file {tmp_path / 'genesis.json'}: " in last_reason(logs, capsys)
 
 
 def test_a_taken_port_is_no_fault_of_ours(
@@ -214,7 +215,18 @@ def test_a_taken_port_is_no_fault_of_ours(
             folder = tmp_path / table
             folder.mkdir()
             assert app.run(prepare(folder, **{table: {"listen": address}})) == app.EXIT_REFUSED
-            assert "in use" in last_reason(logs, capsys)
+            reason = last_reason(logs, capsys)
+            assert f"{table}.listen cannot be had" in reason
+            assert f"{address} (" in reason and "in use" in reason
+
+
+@pytest.mark.parametrize("table", ["api", "p2p"])
+def test_a_host_that_is_no_name_is_no_fault_of_ours(
+    tmp_path: Path, logs: io.StringIO, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    address = {"listen": "house..example:8646"}
+    assert app.run(prepare(tmp_path, **{table: address})) == app.EXIT_REFUSED
+    assert f"{table}.listen cannot be had" in last_reason(logs, capsys)
 
 
 def test_a_second_process_and_a_lost_database_are_told_apart(

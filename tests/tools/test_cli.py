@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from node.keyfile_format import DerivationCost
 from tests.tools.fake_node import GENESIS, FakeNode, fake_node
 from tools import wallet as wallet_module
 from tools.cli import run
+from tools.errors import EXIT_FAILED
 from vm.primitives.address import encode_address
 from vm.primitives.signatures import public_key
 
@@ -425,3 +427,49 @@ def test_a_broken_pin_is_not_overwritten(bitenergy: Run, node: FakeNode, me: byt
     status, _, err = bitenergy("wallet", "balance", "me")
     assert status == 1
     assert "network.json" in err
+
+
+def test_a_template_is_no_genesis_file_and_init_says_what_makes_it_one(
+    bitenergy: Run, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.json"
+    template.write_bytes(resources.files("genesis").joinpath("testnet.json").read_bytes())
+    status, _, err = bitenergy("init", "--dir", str(tmp_path / "n"), "--genesis", str(template))
+    assert status == EXIT_FAILED and "\n" not in err.strip()
+    assert f"the genesis file {template}: " in err and "bitenergy testnet init --genesis" in err
+    assert not (tmp_path / "n").exists()
+
+
+def test_a_template_with_a_fault_says_where_templates_are_explained(
+    bitenergy: Run, tmp_path: Path
+) -> None:
+    template = tmp_path / "template.json"
+    template.write_text("{}")
+    folder = tmp_path / "net"
+    status, _, err = bitenergy("testnet", "init", "--dir", str(folder), "--genesis", str(template))
+    assert status == EXIT_FAILED and "genesis/README.md" in err
+    assert not folder.exists()
+
+
+def test_a_node_that_does_not_run_is_not_waited_for_to_take_a_snapshot(
+    bitenergy: Run, tmp_path: Path
+) -> None:
+    bitenergy("testnet", "init", "--validators", "1", "--dir", str(tmp_path / "net"))
+    config = tmp_path / "net" / "V1" / "node.toml"
+    status, _, err = bitenergy("node", "snapshot", "--config", str(config), "--timeout", "5")
+    assert status == EXIT_FAILED
+    assert "the node does not run" in err and f"bitenergy node run --config {config}" in err
+
+
+def test_a_file_that_cannot_be_read_says_what_to_check(
+    bitenergy: Run, me: bytes, tmp_path: Path
+) -> None:
+    missing = tmp_path / "none.proof"
+    genesis = tmp_path / "net" / "genesis.json"
+    bitenergy("testnet", "init", "--validators", "1", "--dir", str(genesis.parent))
+    shown = bitenergy(
+        *("proof", "account", "me", "--verify", "--offline"),
+        *("--file", str(missing), "--genesis", str(genesis)),
+    )
+    assert shown[0] == EXIT_FAILED
+    assert f"{missing}: No such file or directory. Check the name" in shown[2]

@@ -113,6 +113,7 @@ def init_command(
 ) -> None:
     """Make the folder of one node: keys, configuration and a copy of the genesis file."""
     from node.config import LIGHT, parse_peer, parse_trust
+    from node.genesis_file import reading_genesis
     from node.ledger.genesis import decode_genesis
 
     if mode == LIGHT and validator:
@@ -120,7 +121,8 @@ def init_command(
     if trust:
         parse_trust(trust)
     data = genesis.read_bytes()
-    network = decode_genesis(data)
+    with reading_genesis(genesis):
+        network = decode_genesis(data)
     known = tuple(parse_peer(peer) for peer in peers)
     for address in (p2p, api):
         _validate_address(address)
