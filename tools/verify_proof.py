@@ -291,7 +291,7 @@ def main(arguments: list[str]) -> int:
     except Refused as error:
         status, said = 1, f"no: {error}"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        status, said = 2, f"cannot read what was given: {error!r}"
+        status, said = 2, f"cannot read what was given: {type(error).__name__}: {error}"
     print(said)
     return status
 

@@ -96,11 +96,22 @@ class BoardConfig:
 
 def load_config(path: Path) -> BoardConfig:
     """Return the configuration in a file; raises ConfigError."""
+    hint = "docs/boards.md shows a configuration."
     try:
         with path.open("rb") as handle:
             document = tomllib.loads(handle.read(MAX_CONFIG_BYTES).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}", actual=error) from error
+        raise ConfigError(f"cannot read {path}", actual=error, hint=hint) from error
+    try:
+        return _decode_config(document, path.parent)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path}: {error.message}", expected=error.expected, actual=error.actual, hint=hint
+        ) from error
+
+
+def _decode_config(document: Mapping[str, object], base: Path) -> BoardConfig:
+    """Return the configuration that a document states, its paths from `base`."""
     board = _table(document, "board")
     try:
         genesis = bytes.fromhex(_text(board, "genesis"))
@@ -109,7 +120,6 @@ def load_config(path: Path) -> BoardConfig:
     if len(genesis) != 32:
         raise ConfigError("board.genesis is the network's hash in 64 digits")
     host, port = _address(_text(board, "listen"))
-    base = path.parent
     log, light = board.get("traffic_log", ""), board.get("light_config", "")
     areas = document.get("area", [])
     if not isinstance(areas, list) or not areas:

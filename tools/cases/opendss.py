@@ -40,7 +40,7 @@ def read_opendss(path: Path) -> Case:
         raise InvalidInput(
             "OpenDSS scripts are read through the package dss-python, which is not installed",
             code="missing_reader",
-            hint="Install it with: pip install bitenergy[cases].",
+            hint="Install it in the clone, with: pip install .[cases]",
         ) from error
     try:
         engine.ClearAll()

@@ -75,5 +75,6 @@ def test_what_is_wrong_is_said(tmp_path: Path, before: str, after: str, said: st
     assert before in text
     path = tmp_path / "board.toml"
     path.write_text(text.replace(before, after, 1))
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as caught:
         load_config(path)
+    assert str(path) in str(caught.value) and "docs/boards.md" in str(caught.value)
