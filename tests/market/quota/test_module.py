@@ -307,7 +307,7 @@ def test_leaves_are_small() -> None:
 
 
 def test_the_page_lists_the_methods() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "response-and-quotas.md").read_text(encoding="utf-8")
     part = page[page.index("## Charging quotas") :]
     for name, found in QuotaModule().methods().items():
         names = ", ".join(argument.name for argument in found.declaration.arguments)
