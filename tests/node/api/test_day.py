@@ -139,6 +139,57 @@ async def test_gates_positions_and_sums_are_for_everybody(day_api: Api) -> None:
     assert (await day_api.get(f"/day-markets/local/intervals/{10**12 + 1}")).status == 400
 
 
+async def test_a_day_is_listed_with_what_its_gates_cleared(day_api: Api) -> None:
+    node = day_api.node
+    path = "/day-markets/local"
+    calendar_day = "2026-06-21"
+    market = read_market(node.store, "local")
+    assert market is not None
+    whole = market.calendar.intervals_of(market.calendar.day_of(INTERVAL))
+    play(node)
+    listed = (await day_api.get(f"{path}/intervals?member=A")).json
+    assert (listed["day"], listed["next"], len(listed["intervals"])) == (calendar_day, None, 96)
+    assert [each["interval"] for each in listed["intervals"]] == list(whole)
+    for each in listed["intervals"]:
+        alone = (await day_api.get(f"{path}/intervals/{each['interval']}")).json
+        assert each == {**alone, "position": None}
+    part = (await day_api.get(f"{path}/intervals?first={whole.start + 90}&limit=4")).json
+    assert [each["interval"] for each in part["intervals"]] == list(whole[90:94])
+    assert part["next"] == whole[94]
+
+    found = (await day_api.get(f"{path}/clearings?day={calendar_day}")).json
+    (cleared,) = found["clearings"]
+    assert found["next"] is None
+    assert (cleared["interval"], cleared["gate"], cleared["energy_milli_wh"]) == (
+        INTERVAL,
+        1,
+        2 * KWH,
+    )
+    assert cleared["bids_milli_wh"] == cleared["offers_milli_wh"] == 2 * KWH
+    assert cleared["buyer_price_half_micro_per_kwh"] == 2 * 20 * TOKEN
+    assert (cleared["prices"], cleared["flows"]) == ([], [])
+    block = (await day_api.get(f"/blocks/{cleared['height']}")).json
+    told = [each for receipt in block["system_receipts"] for each in receipt["events"]]
+    assert any(each["event"] == "clear" for each in told)
+    before = (await day_api.get(f"{path}/clearings?before={cleared['height']}")).json
+    assert before["clearings"] == []
+    for day in ("2026-06-20", "2026-06-22"):
+        assert (await day_api.get(f"{path}/clearings?day={day}")).json["clearings"] == []
+        assert (await day_api.get(f"{path}/intervals?day={day}")).json["day"] == day
+    for day in ("2026-02-30", "2026-6-1", "1969-12-31"):
+        assert (await day_api.get(f"{path}/intervals?day={day}")).code == "invalid_parameter"
+
+
+async def test_a_day_shows_a_member_what_it_has_standing(day_api: Api) -> None:
+    node = day_api.node
+    steps = ((2 * KWH, 20 * TOKEN),)
+    node.grow(node.transaction("A", ("day", "place", ("local", INTERVAL, "buy", steps, 255))))
+    path = "/day-markets/local/intervals"
+    listed = (await day_api.get(f"{path}?member=A&first={INTERVAL}&limit=2")).json["intervals"]
+    alone = (await day_api.get(f"{path}/{INTERVAL}/positions/A")).json
+    assert [each["position"] for each in listed] == [alone, None]
+
+
 async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None:
     node = day_api.node
     play(node)
