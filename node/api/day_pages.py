@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from market.auction.crossing import RATIONING_NAMES
 from market.auction.records import MECHANISM_NAMES
 from market.day.bills import (
@@ -31,6 +33,9 @@ from node.api.privacy import personal_data
 from node.api.render import to_base64
 from vm.primitives.address import encode_address
 
+STEP: Final = 24
+"""Intervals whose lines are read before others are heard."""
+
 
 async def list_markets(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /day-markets."""
@@ -48,9 +53,17 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
     intervals = intervals_of_month(market, month)
     first = arguments.optional_number("first")
     start = intervals.start if first is None else min(max(first, intervals.start), intervals.stop)
-    stop = min(intervals.stop, start + arguments.number("limit"))
     last = market.calendar.interval_at(context.reader.header(store.height).time_ms)
-    lines = read_bill(store, market, account, range(start, min(stop, last + 1)))
+    stop, limit, pace = min(intervals.stop, last + 1), arguments.number("limit"), context.pace()
+    lines: list[BillLine] = []
+    while start < stop and limit > 0:
+        step = range(start, min(stop, start + min(limit, STEP)))
+        found = read_bill(store, market, account, step)
+        lines += found
+        limit -= len({each.interval for each in found})
+        start = step.stop
+        if not await pace.may_go_on():
+            break
     return Answer(
         {
             "market": market.name,
@@ -59,7 +72,7 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
             "month": format_month(month),
             "totals": _totals_json(read_totals(store, market, account, month)),
             "lines": [_bill_line_json(market, each) for each in lines],
-            "next": stop if stop < min(intervals.stop, last + 1) else None,
+            "next": start if start < stop else None,
         }
     )
 

@@ -125,7 +125,12 @@ DAY_ROUTES: Final = (
             _WHO,
             _MONTH,
             Parameter("first", INTERVAL, "The first interval to list."),
-            Parameter("limit", whole(1, 200), "Lines of at most so many intervals.", default=96),
+            Parameter(
+                "limit",
+                whole(1, 200),
+                "Lines of at most so many intervals that have some.",
+                default=96,
+            ),
         ),
         {404: _UNKNOWN},
         searches=True,

@@ -225,11 +225,14 @@ async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None
     assert (await day_api.get(f"/proofs/bill-lines/local/B/{INTERVAL}")).code == "personal_data"
     assert (await ask(day_api, f"/proofs/bill-lines/local/B/{INTERVAL + 90}", "B")).status == 404
     answer = (await ask(day_api, f"/proofs/bill-totals/local/B/{month}", "B")).json
-    whole = decode_account_proof(base64.b64decode(answer["proof"]))
-    assert whole.key == totals_key(market, id_of("B"), 202606)
-    assert sum(decode_totals(whole.value).amounts_micro) == answer["totals"]["amount_micro"]
-    assert (await ask(day_api, f"/day-markets/local/bills/A/{month}?limit=1", "A")).json["next"]
+    leaf = decode_account_proof(base64.b64decode(answer["proof"]))
+    assert leaf.key == totals_key(market, id_of("B"), 202606)
+    assert sum(decode_totals(leaf.value).amounts_micro) == answer["totals"]["amount_micro"]
     assert (await ask(day_api, "/day-markets/local/bills/A/2026-13", "A")).status == 400
+    whole = (await ask(day_api, f"/day-markets/local/bills/A/{month}?limit=1", "A")).json
+    assert whole["lines"] == bill["lines"], "the days before, without lines, are passed over"
+    rest = f"/day-markets/local/bills/A/{month}?first={whole['next']}"
+    assert (await ask(day_api, rest, "A")).json["lines"] == []
     sums = (await day_api.get(f"/day-markets/local/intervals/{INTERVAL}")).json["settlements"]
     assert [each["part"] for each in sums] == ["settled", "corrected"]
     assert sums[0]["withdrawn_milli_wh"] == 6 * KWH

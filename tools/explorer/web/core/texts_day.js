@@ -40,6 +40,7 @@ export const DAY_TEXTS = {
   no_day_markets: ["This network has no day markets.", "Dieses Netzwerk hat keine Tagesmärkte."],
   day: ["Day", "Tag"],
   day_title: ["Day market {name}, {day}", "Tagesmarkt {name}, {day}"],
+  choose_day: ["Choose a day", "Tag wählen"],
   day_before: ["Day before", "Tag davor"],
   day_after: ["Day after", "Tag danach"],
   day_intervals: ["Intervals of the day", "Intervalle des Tages"],

@@ -15,7 +15,7 @@ export function dayRows(market, intervals, clearings) {
       traded_milli_wh: cleared.reduce((sum, one) => sum + BigInt(one.energy_milli_wh), 0n),
       bids_milli_wh: first?.bids_milli_wh ?? null,
       offers_milli_wh: first?.offers_milli_wh ?? null,
-      settled: row.settlements.find((one) => one.part === "settled") ?? null,
+      settled: together(row.settlements),
     };
   });
 }
@@ -28,12 +28,22 @@ function priceOf(clearing) {
   return clearing.prices.reduce((sum, one) => sum + BigInt(one.price_half_micro_per_kwh), 0n) / BigInt(clearing.prices.length);
 }
 
-/** A row for each part of each settlement: settled, and corrected later. */
-export const settledRows = (rows) => rows.flatMap((row) => row.settlements.map((part) => ({ local_start: row.local_start, ...part })));
+const SUMS = ["injected_milli_wh", "withdrawn_milli_wh", "from_upstream_milli_wh"];
+
+/** What an interval came to with its correction, as far as that is told; null where nothing is. */
+function together(settlements) {
+  const told = settlements.filter((one) => one.withdrawn_milli_wh !== null);
+  if (told.length === 0) return null;
+  return Object.fromEntries(SUMS.map((name) => [name, told.reduce((sum, one) => sum + BigInt(one[name]), 0n)]));
+}
+
+/** A row for each part of each settlement: settled, and corrected later. The last has the local share. */
+export const settledRows = (rows) => rows.flatMap((row) => row.settlements.map((part, place) => (
+  { local_start: row.local_start, ...part, share: place === row.settlements.length - 1 ? localShare(row.settled) : null })));
 
 /** The part of what was withdrawn that did not come from upstream; null where that is not told, or nothing was. */
 export function localShare(sums) {
-  if (sums === null || sums.part !== "settled" || sums.withdrawn_milli_wh === null || Number(sums.withdrawn_milli_wh) === 0) return null;
+  if (sums === null || sums.withdrawn_milli_wh <= 0n) return null;
   return Math.max(0, 1 - Number(sums.from_upstream_milli_wh) / Number(sums.withdrawn_milli_wh));
 }
 

@@ -70,7 +70,7 @@ function dayChooser(market, day, context) {
     event.preventDefault();
     context.go(address(new FormData(event.target).get("day")));
   };
-  return h("form", { class: "row", onsubmit: choose, "aria-label": t("day") },
+  return h("form", { class: "row", onsubmit: choose, "aria-label": t("choose_day") },
     field({ name: "day", title: t("day"), type: "date", required: true, value: day }),
     h("button", { type: "submit", class: "quiet" }, t("show")),
     h("a", { class: "button quiet", href: address(shifted(-1)) }, t("day_before")),
@@ -117,7 +117,7 @@ async function drawIntervals(place, market, rows) {
     name: `${number + 1}: ${t(`gate_${gate.kind}`)}`,
     points: rows.filter((row) => row.prices[number] !== null).map((row) => [at(row), drawn(row.prices[number]) / 2]),
   }));
-  const known = rows.filter((row) => row.settled?.withdrawn_milli_wh != null);
+  const known = rows.filter((row) => row.settled !== null);
   const volumes = [
     { name: t("traded"), step: "step-after", points: rows.filter((row) => row.cleared.length > 0).map((row) => [at(row), drawn(row.traded_milli_wh)]) },
     ...["withdrawn", "injected"].map((kind) => ({ name: t(kind), step: "step-after", points: known.map((row) => [at(row), drawn(row.settled[`${kind}_milli_wh`])]) })),
@@ -172,7 +172,7 @@ async function drawSettled(place, rows) {
         { title: t("members"), number: true, cell: (row) => integer(row.members), plain: (row) => row.members },
         ...["contracted", "withdrawn", "injected", "from_upstream", "to_upstream"].map(sum),
         { title: t("sum_penalties"), number: true, cell: (row) => (row.penalties_micro === null ? t("too_few") : money(row.penalties_micro)), plain: (row) => row.penalties_micro ?? "" },
-        { title: t("local_share"), number: true, cell: (row) => (localShare(row) === null ? "–" : percent(localShare(row), 1)), plain: (row) => localShare(row) ?? "" },
+        { title: t("local_share"), number: true, cell: (row) => (row.share === null ? "–" : percent(row.share, 1)), plain: (row) => row.share ?? "" },
       ],
     }));
 }
