@@ -58,7 +58,7 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
     lines: list[BillLine] = []
     while start < stop and limit > 0:
         step = range(start, min(stop, start + min(limit, STEP)))
-        found = read_bill(store, market, account, step)
+        found = list(read_bill(store, market, account, step))
         lines += found
         limit -= len({each.interval for each in found})
         start = step.stop

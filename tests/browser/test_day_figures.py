@@ -82,6 +82,11 @@ def day_rows(world: DayWorld) -> list[Row]:
     return rows
 
 
+def busy_rows(world: DayWorld) -> list[Row]:
+    """Without those that have no orders and had none; no gate of that day is open now."""
+    return [row for row in day_rows(world) if row["Orders"] != "0" or row["Bids"] != "–"]
+
+
 def settled_rows(world: DayWorld) -> list[Row]:
     rows: list[Row] = []
     for each in listed(world):
@@ -190,7 +195,8 @@ def plants(world: DayWorld) -> list[Row]:
 
 
 FIGURES: Sequence[tuple[str, int, Callable[[DayWorld], list[Row]]]] = (
-    (f"/days/local?day={DAY}", 0, day_rows),
+    (f"/days/local?day={DAY}", 0, busy_rows),
+    (f"/days/local?day={DAY}&all=1", 0, day_rows),
     (f"/days/local?day={DAY}", 1, settled_rows),
     (f"/days/local?day={DAY}", 2, full_lines),
     (f"/days/local?day={DAY}", 3, gates),

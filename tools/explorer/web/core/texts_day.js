@@ -45,6 +45,8 @@ export const DAY_TEXTS = {
   day_after: ["Day after", "Tag danach"],
   day_intervals: ["Intervals of the day", "Intervalle des Tages"],
   day_caption: ["Delivery intervals by the market's local time; several prices are those of its gates in order, “from – to” where buyers and sellers, or buses, have different ones", "Lieferintervalle nach der Ortszeit des Markts; mehrere Preise sind die seiner Handelsrunden der Reihe nach, „von – bis“, wo Käufer und Verkäufer oder Knoten verschiedene haben"],
+  all_intervals: ["Show all {count} intervals", "Alle {count} Intervalle zeigen"],
+  quiet_day: ["No interval of this day has orders, or takes any now.", "Kein Intervall dieses Tages hat Gebote oder nimmt jetzt welche."],
   next_gate: ["Next gate", "Nächste Handelsrunde"],
   gate_opens: ["opens", "beginnt"],
   gate_closes: ["closes", "endet"],

@@ -38,7 +38,7 @@ export async function render(stage, [name], context) {
       all(`/day-markets/${market.name}/clearings`, "clearings", { day, limit: 1_000 }, { cursor: "before" }),
     ]);
     const rows = dayRows(market, listed.intervals, clearings);
-    await Promise.all([drawIntervals(intervals, market, rows), drawSettled(settled, rows), drawLines(lines, market, rows, ratings)]);
+    await Promise.all([drawIntervals(intervals, market, rows, context.query.has("all")), drawSettled(settled, rows), drawLines(lines, market, rows, ratings)]);
     if (current()) refill(own, ownTable(rows), cancelForms(market, rows, draw));
     return rows;
   };
@@ -111,8 +111,11 @@ function begins(row, rows) {
 
 const beginning = (rows) => ({ title: t("delivery_begins"), cell: (row) => begins(row, rows), plain: (row) => row.local_start });
 
-async function drawIntervals(place, market, rows) {
-  const at = (row) => Date.parse(row.local_start);
+/** Where an interval stands on the axis of a chart: at what clocks in the market's place show. */
+const at = (row) => new Date(row.local_start.slice(0, CLOCK[1])).getTime();
+
+async function drawIntervals(place, market, rows, everything) {
+  const shown = everything ? rows : rows.filter((row) => Number(row.orders) > 0 || row.cleared.length > 0 || isOpen(row));
   const prices = market.gates.map((gate, number) => ({
     name: `${number + 1}: ${t(`gate_${gate.kind}`)}`,
     points: rows.filter((row) => row.prices[number] !== null).map((row) => [at(row), drawn(row.prices[number]) / 2]),
@@ -126,7 +129,7 @@ async function drawIntervals(place, market, rows) {
     prices.some((one) => one.points.length > 1) && await lineChart({ title: t("clearing_prices"), yTitle: t("tokens_per_kwh"), fromZero: false, series: prices }),
     volumes.some((one) => one.points.length > 1) && await lineChart({ title: t("volume"), yTitle: "kWh", series: volumes }),
     table({
-      caption: t("day_caption"), file: `day-${market.name}-${rows[0]?.day}`, rows,
+      caption: t("day_caption"), file: `day-${market.name}-${rows[0]?.day}`, rows: shown, empty: t("quiet_day"),
       columns: [
         beginning(rows),
         { title: t("next_gate"), cell: (row) => nextGate(row, "words"), plain: (row) => nextGate(row, "plain") },
@@ -136,7 +139,8 @@ async function drawIntervals(place, market, rows) {
         { title: t("traded"), number: true, cell: (row) => (row.cleared.length ? energy(row.traded_milli_wh) : "–"), plain: (row) => (row.cleared.length ? row.traded_milli_wh : "") },
         { title: t("price_per_kwh"), number: true, cell: (row) => priceWords(row), plain: (row) => priceWords(row) },
       ],
-    }));
+    }),
+    shown.length < rows.length && h("p", { class: "pager" }, h("a", { class: "button quiet", href: `/days/${market.name}?day=${rows[0].day}&all=1` }, t("all_intervals", { count: integer(rows.length) }))));
 }
 
 const energyOr = (amount) => (amount === null ? "–" : energy(amount));
@@ -159,7 +163,7 @@ function nextGate(row, form) {
 
 async function drawSettled(place, rows) {
   const found = settledRows(rows);
-  const shares = rows.map((row) => [Date.parse(row.local_start), localShare(row.settled)]).filter(([, share]) => share !== null);
+  const shares = rows.map((row) => [at(row), localShare(row.settled)]).filter(([, share]) => share !== null);
   const sum = (name) => ({ title: t(`sum_${name}`), number: true, cell: (row) => (row[`${name}_milli_wh`] === null ? t("too_few") : energy(row[`${name}_milli_wh`])), plain: (row) => row[`${name}_milli_wh`] ?? "" });
   refill(place,
     shares.length > 1 && await lineChart({ title: t("local_share"), yTitle: "%", series: [{ name: t("local_share"), step: "step-after", points: shares.map(([x, share]) => [x, share * 100]) }] }),
@@ -180,7 +184,7 @@ async function drawSettled(place, rows) {
 async function drawLines(place, market, rows, ratings) {
   if (!market.feeder) return;
   const found = congestion(market, rows, ratings);
-  const points = found.map((row) => [Date.parse(row.local_start), row.share * 100]);
+  const points = found.map((row) => [at(row), row.share * 100]);
   refill(place,
     points.length > 1 && await lineChart({ title: t("fullest_line"), yTitle: "%", series: [{ name: t("fullest_line"), points }] }),
     table({
