@@ -27,10 +27,12 @@ from tools.explorer.files import PAGES
 from tools.output import note, print_json, print_table
 from tools.testnet import LocalNode, load_network_folder, start_nodes, stop_nodes
 
+BLOCK: Final = 10
+"""A height at which offers are posted."""
 WHAT: Final = {
     "account": ("T0",),
     "auctions": (AUCTION,),
-    "block": ("10",),
+    "block": (str(BLOCK),),
     "days": (DAY_MARKET,),
     "exchange": (MARKET,),
     "market": (MARKET,),
@@ -80,7 +82,9 @@ def addresses(node: LocalNode) -> list[str]:
 
 def _transaction(node: LocalNode) -> str:
     """Return the id of a transaction."""
-    with urlopen(f"{node.api_url}/api/v1/transactions?limit=1", timeout=DEADLINE_MS / 1_000) as got:
+    with urlopen(
+        f"{node.api_url}/api/v1/blocks/{BLOCK}?limit=1", timeout=DEADLINE_MS / 1_000
+    ) as got:
         return str(json.load(got)["transactions"][0]["id"])
 
 

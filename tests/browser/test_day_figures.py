@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from node.keyfile import save_browser_key
 from tests.browser.conftest import DESKTOP, PHONE, Visit, picture
 from tests.browser.day_world import DAY, INTERVAL, DayWorld, day_world
-from tests.browser.test_figures import Row, amount, kw, kwh, read_table
+from tests.browser.test_figures import Row, amount, compare, kw, kwh
 from tests.browser.test_pages import find_faults
 from tests.ledger.support import id_of, seed
 
@@ -217,9 +217,7 @@ def test_tables_show_what_the_api_says(
 ) -> None:
     wanted = expected(world)
     assert wanted
-    rows = read_table(day_visit.go(address), place, len(wanted))
-    picked = [{name: row[name] for name in want} for row, want in zip(rows, wanted, strict=True)]
-    assert picked == wanted
+    compare(day_visit.go(address), place, wanted)
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,10 @@ export async function render(stage, [name], context) {
   const day = /^\d{4}-\d{2}-\d{2}$/.test(asked ?? "") ? asked : market.day;
   const title = t("day_title", { name: market.name, day });
   const [intervals, own, settled, lines] = Array.from({ length: 4 }, () => h("div", {}));
-  const { lines: ratings } = market.feeder ? await get(`/markets/${market.feeder}/lines`) : { lines: [] };
+  const asking = market.feeder ? get(`/markets/${market.feeder}/lines`) : { lines: [] };
   const draw = async () => {
-    const [listed, clearings] = await Promise.all([
+    const [{ lines: ratings }, listed, clearings] = await Promise.all([
+      asking,
       get(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
       all(`/day-markets/${market.name}/clearings`, "clearings", { day, limit: 1_000 }, { cursor: "before" }),
     ]);
