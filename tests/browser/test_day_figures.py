@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from node.keyfile import save_browser_key
 from tests.browser.conftest import DESKTOP, PHONE, Visit, picture
-from tests.browser.day_world import DAY, INTERVAL, DayWorld, day_world
+from tests.browser.day_world import DAY, INTERVAL, DayWorld
 from tests.browser.test_figures import Row, amount, compare, kw, kwh
 from tests.browser.test_pages import find_faults
 from tests.ledger.support import id_of, seed
@@ -23,13 +23,6 @@ from tests.ledger.support import id_of, seed
 PASSWORD = "correct horse battery"
 PATH = "/day-markets/local"
 QUARTERS = 96
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DayWorld]:
-    """A node with a day behind it."""
-    with day_world(tmp_path_factory.mktemp("day")) as found:
-        yield found
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from tests.browser import test_day_figures as day
 from tests.browser import test_figures as network
 from tests.browser.conftest import DESKTOP, Explorer, Visit
 from tests.browser.day_world import DAY, DayWorld
-from tests.browser.test_day_figures import world  # noqa: F401  (a fixture)
 from tests.browser.test_figures import Row, compare
 
 pytestmark = pytest.mark.browser
