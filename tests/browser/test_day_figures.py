@@ -103,7 +103,7 @@ def settled_rows(world: DayWorld) -> list[Row]:
                 ("To upstream", "to_upstream_milli_wh", kwh),
                 ("Penalties", "penalties_micro", amount),
             ):
-                row[title] = "too few to tell" if part[name] is None else show(part[name])
+                row[title] = "–" if part[name] is None else show(part[name])
             rows.append(row)
     return rows
 

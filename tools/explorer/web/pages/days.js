@@ -165,7 +165,7 @@ function nextGate(row, form) {
 async function drawSettled(place, rows) {
   const found = settledRows(rows);
   const shares = rows.map((row) => [at(row), localShare(row.settled)]).filter(([, share]) => share !== null);
-  const sum = (name) => ({ title: t(`sum_${name}`), number: true, cell: (row) => (row[`${name}_milli_wh`] === null ? t("too_few") : energy(row[`${name}_milli_wh`])), plain: (row) => row[`${name}_milli_wh`] ?? "" });
+  const sum = (name) => ({ title: t(`sum_${name}`), number: true, cell: (row) => energyOr(row[`${name}_milli_wh`]), plain: (row) => row[`${name}_milli_wh`] ?? "" });
   refill(place,
     shares.length > 1 && await lineChart({ title: t("local_share"), yTitle: "%", series: [{ name: t("local_share"), step: "step-after", points: shares.map(([x, share]) => [x, share * 100]) }] }),
     h("p", { class: "note" }, t("local_share_words")),
@@ -173,10 +173,10 @@ async function drawSettled(place, rows) {
       caption: t("settled_caption"), file: `settled-${rows[0]?.market}-${rows[0]?.day}`, rows: found, empty: t("nothing_settled"),
       columns: [
         beginning(rows),
-        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`), plain: (row) => row.part },
+        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`) + (row.withdrawn_milli_wh === null && Number(row.members) > 0 ? `, ${t("too_few")}` : ""), plain: (row) => row.part },
         { title: t("members"), number: true, cell: (row) => integer(row.members), plain: (row) => row.members },
         ...["contracted", "withdrawn", "injected", "from_upstream", "to_upstream"].map(sum),
-        { title: t("sum_penalties"), number: true, cell: (row) => (row.penalties_micro === null ? t("too_few") : money(row.penalties_micro)), plain: (row) => row.penalties_micro ?? "" },
+        { title: t("sum_penalties"), number: true, cell: (row) => (row.penalties_micro === null ? "–" : money(row.penalties_micro)), plain: (row) => row.penalties_micro ?? "" },
         { title: t("local_share"), number: true, cell: (row) => (row.share === null ? "–" : percent(row.share, 1)), plain: (row) => row.share ?? "" },
       ],
     }));
