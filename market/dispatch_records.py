@@ -11,6 +11,7 @@ Keys, with A the area's number (2 bytes), R a round's number (8), numbers big-en
     dw R           accounts of the units' owners, 20 bytes each, until the area settled
     do             numbers of the open rounds   dd A account  arrears of a member, 8 bytes
     dc A account   a commitment to a result     dk A account  how many units a member has, 2 bytes
+    dl A unit(4)   level of a storage after the last proved round (`dispatch_levels`)
     dz             names of the areas, in the order of genesis
 
 Index entries that follow from them: `id A unit(4)` marks a unit, `iB A unit(4) interval(8)` a bid.

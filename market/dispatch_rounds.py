@@ -12,6 +12,7 @@ from market.dispatch_fallback import clearing_gas, uniform_price
 from market.dispatch_findings import MAX_LISTED, check_problem
 from market.dispatch_gas import GAS_PROBLEM_BYTE, ending_gas, validate_closable
 from market.dispatch_layout import DispatchLayout, fundamental_cycles
+from market.dispatch_levels import move_levels, storage_of, tell_kept, tell_pending
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
     ARREARS_SPACE,
@@ -190,6 +191,7 @@ def open_round(ctx: CallContext, area: Area, first_interval: int, *, by_itself: 
         found.deadline_ms,
         found.problem_hash,
     )
+    tell_pending(ctx, number, opened, problem)
     for finding in unserved:
         ctx.emit("infeasible", area.name, number, finding.subject, finding.message)
     return number
@@ -235,6 +237,7 @@ def accept_result(
         closed.turnover_twice,
         reward,
     )
+    move_levels(ctx, area, found, layout, certificate)
     if area.settles:
         ctx.schedule(ctx.time_ms + 1, encode_trusted((SETTLEMENT, found.number)))
     return closed
@@ -255,9 +258,8 @@ def pass_deadline(ctx: CallContext, number: int) -> None:
         last = load_money(ctx, area).last_proved if area.fallback == LAST_PRICES else 0
         results = _last_results(ctx, last, problem)
         if results is not None:
-            _close_fallen(
-                ctx, _write_results(ctx, found._replace(price_source=last), problem, results)
-            )
+            found = found._replace(price_source=last)
+            _close_fallen(ctx, _write_results(ctx, found, problem, results), problem)
             return
         found = found._replace(status=CLEARING)
         ctx.put(round_key(number), found.encode())
@@ -334,7 +336,7 @@ def _build_problem(ctx: CallContext, area: Area, first_interval: int) -> Built:
             ctx.emit("leave_out", area.name, record.name, record.owner)
             continue
         if record.kind == STORAGE_KIND:
-            storages.append((record.owner, Storage(record.name, record.bus, *record.storage)))
+            storages.append((record.owner, storage_of(ctx, area, number, record)))
             continue
         bids = tuple(
             _bid_of(ctx, area, number, record, place, first_interval)
@@ -444,12 +446,13 @@ def _clear(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
         decode_result(_leaf(ctx, result_key(found.number, interval)))
         for interval in range(problem.intervals)
     ]
-    _close_fallen(ctx, found._replace(root=result_root(problem, results)))
+    _close_fallen(ctx, found._replace(root=result_root(problem, results)), problem)
 
 
-def _close_fallen(ctx: CallContext, found: Round) -> None:
+def _close_fallen(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
     ctx.put(round_key(found.number), found._replace(status=FALLEN_BACK).encode())
     ctx.emit("fall_back", found.area, found.number, found.price_source, found.root)
+    tell_kept(ctx, found, problem)
 
 
 def _charge_size(ctx: CallContext, bids: int, figures: int) -> None:

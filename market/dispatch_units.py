@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from market.dispatch_findings import check_problem
+from market.dispatch_levels import forget_level
 from market.dispatch_problem import GENERATOR, LOAD, Bid, DispatchProblem, Storage, Unit
 from market.dispatch_records import (
     BID_INDEX,
@@ -183,6 +184,8 @@ def write_unit(
         if old.owner != record.owner:
             count_units(ctx, area, old.owner, -1, most=MAX_AREA_UNITS)
             count_units(ctx, area, record.owner, 1, most=most_of_owner)
+        if old.storage != record.storage:
+            forget_level(ctx, area, number)
     ctx.put(unit_key(area.prefix, number), record.encode())
     ctx.emit("register_unit", area.name, record.name, record.owner, record.bus, record.kind)
     return number
@@ -218,6 +221,7 @@ def forget_unit(ctx: CallContext, area: Area, name: str) -> UnitRecord:
     money.standing_units -= 1
     save_money(ctx, area, money)
     count_units(ctx, area, record.owner, -1, most=MAX_AREA_UNITS)
+    forget_level(ctx, area, number)
     forget_bids(ctx, area, number)
     return record
 

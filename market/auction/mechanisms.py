@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from market.auction.clearing import Award, Clearing
-from market.auction.feeder import find_bus
 from market.auction.huang import clear_huang
 from market.auction.orders import Order
 from market.auction.pay_as_bid import clear_pay_as_bid
@@ -17,6 +16,7 @@ from market.network import Network
 from vm.context import CallContext
 from vm.primitives.codec import Encodable, encode_trusted
 from vm.primitives.hashing import TAG_AUCTION_ROUND, tagged_hash
+from vm.system.members import load_member
 
 
 def clear_by(mechanism: int, rationing: int, orders: Sequence[Order], seed: bytes) -> Clearing:
@@ -32,18 +32,19 @@ def clear_by(mechanism: int, rationing: int, orders: Sequence[Order], seed: byte
 
 def clear_over_feeder(
     ctx: CallContext,
-    market: str,
     network: Network,
     orders: Sequence[Order],
     interval_minutes: int,
     carried_milli_wh: Sequence[int] = (),
 ) -> ZonalClearing:
-    """Clear a book over the feeder of a market, whose lines may carry earlier trades.
+    """Clear a book over a market's feeder, whose lines may carry earlier trades.
 
     The orders of who is at no bus of it any more trade nothing.
     """
+    names = {bus.name: bus.name for bus in network.buses}
     places = {
-        owner: find_bus(ctx, market, owner) for owner in dict.fromkeys([o.owner for o in orders])
+        owner: names.get(load_member(ctx, owner).bus, "")
+        for owner in dict.fromkeys([order.owner for order in orders])
     }
     connected = [order for order in orders if places[order.owner]]
     found = clear_zones(

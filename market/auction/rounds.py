@@ -307,7 +307,7 @@ def _clear_zones(
 ) -> ZonalClearing:
     """Clear over the feeder and tell the price of each bus and the flow of each line."""
     network = load_feeder(ctx, config.market)
-    found = clear_over_feeder(ctx, config.market, network, steps, config.interval_minutes)
+    found = clear_over_feeder(ctx, network, steps, config.interval_minutes)
     tell_places(ctx, network, found, (config.name, interval))
     return found
 

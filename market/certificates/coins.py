@@ -130,7 +130,7 @@ def coins_due(
         return
     while ctx.gas_limit - ctx.gas_used > GAS_OF_PAGE:
         if progress.page < pages:
-            parts = _parts(ctx, meters, market, interval, progress.page)
+            parts = _parts(ctx, meters, market, interval, progress)
             progress = _STAGES[progress.stage](ctx, terms, meters, interval, parts, progress)
             progress = progress._replace(page=progress.page + 1)
         elif progress.stage == SUMMING or (progress.stage == PAYING and progress.claimed_milli_wh):
@@ -154,10 +154,10 @@ def _pages(ctx: CallContext, market: DayMarket, interval: int) -> int | None:
 
 
 def _parts(
-    ctx: CallContext, meters: MetersConfig, market: DayMarket, interval: int, page: int
+    ctx: CallContext, meters: MetersConfig, market: DayMarket, interval: int, progress: CoinProgress
 ) -> list[_Part]:
-    """Return the parts of a page's members, by their final readings."""
-    data = ctx.get(page_key(market, interval, FIRST, page))
+    """Return the parts of a page's members that a stage needs, by their final readings."""
+    data = ctx.get(page_key(market, interval, FIRST, progress.page))
     if data is None:
         # Pruned: so late, after a standstill of the chain, nobody earns or loses anything.
         return []
@@ -165,11 +165,15 @@ def _parts(
     found: list[_Part] = []
     for record in decode_page(data):
         ctx.charge(GAS_OF_MEMBER)
-        measured = read_interval(ctx, meters, record.account, interval)
         contracts = record.contracts
         through = min(contracts.bought_milli_wh, contracts.sold_milli_wh)
         sold = contracts.sold_milli_wh - through
-        delivered = min(sold, measured.injected_milli_wh)
+        is_paying = progress.stage == PAYING
+        if not sold and not is_paying:
+            # All that is summed and claimed is of those who sold.
+            continue
+        measured = read_interval(ctx, meters, record.account, interval)
+        delivered = 0 if is_paying else min(sold, measured.injected_milli_wh)
         plant = plant_at(ctx, record.account) if delivered else None
         green = 0 if plant is None else capped_milli_wh(plant, meters, interval, measured)
         used = min(contracts.bought_milli_wh - through, measured.withdrawn_milli_wh)

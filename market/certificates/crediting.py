@@ -9,7 +9,7 @@ were issued stay, and the next ones wait until the plant has made up for it.
 from __future__ import annotations
 
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from market.certificates.due import CREDIT, EXPIRE, SETTLE, schedule
 from market.certificates.records import (
@@ -45,39 +45,63 @@ GAS_OF_LOOK: Final = 10_000
 """What finding a step's plants takes at most."""
 
 
+class CreditProgress(NamedTuple):
+    """How far a period is credited."""
+
+    resume: int = 0
+    """Number of the last plant that was looked at."""
+    plants: int = 0
+    """Plants whose credit changed so far."""
+
+
 def begin_crediting(ctx: CallContext, terms: CertificateTerms, meters: MetersConfig) -> None:
     """Have periods credited from this one on, unless they are already."""
     if ctx.get(RUNNING_KEY) is None:
         ctx.put(RUNNING_KEY, b"\x01")
         period = meters.interval_of(ctx.time_ms) // terms.period_intervals
-        schedule(ctx, meters.deadline_ms(_last(terms, period)), CREDIT, period)
+        schedule(
+            ctx, meters.deadline_ms(last_interval(terms, period)), CREDIT, period, *CreditProgress()
+        )
 
 
 def credit_due(
-    ctx: CallContext, terms: CertificateTerms, meters: MetersConfig, period: int, resume: int
+    ctx: CallContext,
+    terms: CertificateTerms,
+    meters: MetersConfig,
+    period: int,
+    progress: CreditProgress,
 ) -> None:
     """Credit plants with a period whose readings are closed, as far as one step goes."""
-    last = _last(terms, period)
+    last = last_interval(terms, period)
     if not is_closed(ctx, last):
-        schedule(ctx, ctx.time_ms + 1, CREDIT, period, resume)
+        schedule(ctx, ctx.time_ms + 1, CREDIT, period, *progress)
         return
-    resume, is_done = _step(ctx, terms, meters, period, resume, is_last=False)
+    progress, is_done = _step(ctx, terms, meters, period, progress, is_last=False)
     if not is_done:
-        schedule(ctx, ctx.time_ms + 1, CREDIT, period, resume)
+        schedule(ctx, ctx.time_ms + 1, CREDIT, period, *progress)
         return
-    schedule(ctx, meters.correction_ms(last), SETTLE, period)
-    schedule(ctx, meters.deadline_ms(_last(terms, period + 1)), CREDIT, period + 1)
+    if progress.plants:
+        ctx.emit("credit", period, progress.plants)
+    following = meters.deadline_ms(last_interval(terms, period + 1))
+    schedule(ctx, meters.correction_ms(last), SETTLE, period, *CreditProgress())
+    schedule(ctx, following, CREDIT, period + 1, *CreditProgress())
 
 
 def settle_due(
-    ctx: CallContext, terms: CertificateTerms, meters: MetersConfig, period: int, resume: int
+    ctx: CallContext,
+    terms: CertificateTerms,
+    meters: MetersConfig,
+    period: int,
+    progress: CreditProgress,
 ) -> None:
     """Credit what corrections changed in a period that is final, as far as one step goes."""
     is_done = False
-    if is_final(ctx, _last(terms, period)):
-        resume, is_done = _step(ctx, terms, meters, period, resume, is_last=True)
+    if is_final(ctx, last_interval(terms, period)):
+        progress, is_done = _step(ctx, terms, meters, period, progress, is_last=True)
     if not is_done:
-        schedule(ctx, ctx.time_ms + 1, SETTLE, period, resume)
+        schedule(ctx, ctx.time_ms + 1, SETTLE, period, *progress)
+    elif progress.plants:
+        ctx.emit("correct", period, progress.plants)
 
 
 def capped_milli_wh(plant: Plant, meters: MetersConfig, interval: int, found: Measured) -> int:
@@ -147,7 +171,7 @@ def _issue(
     )
 
 
-def _last(terms: CertificateTerms, period: int) -> int:
+def last_interval(terms: CertificateTerms, period: int) -> int:
     """Return the last interval of a period."""
     return (period + 1) * terms.period_intervals - 1
 
@@ -157,22 +181,23 @@ def _step(
     terms: CertificateTerms,
     meters: MetersConfig,
     period: int,
-    resume: int,
+    progress: CreditProgress,
     *,
     is_last: bool,
-) -> tuple[int, bool]:
-    """Credit the plants after one; return the last that was credited, and whether that was all."""
+) -> tuple[CreditProgress, bool]:
+    """Credit the plants after one; return how far that went, and whether that was all."""
     need = GAS_OF_PLANT + GAS_OF_CHUNK * (2 + terms.period_intervals // CHUNK_INTERVALS)
     if ctx.gas_limit - ctx.gas_used < GAS_OF_LOOK + need:
-        return resume, False
+        return progress, False
+    resume, changed = progress
     start = PLANT_INDEX + (resume + 1).to_bytes(4, "big")
     keys = list(islice(ctx.scan(start, PLANT_INDEX + b"\xff" * 5), PLANTS_PER_STEP + 1))
     for key, _ in keys[:PLANTS_PER_STEP]:
         if ctx.gas_limit - ctx.gas_used < need:
-            return resume, False
+            return CreditProgress(resume, changed), False
         resume = int.from_bytes(key[len(PLANT_INDEX) :], "big")
-        _credit(ctx, terms, meters, load_plant(ctx, resume), period, is_last=is_last)
-    return resume, len(keys) <= PLANTS_PER_STEP
+        changed += _credit(ctx, terms, meters, load_plant(ctx, resume), period, is_last=is_last)
+    return CreditProgress(resume, changed), len(keys) <= PLANTS_PER_STEP
 
 
 def _credit(
@@ -183,7 +208,8 @@ def _credit(
     period: int,
     *,
     is_last: bool,
-) -> None:
+) -> bool:
+    """Credit a plant with a period; return whether its energy is another than it was."""
     first = period * terms.period_intervals
     end = first + terms.period_intervals
     bounds = max(first, plant.since), end if plant.end is None else min(end, plant.end)
@@ -206,3 +232,4 @@ def _credit(
         save_credit(ctx, plant.number, period, energy)
     elif known:
         ctx.delete(credit_key(plant.number, period))
+    return energy != known

@@ -36,6 +36,8 @@ from vm.primitives.errors import InvariantViolation
 
 PAGE_ITEMS: Final = 900
 """Awards and forfeits that one step writes down: a receipt tells of each."""
+ITEMS_AT_ONCE: Final = 300
+"""Most of them that the clearing's own step writes down, which tells of buses and lines too."""
 GAS_OF_STEP: Final = 50
 """For clearing a step of an order, beside what that reads, writes and tells."""
 
@@ -51,7 +53,7 @@ def clear_gate(ctx: CallContext, market: DayMarket, interval: int, gate: int) ->
     clearing = _clear(ctx, market, interval, gate, steps, book)
     items = _group(positions, clearing.awards, forfeits)
     pages = _pages(items)
-    if len(pages) == 1:
+    if sum([len(own) for _, own in items]) <= ITEMS_AT_ONCE and pages:
         write_down(ctx, market, interval, gate, pages[0], positions)
         pages = []
     for number, page in enumerate(pages):
@@ -172,7 +174,7 @@ def _clear(
     network = load_feeder(ctx, market.feeder)
     minutes = market.calendar.interval_minutes
     carried = book.carried_milli_wh or (0,) * len(network.lines)
-    found = clear_over_feeder(ctx, market.feeder, network, steps, minutes, carried)
+    found = clear_over_feeder(ctx, network, steps, minutes, carried)
     book.carried_milli_wh = tuple(
         [before + flow for before, flow in zip(carried, found.flows_milli_wh, strict=True)]
     )

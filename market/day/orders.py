@@ -8,7 +8,13 @@ from typing import Final
 from market.auction.feeder import validate_connected
 from market.auction.mechanisms import next_seed
 from market.auction.orders import BUY, Step, validate_steps
-from market.day.books import load_book, save_book, schedule_gate
+from market.day.books import (
+    FULL_BOOK_GAS,
+    clearing_gas,
+    load_book,
+    save_book,
+    schedule_gate,
+)
 from market.day.collateral import has_huang, needs_micro, order_needs_micro
 from market.day.gates import Gate, Window, window_at
 from market.day.records import (
@@ -32,10 +38,6 @@ from vm.system.accounts import load_account, save_account
 MAX_STEPS_OF_MEMBER: Final = 20
 """Steps that a member has in an interval's book: its position fits a proof."""
 MAX_ORDERS_OF_MEMBER: Final = 4
-MAX_STEPS_OF_BOOK: Final = 10_000
-"""Steps of a book: it is cleared in one step."""
-MAX_STEPS_OF_ZONES: Final = 800
-"""The same where the clearing tells of buses and lines too."""
 MAX_AHEAD_MINUTES: Final = 400 * 24 * 60
 
 Steps = tuple[tuple[int, int], ...]
@@ -172,6 +174,7 @@ def cancel_order(ctx: CallContext, market: DayMarket, interval: int, number: int
         save_position(ctx, prefix, ctx.caller, position)
     else:
         delete_position(ctx, prefix, ctx.caller)
+        book.positions -= 1
     book.orders -= 1
     book.steps -= order.most_steps or len(order.steps)
     save_book(ctx, prefix, book)
@@ -230,7 +233,7 @@ def _enter(
 ) -> int:
     """Enter an order into the caller's position and the book; return its number."""
     validate_connected(ctx, market.feeder)
-    validate_trader(ctx, market)
+    validate_trader(ctx, market, interval)
     prefix = market.prefix(interval)
     position = load_position(ctx, prefix, ctx.caller)
     is_new = position is None
@@ -241,13 +244,19 @@ def _enter(
         _validate_last_gate(market, order)
         _state(market, position, order.side, order.steps)
     book = load_book(ctx, prefix)
-    most = MAX_STEPS_OF_ZONES if market.feeder else MAX_STEPS_OF_BOOK
-    steps = order.most_steps or len(order.steps)
-    if book.steps + steps > most:
-        raise CallError("book_full", "the book is full", expected=f"at most {most} steps")
     book.last_number += 1
     book.orders += 1
-    book.steps += steps
+    book.steps += order.most_steps or len(order.steps)
+    book.positions += is_new
+    gas = clearing_gas(book.positions, book.orders, book.steps, over_feeder=bool(market.feeder))
+    if gas > FULL_BOOK_GAS:
+        raise CallError(
+            "book_full",
+            "the book is full",
+            expected=f"orders that clear within {FULL_BOOK_GAS} gas",
+            actual=gas,
+            hint="Choose another interval, or fewer steps.",
+        )
     schedule_gate(ctx, market, interval, book, window.number)
     save_book(ctx, prefix, book)
     position.orders = (*position.orders, order._replace(number=book.last_number))

@@ -255,17 +255,21 @@ LEAF_TYPES: Final[dict[type, int]] = {
     Chunk: CHUNK_TYPE,
 }
 
+_FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {
+    kind: tuple([each.name for each in fields(kind)]) for kind in LEAF_TYPES
+}
+
 
 def encode_leaf(leaf: Leaf) -> bytes:
     """Return the canonical bytes of a leaf."""
-    values = [getattr(leaf, each.name) for each in fields(leaf)]
+    values = [getattr(leaf, name) for name in _FIELD_NAMES[type(leaf)]]
     return encode_trusted((LEAF_TYPES[type(leaf)], VERSION, *values))
 
 
 def decode_leaf(kind: type[_Leaf], data: bytes) -> _Leaf:
     """Return the leaf of its bytes."""
     value = unpack_trusted(data)
-    count = len(fields(kind)) + 2
+    count = len(_FIELD_NAMES[kind]) + 2
     if (
         not isinstance(value, tuple)
         or value[:2] != (LEAF_TYPES[kind], VERSION)

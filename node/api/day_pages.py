@@ -180,6 +180,7 @@ def _market_json(context: ApiContext, market: DayMarket, now_ms: int) -> JsonObj
         "max_energy_milli_wh": market.max_energy_milli_wh,
         "feeder": market.feeder or None,
         "keep_days": market.keep_days,
+        "since_interval": market.since,
         "gates": [_gate_json(gate) for gate in calendar.gates],
     }
 

@@ -71,6 +71,7 @@ _MARKET: Final[Schema] = record(
         "max_energy_milli_wh": COUNT,
         "feeder": NAME_OR_NULL,
         "keep_days": COUNT,
+        "since_interval": COUNT,
         "gates": array(_GATE),
     }
 )

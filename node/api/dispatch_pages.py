@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final
 
 from market.dispatch_codec import decode_problem
+from market.dispatch_levels import START, read_level
 from market.dispatch_problem import DispatchProblem
 from market.dispatch_records import (
     AREAS_KEY,
@@ -18,6 +19,7 @@ from market.dispatch_records import (
     Area,
     ResultRecord,
     Round,
+    UnitRecord,
     area_key,
     decode_area,
     decode_money,
@@ -38,6 +40,7 @@ from node.api.context import ApiContext
 from node.api.parameters import Arguments, ParameterKind
 from node.api.render import to_base64
 from vm.context import read_last_number
+from vm.overlay import StateReader
 from vm.primitives.address import encode_address
 from vm.primitives.codec import unpack_trusted
 from vm.primitives.errors import InvariantViolation
@@ -210,7 +213,8 @@ def _units(context: ApiContext, area: Area) -> Iterator[JsonObject]:
     store = context.facade.store
     prefix = UNIT_INDEX + area.prefix
     for key, _ in islice(store.scan(prefix, prefix + b"\xff" * 5), MAX_SEARCHED):
-        data = store.get(unit_key(area.prefix, int.from_bytes(key[len(prefix) :], "big")))
+        number = int.from_bytes(key[len(prefix) :], "big")
+        data = store.get(unit_key(area.prefix, number))
         if data is None:
             raise InvariantViolation(f"the index knows a unit that is gone: {key.hex()}")
         unit = decode_unit(data)
@@ -220,7 +224,16 @@ def _units(context: ApiContext, area: Area) -> Iterator[JsonObject]:
             "owner_name": context.names.find(unit.owner),
             "bus": unit.bus,
             "kind": KIND_NAMES[unit.kind],
+            **_level(store, area, number, unit),
         }
+
+
+def _level(store: StateReader, area: Area, number: int, unit: UnitRecord) -> JsonObject:
+    """Return with what level a storage's next round begins, and the proved round that left it."""
+    level = read_level(store, area.prefix, number)
+    if level is not None:
+        return {"level_milli_wh": level.milli_wh, "level_round": level.round}
+    return {"level_milli_wh": unit.storage[START] if unit.storage else None, "level_round": None}
 
 
 def _problem_json(problem: DispatchProblem) -> JsonObject:

@@ -58,6 +58,8 @@ DISPATCH_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "owner_name": NAME_OR_NULL,
                         "bus": TEXT,
                         "kind": choice("generator", "load", "storage"),
+                        "level_milli_wh": nullable(COUNT),
+                        "level_round": nullable(COUNT),
                     }
                 )
             ),

@@ -22,6 +22,7 @@ from market.dispatch_problem import (
 )
 from market.network import Bus, Line, Network
 from tests.dispatch.support import feeder, random_problem
+from tests.dispatch.test_meshed import case_of
 from vm.primitives.errors import InvalidInput
 
 PRICE = 10**18
@@ -206,3 +207,32 @@ def test_random_days_of_one_place_are_proved_or_said_to_be_too_fine() -> None:
         else:
             proved += 1
     assert proved >= 22
+
+
+@pytest.mark.parametrize("seed", [9, 35, 41, 75, 195, 199, 204, 299])
+def test_whole_watts_are_found_where_they_need_foresight(seed: int) -> None:
+    """Zones of storages alone, and small units that have to take over more than a watt."""
+    problem = random_day(seed)
+    assert verify_certificate(lay_out(problem), solve(problem).certificate)
+
+
+def test_a_low_voltage_feeder_full_of_batteries_is_proved() -> None:
+    """907 buses, 1,000 bids, 20 batteries, and lines that are full but for a few watts."""
+    feeder_case = case_of("european_lv")
+    drawn = random.Random(0)
+    units = []
+    for unit in feeder_case.units:
+        (bid,) = unit.bids
+        share = drawn.uniform(0.7, 1.3)
+        costs = (bid.b * 7 // 10, bid.b * 9 // 10, bid.b * 13 // 10, bid.b)
+        lo_w, hi_w = int(bid.lo_w * share), int(bid.hi_w * share)
+        bids = tuple(replace(bid, b=cost, lo_w=lo_w, hi_w=hi_w) for cost in costs)
+        units.append(replace(unit, bids=bids))
+    storages = tuple(
+        battery(drawn.choice(feeder_case.network.buses).name, 5_000, 10**7, f"battery{number}")
+        for number in range(20)
+    )
+    problem = replace(feeder_case, units=tuple(units), intervals=4, storages=storages)
+    certificate = solve(problem).certificate
+    assert verify_certificate(lay_out(problem), certificate)
+    assert any(one.charge_w for row in certificate.intervals for one in row.storages)

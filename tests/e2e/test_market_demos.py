@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,11 +17,15 @@ DEMOS = ("ev", "response", "auction")
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Return what each demonstration says; they run beside one another, as they mostly wait."""
+    """Return what each demonstration says; they run beside one another, as they mostly wait.
+
+    The folders are made before the threads start: pytest makes theirs with the first one, and two
+    threads that ask at once would both make it.
+    """
+    folders = {name: tmp_path_factory.mktemp(name) for name in DEMOS}
 
     def run(name: str) -> dict[str, Any]:
-        folder: Path = tmp_path_factory.mktemp(name)
-        return Commands(folder).run(name, "demo", "--exit", "--json", timeout_s=150).json
+        return Commands(folders[name]).run(name, "demo", "--exit", "--json", timeout_s=150).json
 
     with ThreadPoolExecutor(len(DEMOS)) as pool:
         return dict(zip(DEMOS, pool.map(run, DEMOS), strict=True))

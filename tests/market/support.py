@@ -101,6 +101,7 @@ class World:
         self.time_ms = START_MS
         self.ids: dict[str, bytes] = {}
         self.events: list[tuple[str, str, tuple[Encodable, ...]]] = []
+        self.due_gas_used: list[int] = []
         ctx = self.context()
         for person in people:
             key = sha256(person.name.encode()).digest()
@@ -173,6 +174,7 @@ class World:
             self.overlay.put(found[0], None)
             ctx = self.context(gas=self.due_gas)
             self.runtime.run_due(ctx, module, payload)
+            self.due_gas_used.append(ctx.gas_used)
             self._tell(ctx.events)
             count += 1
         return count

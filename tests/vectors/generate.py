@@ -22,6 +22,7 @@ from tests.vectors import (
     genesis_inputs,
     governance_inputs,
     kinds,
+    level_inputs,
     meter_inputs,
     primitive_inputs,
 )
@@ -100,6 +101,11 @@ KINDS: dict[str, Kind] = {
         "certificates of renewable energy: what the module tells, and its leaves",
         certificate_inputs.certificate_inputs,
         certificate_inputs.run_certificates,
+    ),
+    "levels": Kind(
+        "the level of a storage from one dispatch round to the next",
+        level_inputs.level_inputs,
+        level_inputs.run_levels,
     ),
     "meters": Kind(
         "registers of a meter: energies, estimates and corrections",

@@ -47,6 +47,13 @@ CORRECTION_MINUTES: Final = 15
 SUMMER_DAY: Final = "2026-06-21"
 WINTER_DAY: Final = "2026-12-21"
 
+CERTIFICATES: Final[Mapping[str, object]] = {
+    "unit_kwh": "0.1",
+    "period_intervals": 1,
+    "coins": {"market": MARKET},
+}
+"""So small that a roof gets some in every interval: each is the work of a day of larger ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class DayPlan:
@@ -66,6 +73,8 @@ class DayPlan:
     """The day, for wall clocks: 2026-06-21."""
     over_feeder: bool
     """Whether the market clears over the feeder's lines."""
+    has_certificates: bool = False
+    """Whether plants get certificates, and homes coins, interval by interval."""
     interval_minutes: int = 15
     """Length of an interval."""
 
@@ -116,6 +125,7 @@ def make_template(homes: Sequence[Home], plan: DayPlan) -> dict[str, object]:
                 "correction_minutes": CORRECTION_MINUTES,
             },
             "day": {"markets": [_day_market(plan, clock)]},
+            **({"certificates": CERTIFICATES} if plan.has_certificates else {}),
         },
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from tools.agents.channel import Channel, Told
 from tools.agents.day_report import DayRecord, MemberFigures, add_truth, bill_of
 from tools.agents.day_template import (
     BALANCE,
+    CORRECTION_MINUTES,
     DEADLINE_MINUTES,
     MARKET,
     OPERATOR,
@@ -56,7 +57,7 @@ LEAST_MINUTE_MS: Final = 60
 MINUTE_MS_PER_HUNDRED_HOMES: Final = 60
 NOTE_EVERY: Final = 8
 INTERVAL_MINUTES: Final = 15
-MAX_FEEDER_HOMES: Final = 400
+MAX_FEEDER_HOMES: Final = 4_000
 """Homes whose steps fit a book that clears over the feeder; more trade without its limits."""
 DEADLINE_S: Final = 60.0
 
@@ -91,6 +92,8 @@ class DayOptions:
     """How far homes stay away from their forecasts when they trade."""
     seed: int
     """Draws homes, strategies and errors."""
+    has_certificates: bool = False
+    """Whether plants get certificates, and homes coins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +185,7 @@ def make_plan(options: DayOptions, start_ms: int) -> DayPlan:
         options.intervals,
         options.profile if options.profile[:1].isdigit() else date,
         options.mechanism == "uniform" and options.members <= MAX_FEEDER_HOMES,
+        options.has_certificates,
     )
     ready_ms = start_ms + START_MS_PER_HOME * options.members
     ready_ms += round(ORDER_MS * options.members * options.intervals)
@@ -218,15 +222,21 @@ class DaySession:
         self._listeners: list[Callable[[Told], None]] = []
 
     def prepare(self) -> None:
-        """Register the meters; raises NotReady if the first gate is about to close."""
+        """Register meters and plants; raises NotReady if the first gate is about to close."""
         self._validate_ready()
         self._before_micro = self._money_micro()
         self._register_meters()
+        if self._plan.has_certificates:
+            self._register_plants()
         self._validate_ready()
 
     def listen(self, listener: Callable[[Told], None]) -> None:
         """Have each event told to somebody else too."""
         self._listeners.append(listener)
+
+    def final_ms(self, interval: int) -> int:
+        """Return when the readings of an interval are final."""
+        return self.deadline_ms(interval) + CORRECTION_MINUTES * self._plan.minute_ms
 
     def deadline_ms(self, interval: int) -> int:
         """Return until when the readings of an interval are taken without an estimate."""
@@ -300,6 +310,21 @@ class DaySession:
             raise NotReady(
                 "the first interval closed before its meters were registered"
             ) from failed
+
+    def _register_plants(self) -> None:
+        """Register the plants of homes, and have every home earn and lose coins."""
+        signer = self.demo.session.open_signer(OPERATOR)
+        wanted = [
+            calls.register_plant(
+                home.name, trader.signer.account, trader.signer.account, "solar", max(home.plant_w)
+            )
+            for home, trader in zip(self._homes, self._traders, strict=True)
+            if any(home.plant_w)
+        ]
+        parts = [wanted[at : at + MAX_CALLS] for at in range(0, len(wanted), MAX_CALLS)]
+        ids = self.channel.submit([(signer, part) for part in parts])
+        enrolling = [(trader.signer, [calls.enrol_for_coins()]) for trader in self._traders]
+        self.channel.values([*ids, *self.channel.submit(enrolling)])
 
     def _validate_ready(self) -> None:
         """Raise NotReady if the first gate is about to close before the orders are there."""

@@ -1,7 +1,8 @@
 """`bitenergy bench day`: one delivery interval of many homes, and how fast a whole day can be.
 
 One interval is timed stage by stage, on four validators: orders, clearing, readings, settlement
-with its penalties; each until it is final on all of them. Between the stages the clock of the
+with its penalties and with the certificates of what plants produced, then, when readings are final,
+coins and corrections; each until it is final on all of them. Between the stages the clock of the
 market is waited for, which is not counted. Homes there sell all that they forecast, so that some
 fall short.
 """
@@ -39,7 +40,9 @@ class IntervalFigures:
     readings_s: float
     """From sending the first reading."""
     settlement_s: float
-    """From the deadline of readings, until all bills and penalties are settled."""
+    """From the deadline of readings, until bills, penalties and certificates are settled."""
+    coins_s: float
+    """From when readings are final, until coins are earned and lost and corrections settled."""
     total_s: float
     """All of them."""
     orders: int
@@ -50,6 +53,12 @@ class IntervalFigures:
     """Readings taken."""
     penalties_micro: int
     """Penalties of those who fell short."""
+    plants: int
+    """Plants that were credited what they produced."""
+    certificates: int
+    """Certificates issued for it."""
+    coin_members: int
+    """Members whose coins were settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,17 @@ def _measure_day(members: int, intervals: int, minute_ms: int) -> DayFigures:
 
 def _measure_interval(members: int) -> tuple[IntervalFigures, float]:
     options = DayOptions(
-        members, "uniform", "summer", "truthful", 1, 12, STAGE_MINUTE_MS, 3, 0, SEED
+        members,
+        "uniform",
+        "summer",
+        "truthful",
+        1,
+        12,
+        STAGE_MINUTE_MS,
+        3,
+        0,
+        SEED,
+        has_certificates=True,
     )
     with open_day(options, keep=False, quiet=True) as day:
         figures = _Stages(day).measure()
@@ -124,6 +143,9 @@ class _Stages:
         self._told: dict[str, int] = {}
         self._penalties_micro = 0
         self._trades_milli_wh = [0, 0]
+        self._plants = 0
+        self._certificates = 0
+        self._coin_members = 0
         day.listen(self._hear)
 
     def measure(self) -> IntervalFigures:
@@ -144,21 +166,29 @@ class _Stages:
         expected = before + sent + read
         self._wait(lambda: day.channel.transactions >= expected)
         readings_s = time.monotonic() - start_s
-        settlement_s = self._due(day.deadline_ms(interval), lambda: self._told.get("settle", 0) > 0)
-        total_s = orders_s + clearing_s + readings_s + settlement_s
+        settlement_s = self._due(day.deadline_ms(interval), self._is_settled)
+        coins_s = self._due(day.final_ms(interval), self._is_final)
+        total_s = orders_s + clearing_s + readings_s + settlement_s + coins_s
         return IntervalFigures(
             round(orders_s, 3),
             round(clearing_s, 3),
             round(readings_s, 3),
             round(settlement_s, 3),
+            round(coins_s, 3),
             round(total_s, 3),
             sent,
             self._told.get("bought", 0) + self._told.get("sold", 0),
             read,
             self._penalties_micro,
+            self._plants,
+            self._certificates,
+            self._coin_members,
         )
 
     def _hear(self, told: Told) -> None:
+        if told.module == "certificates":
+            self._hear_certificates(told)
+            return
         if told.module != "day" or told.fields.get("interval") != self._interval:
             return
         self._told[told.name] = self._told.get(told.name, 0) + 1
@@ -167,6 +197,21 @@ class _Stages:
             self._trades_milli_wh[place] += integer_field(told.fields, "energy_milli_wh")
         elif told.name == "settle":
             self._penalties_micro += integer_field(told.fields, "penalties_micro")
+
+    def _hear_certificates(self, told: Told) -> None:
+        # A period is one interval.
+        if told.name == "credit" and told.fields.get("period") == self._interval:
+            self._plants = integer_field(told.fields, "plants")
+        elif told.name == "issue":
+            self._certificates += integer_field(told.fields, "count")
+        elif told.name == "coins" and told.fields.get("interval") == self._interval:
+            self._coin_members = integer_field(told.fields, "members")
+
+    def _is_settled(self) -> bool:
+        return self._told.get("settle", 0) > 0 and self._plants > 0
+
+    def _is_final(self) -> bool:
+        return self._told.get("settle", 0) > 1 and self._coin_members > 0
 
     def _is_cleared(self) -> bool:
         """Tell whether all that the gate cleared is written down."""

@@ -6,7 +6,7 @@ import base64
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -14,8 +14,8 @@ from typing import Final
 from market.auction.orders import SIDE_NAMES
 from market.day.gates import TO_THE_LAST
 from market.day.orders import commitment_of
-from market.day.records import read_market
-from market.day.settlement_records import FIRST, read_settlement
+from market.day.records import DayMarket, read_market
+from market.day.settlement_records import CORRECTED, DONE, FIRST, read_settlement
 from node.chain import Chain
 from node.genesis_file import load_genesis
 from node.ledger.transaction import decode_transaction
@@ -26,13 +26,17 @@ from tools.bench.traffic import Signed, Trader, Traffic, make_traders
 from tools.errors import EXIT_OK
 from tools.output import print_fields, print_json, waiting
 from tools.testnet import create_network
+from vm.context import Event
 from vm.primitives.errors import InvariantViolation
 from vm.primitives.signatures import verify_signature
 from vm.runtime import Call
 
 MARKET: Final = "bench"
+PLANT_W: Final = 15_000
 GATE_MINUTES: Final = 60
 OPENING_MINUTES: Final = 15
+DEADLINE_MINUTES: Final = 60
+CORRECTION_MINUTES: Final = 60
 MINUTE_MS: Final = 60_000
 INTERVAL_MS: Final = 15 * MINUTE_MS
 SEED: Final = 1
@@ -60,6 +64,7 @@ class _Bench:
         self._traffic = Traffic(network.genesis, self._traders, SEED)
         self.interval = self._chain.header.time_ms // INTERVAL_MS + 9
         self.cpu_s: dict[str, float] = {}
+        self._plants = self._certificates = self._coin_members = 0
         random = Random(SEED)
         self._orders: list[Order] = [
             (
@@ -72,6 +77,12 @@ class _Bench:
     def run(self) -> dict[str, object]:
         """Have one interval ordered, cleared, read and settled; return the figures."""
         members = len(self._orders)
+        enrolling: list[Call] = [("certificates", "enrol", ())] * members
+        self._push(
+            "before",
+            [self._sign(place, call) for place, call in enumerate(enrolling)],
+            self._chain.header.time_ms + 1,
+        )
         start_ms = self.interval * INTERVAL_MS
         gate_ms = start_ms - GATE_MINUTES * MINUTE_MS
         orders = [self._sign(place, self._order(place)) for place in range(members)]
@@ -84,28 +95,57 @@ class _Bench:
         self._push("clearing", [], clearing_ms)
         readings = [self._sign(members + place, self._reading(place)) for place in range(members)]
         self._push("readings", readings, start_ms + INTERVAL_MS)
-        self._settle(start_ms + INTERVAL_MS + 60 * MINUTE_MS)
+        due_ms = start_ms + INTERVAL_MS + DEADLINE_MINUTES * MINUTE_MS
+        # Of crediting, too: it is due when the interval is closed.
+        self._await("settlement", due_ms, self._is_settled)
+        self._await("coins", due_ms + CORRECTION_MINUTES * MINUTE_MS, self._is_final)
         return {
             "members": members,
+            "plants": self._plants,
+            "certificates": self._certificates,
+            "coin_members": self._coin_members,
             "cpu_s": {stage: round(spent, 4) for stage, spent in self.cpu_s.items()},
             "cpu_s_of_a_validator": round(sum(self.cpu_s.values()), 3),
         }
 
-    def _settle(self, due_ms: int) -> None:
+    def _await(self, stage: str, due_ms: int, is_done: Callable[[], bool]) -> None:
         """Pass the intervals before, which are settled in turn, and measure the one that counts."""
-        market = read_market(self.store, MARKET)
-        if market is None:
-            raise InvariantViolation("the benchmark's network has no day market")
         while self._chain.header.time_ms < due_ms - INTERVAL_MS:
             self._push("before", [], min(self._chain.header.time_ms + INTERVAL_MS, due_ms - 1))
         for _ in range(20):
             self._push("before", [], self._chain.header.time_ms + 1)
-        self.cpu_s.pop("before")
         for _ in range(50):
-            self._push("settlement", [], max(due_ms, self._chain.header.time_ms + 1))
-            if read_settlement(self.store, market, self.interval, FIRST) is not None:
+            self._push(stage, [], max(due_ms, self._chain.header.time_ms + 1))
+            if is_done():
                 return
-        raise InvariantViolation("the benchmark's interval was not settled")
+        raise InvariantViolation(f"the benchmark's interval did not end its {stage}")
+
+    def _is_settled(self) -> bool:
+        return self._plants > 0 and self._is_done(FIRST)
+
+    def _is_final(self) -> bool:
+        return self._coin_members > 0 and self._is_done(CORRECTED)
+
+    def _is_done(self, part: int) -> bool:
+        found = read_settlement(self.store, self._market(), self.interval, part)
+        return found is not None and found.stage == DONE
+
+    def _market(self) -> DayMarket:
+        market = read_market(self.store, MARKET)
+        if market is None:
+            raise InvariantViolation("the benchmark's network has no day market")
+        return market
+
+    def _hear(self, events: Sequence[Event]) -> None:
+        """Count what certificates tell of the interval."""
+        for module, name, values in events:
+            match module, name, values:
+                case "certificates", "credit", (self.interval, int(plants)):
+                    self._plants = plants
+                case "certificates", "issue", (_, _, _, _, int(count), *_):
+                    self._certificates += count
+                case "certificates", "coins", (self.interval, int(members)):
+                    self._coin_members = members
 
     def _push(self, stage: str, signed: Sequence[Signed], time_ms: int) -> None:
         """Make blocks of transactions, and note what checking and writing them costs."""
@@ -148,7 +188,10 @@ class _Bench:
         self._chain.advance(block, None)
         self._mempool.remove(block.transactions)
         spent += time.process_time() - begun
-        self.cpu_s[stage] = self.cpu_s.get(stage, 0.0) + spent
+        for receipt in built.executed.receipts:
+            self._hear(receipt.events)
+        if stage != "before":
+            self.cpu_s[stage] = self.cpu_s.get(stage, 0.0) + spent
 
     def _sign(self, place: int, call: Call) -> Signed:
         return self._traffic.sign(place, (call,))
@@ -195,7 +238,7 @@ def run_bench(*, members: int, mechanism: str, as_json: bool) -> int:
 
 
 def _template(traders: Sequence[Trader], mechanism: str) -> dict[str, object]:
-    """Return a genesis of homes, each with a meter, and a day market."""
+    """Return a genesis of homes, each with a meter and half with a plant, and a day market."""
     count = len(traders) // 2
     homes, meters = traders[:count], traders[count:]
     members: list[dict[str, object]] = [
@@ -237,5 +280,32 @@ def _template(traders: Sequence[Trader], mechanism: str) -> dict[str, object]:
         "parameters": {},
         "roles": ROLES,
         "members": members,
-        "modules": {"meters": {"meters": pairs}, "day": {"markets": [market]}},
+        "modules": {
+            "meters": {
+                "meters": pairs,
+                "deadline_minutes": DEADLINE_MINUTES,
+                "correction_minutes": CORRECTION_MINUTES,
+            },
+            "day": {"markets": [market]},
+            "certificates": _certificates(homes),
+        },
+    }
+
+
+def _certificates(homes: Sequence[Trader]) -> dict[str, object]:
+    """Return a section in which those who sell have plants, credited after every interval."""
+    plants = [
+        {
+            "plant": home.name,
+            "member": home.name,
+            "technology": "solar",
+            "capacity_w": PLANT_W,
+        }
+        for home in homes[1::2]
+    ]
+    return {
+        "unit_kwh": "0.1",
+        "period_intervals": 1,
+        "coins": {"market": MARKET},
+        "plants": plants,
     }

@@ -49,6 +49,8 @@ class OpenRound:
     """Its area."""
     problem_hash: bytes
     """Hash of its problem, 32 bytes."""
+    lasts_ms: int
+    """From its opening to its deadline."""
     parts: int = 0
     """Parts in which the state holds the problem, where that is proved part by part."""
 
@@ -104,6 +106,7 @@ class BoardChain:
                 integer_field(each, "number"),
                 text_field(each, "area"),
                 hex_field(each, "problem_hash", 32),
+                integer_field(each, "deadline_ms") - integer_field(each, "opened_ms"),
             )
             for each in list_field(answer, "rounds")
         ]
@@ -162,7 +165,10 @@ class BoardChain:
             if leaf is not None:
                 found = decode_round(leaf)
                 parts = -(-found.problem_bytes // PROBLEM_PART_BYTES)
-                rounds.append(OpenRound(found.number, found.area, found.problem_hash, parts))
+                lasts_ms = found.deadline_ms - found.opened_ms
+                rounds.append(
+                    OpenRound(found.number, found.area, found.problem_hash, lasts_ms, parts)
+                )
         return rounds
 
     def _send(self, calls: Sequence[Call]) -> Mapping[str, object]:

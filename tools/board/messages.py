@@ -1,5 +1,7 @@
 """What boards say to each other: curves up, prices down, reports up, and when to look closer.
 
+In a meshed network rounds of steps take the place of curves and prices.
+
     message  [95, 1, kind, round, attempt, hops, body]
     CURVES   [[[price, power nW]...]...]        for each interval: what the sender would deliver
     PRICES   [[price, flow W]...]               for each interval: its price, what to deliver
@@ -8,6 +10,9 @@
     AUDIT    nothing                            up: nothing comes of this attempt; down: begin
                                                 again, and check what your children say
     ACK      kind                               the message of this kind, round and attempt arrived
+    STEP     [calm, [[[flow nW, angle nW]...]...]]  for each line between the two, each interval;
+                                                calm: a bit for each round lately, the last lowest
+    PART     [[[line, [flow mW...]]...], [[unit, [power mW...]]...]]  where a mesh's part ended
 
 Prices and nanowatts are byte strings of minimal two's complement. Boards hear what they subscribed
 to: a topic is `data/consumer/L1` or `data/generator/DG1`, and a subscription to a higher level
@@ -16,11 +21,13 @@ holds for everything below it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 from dispatch.exact_curves import Curve
+from dispatch.mesh_bus import MeshPart, Told
 from dispatch.tree_bus import Subtree
 from vm.primitives.codec import (
     Value,
@@ -40,11 +47,16 @@ REPORT: Final = 2
 RESULT: Final = 3
 AUDIT: Final = 4
 ACK: Final = 5
-KIND_NAMES: Final = ("curves", "prices", "report", "result", "audit", "ack")
+STEP: Final = 6
+PART: Final = 7
+KIND_NAMES: Final = ("curves", "prices", "report", "result", "audit", "ack", "step", "part")
 MAX_MESSAGE_BYTES: Final = 4_000_000
 MAX_MESSAGE_ITEMS: Final = 1_000_000
 MAX_TOPIC_BYTES: Final = 128
 MAX_HOPS: Final = 2**31
+MAX_TOLD: Final = 2**112
+"""Bound on the nanowatts of a step: far beyond any flow, and within a float."""
+MAX_MILLI_W: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Message:
     """One message between neighbours."""
 
     kind: int
-    """CURVES, PRICES, REPORT, RESULT, AUDIT or ACK."""
+    """One of the kinds above."""
     round: int
     """Number of the dispatch round that it belongs to."""
     attempt: int
@@ -75,7 +87,7 @@ def decode_message(data: bytes) -> Message:
     match value:
         case (95, 1, int(kind), int(number), int(attempt), int(hops), body) if (
             has_types(value[:6], (int,) * 6)
-            and 0 <= kind <= ACK
+            and 0 <= kind <= PART
             and 0 <= number < 2**63
             and 0 <= attempt < 256
             and 0 <= hops < MAX_HOPS
@@ -145,9 +157,59 @@ def read_report(body: Value, intervals: int) -> Subtree:
     return found
 
 
+def step_body(calm: int, lines: Sequence[Sequence[Told]]) -> Value:
+    """Return a step as a message carries it."""
+    return (
+        encode_integer(calm),
+        tuple(
+            tuple((encode_integer(flow), encode_integer(angle)) for flow, angle in told)
+            for told in lines
+        ),
+    )
+
+
+def read_step(body: Value, lines: int, intervals: int) -> tuple[int, list[list[Told]]]:
+    """Return the bits and, for each line, what a step tells; raises DecodeError."""
+    parts = _array(body)
+    if len(parts) != 2:
+        raise DecodeError("a step has bits and lines")
+    found = [[_pair(entry) for entry in _array(line)] for line in _array(parts[1])]
+    if len(found) != lines or any(len(line) != intervals for line in found):
+        raise DecodeError("a step for other lines or intervals", expected=(lines, intervals))
+    if any(abs(number) > MAX_TOLD for line in found for told in line for number in told):
+        raise DecodeError("a step tells what no line carries")
+    return _wide(parts[0]), found
+
+
+def part_body(part: MeshPart) -> Value:
+    """Return where a mesh's part ended as a message carries it."""
+    return (
+        tuple((line, tuple(flows)) for line, flows in part.flows_milli_w.items()),
+        tuple((unit, tuple(powers)) for unit, powers in part.powers_milli_w.items()),
+    )
+
+
+def read_part(body: Value, intervals: int) -> MeshPart:
+    """Return the part of a mesh in a message; raises DecodeError."""
+    sections = _array(body)
+    if len(sections) != 2:
+        raise DecodeError("a part has flows and powers")
+    return MeshPart(_figures(sections[0], intervals), _figures(sections[1], intervals))
+
+
 def covers(subscription: str, topic: str) -> bool:
     """Tell whether a subscription to a topic or a higher level of it covers `topic`."""
     return topic == subscription or topic.startswith(subscription + "/")
+
+
+def _figures(section: Value, intervals: int) -> dict[str, list[int]]:
+    found = {}
+    for entry in _array(section):
+        name, figures = _named(entry, intervals)
+        if any(type(figure) is not int or abs(figure) > MAX_MILLI_W for figure in figures):
+            raise DecodeError("a flow or power is an integer that a network carries")
+        found[name] = [int(str(figure)) for figure in figures]
+    return found
 
 
 def _named(entry: Value, intervals: int) -> tuple[str, tuple[Value, ...]]:

@@ -1,4 +1,4 @@
-"""One board's part in a dispatch round, without I/O: messages and time in, messages out.
+"""One board's part in a round of a radial network, without I/O: messages and time in and out.
 
 Curves go up the feeder, prices go down, reports go up, and the whole result goes down again, each
 message between neighbours. What is lost is sent again until it is acknowledged; what comes twice
@@ -31,8 +31,6 @@ from dispatch.tree_bus import (
 )
 from market.dispatch_certificate import Certificate, StorageResult
 from market.dispatch_check import verify_certificate
-from market.dispatch_codec import decode_certificate, encode_certificate
-from market.dispatch_layout import lay_out
 from market.dispatch_problem import DispatchProblem
 from tools.board.messages import (
     ACK,
@@ -49,25 +47,11 @@ from tools.board.messages import (
     read_report,
     report_body,
 )
-from vm.primitives.errors import BitenergyError, DecodeError, InvalidInput
+from tools.board.participant import NEVER_MS, Participant, Patience
+from vm.primitives.errors import InvalidInput
 
-NEVER_MS: Final = 2**62
 CAREFUL: Final = 1
 """The second attempt, in which each board checks what its children say against the chain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a board waits for what, milliseconds."""
-
-    resend_ms: int = 250
-    """Until a message that was not acknowledged is sent again."""
-    neighbour_ms: int = 1_500
-    """For a neighbour's message, for each level that it depends on itself."""
-    alone_ms: int = 12_000
-    """Until a board that has no result goes on alone."""
-    turn_ms: int = 1_000
-    """Between the turns of boards that may submit the same result, first the slack bus."""
 
 
 @dataclass(slots=True)  # mutable: filled as messages come
@@ -95,15 +79,7 @@ class _Attempt:
     """True once it is known that nothing comes of it."""
 
 
-@dataclass(slots=True)  # mutable
-class _Waiting:
-    """A message that was not acknowledged yet."""
-
-    message: Message
-    last_ms: int
-
-
-class BoardRound:
+class BoardRound(Participant):
     """One board in one round. Takes messages and ticks; `take_outgoing` gives what to send."""
 
     def __init__(
@@ -118,35 +94,15 @@ class BoardRound:
 
         The problem is sound and radial.
         """
-        self.number = number
-        self.view: BusView
-        self._problem = problem
-        self._layout = lay_out(problem)
         self._views = views_of(problem)
-        self.view = self._views[bus]
-        self._patience = patience or Patience()
+        self.view: BusView = self._views[bus]
+        super().__init__(number, problem, bus, self.view.parent, self.view.children, patience)
         self._began_ms = now_ms
         self._heights = _heights(self._views)
-        order = [place.name for place in problem.network.buses]
-        self._turn = 0 if self.view.parent is None else 1 + order.index(bus)
         self._intervals = problem.intervals
         # Storages at several buses meet nowhere: the slack bus computes for all, at once.
         is_apart = meeting_bus(problem) is None
         self._alone_ms = 0 if is_apart and self._turn == 0 else self._patience.alone_ms
-        self._outgoing: list[tuple[str, Message]] = []
-        self._waiting: dict[tuple[str, int], _Waiting] = {}
-        self.distrusted: set[str] = set()
-        """Children that were found to lie."""
-        self.substituted: set[str] = set()
-        """Children whose part was computed for them."""
-        self.result: Certificate | None = None
-        """The verified result, once this board has it."""
-        self.result_ms = 0
-        """When it had it."""
-        self.result_hops = 0
-        """Rounds of messages between neighbours that prices took to reach every bus."""
-        self.alone = False
-        """True if the board computed the result by itself."""
         self._attempt = _Attempt(0, now_ms, failed=is_apart)
         self._advance(now_ms)
 
@@ -154,7 +110,7 @@ class BoardRound:
 
     def receive(self, neighbour: str, message: Message, now_ms: int) -> None:
         """Take a message of a neighbour; raises DecodeError on one that has no right form."""
-        if message.round != self.number or neighbour not in self._neighbours():
+        if message.round != self.number or neighbour not in self._neighbours:
             return
         if message.kind == ACK:
             self._take_ack(neighbour, message)
@@ -191,32 +147,9 @@ class BoardRound:
             self._advance(now_ms)
             if now_ms - self._began_ms >= self._alone_ms and self.result is None:
                 self._go_alone(now_ms)
-        for (neighbour, _), waiting in self._waiting.items():
-            if now_ms - waiting.last_ms >= self._patience.resend_ms:
-                waiting.last_ms = now_ms
-                self._outgoing.append((neighbour, waiting.message))
-
-    # What goes out.
-
-    def take_outgoing(self) -> list[tuple[str, Message]]:
-        """Return the messages to send now, with their neighbours."""
-        found, self._outgoing = self._outgoing, []
-        return found
-
-    def may_submit(self, now_ms: int) -> bool:
-        """Tell whether this board has a verified result and its turn to submit it has come."""
-        if self.result is None:
-            return False
-        if self.alone:
-            return now_ms >= self.result_ms + self._turn * self._patience.turn_ms
-        first = self.result_ms if self._turn == 0 else self.result_ms + 2 * self._patience.turn_ms
-        return now_ms >= first + self._turn * self._patience.turn_ms
+        self._send_again(now_ms)
 
     # Inside.
-
-    def _neighbours(self) -> tuple[str, ...]:
-        parent = () if self.view.parent is None else (self.view.parent,)
-        return (*self.view.children, *parent)
 
     def _take(self, neighbour: str, message: Message) -> None:
         attempt = self._attempt
@@ -317,7 +250,7 @@ class BoardRound:
         except KeyError:
             certificate = Certificate(())
         if verify_certificate(self._layout, certificate):
-            self._hold(certificate, now_ms)
+            self._hold(certificate, self._attempt.hops, now_ms)
         else:
             self._give_up(now_ms)
 
@@ -330,30 +263,7 @@ class BoardRound:
             self._alone_ms = NEVER_MS
             return
         self.alone = True
-        self._hold(certificate, now_ms)
-
-    def _hold(self, certificate: Certificate, now_ms: int) -> None:
-        """Keep a result if it verifies, and give it to the children."""
-        if not verify_certificate(self._layout, certificate):
-            return
-        self.result, self.result_ms = certificate, now_ms
-        self.result_hops = 0 if self.alone else self._attempt.hops
-        self._waiting.clear()
-        body = encode_certificate(certificate)
-        for child in self.view.children:
-            self._send(child, RESULT, self._attempt.hops, body, now_ms)
-
-    def _take_result(self, neighbour: str, message: Message, now_ms: int) -> None:
-        if self.result is not None or neighbour != self.view.parent:
-            return
-        if not isinstance(message.body, bytes):
-            raise DecodeError("a result is a byte string")
-        try:
-            certificate = decode_certificate(message.body)
-        except BitenergyError as error:
-            raise DecodeError("the result has no right form") from error
-        self._attempt.hops = message.hops
-        self._hold(certificate, now_ms)
+        self._hold(certificate, self._attempt.hops, now_ms)
 
     def _give_up(self, now_ms: int) -> None:
         """Have the slack bus begin the careful attempt, because nothing comes of this one."""
@@ -368,6 +278,7 @@ class BoardRound:
 
     def _begin_carefully(self, now_ms: int) -> None:
         self._attempt = _Attempt(CAREFUL, now_ms)
+        self._attempt_number = CAREFUL
         self._waiting.clear()
         for child in self.view.children:
             if child in self.substituted:
@@ -420,22 +331,6 @@ class BoardRound:
             attempt.curves[child] = self._true_curves(child)[child]
         if attempt.outcomes and child not in attempt.reports:
             attempt.reports[child] = self._true_report(child)
-
-    def _send(self, neighbour: str, kind: int, hops: int, body: object, now_ms: int) -> None:
-        message = Message(kind, self.number, self._attempt.number, hops, body)  # type: ignore[arg-type]
-        self._waiting[neighbour, kind] = _Waiting(message, now_ms)
-        self._outgoing.append((neighbour, message))
-
-    def _acknowledge(self, neighbour: str, message: Message) -> None:
-        ack = Message(ACK, self.number, message.attempt, 0, message.kind)
-        self._outgoing.append((neighbour, ack))
-
-    def _take_ack(self, neighbour: str, message: Message) -> None:
-        if not isinstance(message.body, int):
-            raise DecodeError("an acknowledgement names a kind")
-        waiting = self._waiting.get((neighbour, message.body))
-        if waiting is not None and waiting.message.attempt == message.attempt:
-            del self._waiting[neighbour, message.body]
 
 
 def _heights(views: Mapping[str, BusView]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, TextIO
 
 from market.dispatch_findings import check_problem
+from market.dispatch_problem import LOAD
 from node.keyfile import load_key
 from node.p2p.certificates import make_certificate
 from tools.board.chain import BoardChain, OpenRound
@@ -19,7 +20,8 @@ from tools.board.config import BoardArea, BoardConfig
 from tools.board.light import LightProcess
 from tools.board.links import HEARTBEAT_S, BoardLinks
 from tools.board.messages import Message, decode_message
-from tools.board.protocol import BoardRound
+from tools.board.participant import Participant, Patience
+from tools.board.rounds import begin_round, can_take_part
 from tools.errors import ClientError, ToolError, TransactionFailed
 from vm.primitives.errors import BitenergyError
 
@@ -36,7 +38,7 @@ class _Running:
     """A round in which the board takes part."""
 
     found: OpenRound
-    board: BoardRound
+    board: Participant
     area: BoardArea
     topic: str
     submitted: bool = False
@@ -171,19 +173,18 @@ class Board:
             self._passed.add(found.number)
             return
         problem = await asyncio.to_thread(self._chain.problem_of, found)
-        buses = {bus.name for bus in problem.network.buses}
-        if not problem.is_radial or area.bus not in buses:
+        if not can_take_part(problem, area.bus):
             _log.warning("round %d is none that boards can do here", found.number)
             self._passed.add(found.number)
             return
         if check_problem(problem):
             self._passed.add(found.number)
             return
-        board = BoardRound(found.number, problem, area.bus, _now_ms())
-        view = board.view
-        is_consumer = view.units and all(
-            unit.kind == "load" for unit in problem.units if unit.bus == area.bus
-        )
+        # Going on alone takes time too, and nothing counts after the deadline.
+        patience = Patience(together_ms=found.lasts_ms // 2)
+        board = begin_round(found.number, problem, area.bus, _now_ms(), patience)
+        kinds = {unit.kind for unit in problem.units if unit.bus == area.bus}
+        is_consumer = kinds == {LOAD}
         kind = "consumer" if is_consumer else "generator"
         running = _Running(found, board, area, f"data/{kind}/{self._config.member}")
         running.members = {each.bus: each.member for each in area.neighbours}

@@ -448,33 +448,3 @@ def test_nothing_is_left_of_an_interval_but_its_bill() -> None:
     keys = [key for key in world.state.values if key[2:12] == prefix or key[3:13] == prefix]
     assert keys == []
     assert load_book(world.context(), prefix).orders == 0
-
-
-@pytest.mark.parametrize(
-    ("members", "orders"), [(600, 4), pytest.param(10_000, 1, marks=pytest.mark.long)]
-)
-def test_a_large_book_clears_in_one_step_and_is_written_down_in_the_next_block(
-    members: int, orders: int
-) -> None:
-    names = tuple(f"H{number:05}" for number in range(members))
-    gates = [{"kind": "real_time", "minutes": 5}]
-    world = DayWorld({**TERMS, "gates": gates}, names=names, metered=())
-    world.interval -= 7
-    for place, name in enumerate(names):
-        for _ in range(orders):
-            world.place(name, "buy" if place % 2 else "sell", step("1", "20"))
-    count = members * orders // 2
-    world.time_ms = world.interval * QUARTER - 5 * MINUTE
-    world.advance(0)
-    assert world.told("clear")[0][3] == count * kwh("1")
-    assert not world.told("bought")
-    prefix = world.local.prefix(world.interval)
-    assert load_book(world.context(), prefix).pages >= 2 * count // 900
-    assert world.refused(names[0], "cancel", "local", world.interval, 1) == "gate_closed"
-    world.advance(1)
-    assert len(world.told("bought")) == len(world.told("sold")) == count
-    assert load_book(world.context(), prefix).pages == 0
-    sums = world.settle()
-    assert sums.members == members
-    assert sums.contracted_milli_wh == count * kwh("1")
-    world.conserve()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from dispatch.tree_bus import views_of
 from market.dispatch_certificate import Certificate
 from market.dispatch_problem import DispatchProblem
 from tools.board.messages import Message, decode_message
-from tools.board.protocol import BoardRound, Patience
+from tools.board.participant import Patience
+from tools.board.rounds import begin_round
 from vm.primitives.errors import DecodeError
 
 STEP_MS = 20
@@ -29,17 +29,21 @@ class Links:
         lies: dict[str, Lie] | None = None,
         stops: dict[str, int] | None = None,
         patience: Patience | None = None,
+        delay_ms: int = 200,
     ) -> None:
         self.problem = problem
-        self.views = views_of(problem)
         self.random = random.Random(seed)
         self.loss, self.repeat = loss, repeat
         self.lies, self.stops = lies or {}, stops or {}
+        self.delay_ms = delay_ms
         self.now_ms = 0
         self.sent: list[tuple[str, str, Message]] = []
         self.refused: list[str] = []
         self._flying: list[tuple[int, int, str, str, bytes]] = []
-        self.boards = {name: BoardRound(1, problem, name, 0, patience) for name in self.views}
+        self.boards = {
+            bus.name: begin_round(1, problem, bus.name, 0, patience)
+            for bus in problem.network.buses
+        }
         for name in self.boards:
             self._collect(name)
 
@@ -85,6 +89,6 @@ class Links:
             self.sent.append((name, receiver, told))
             for _ in range(2 if self.random.random() < self.repeat else 1):
                 if self.random.random() >= self.loss:
-                    due_ms = self.now_ms + self.random.randrange(1, 200)
+                    due_ms = self.now_ms + self.random.randrange(1, self.delay_ms)
                     place = len(self.sent)
                     self._flying.append((due_ms, place, name, receiver, told.encode()))
