@@ -63,6 +63,7 @@ DAY_TERMS: Final = {
 PLANT: Final = {"plant": "roof", "member": "T0", "technology": "solar", "capacity_w": 20_000}
 _API: Final = "/api/v1"
 _OFFERS: Final = f"/markets/{MARKET}/offers"
+_DAYS: Final = f"/day-markets/{DAY_MARKET}"
 _TRADES: Final = f"/markets/{MARKET}/trades"
 
 PAGES: Final = {
@@ -95,6 +96,12 @@ PAGES: Final = {
         ("/auctions",),
         (f"/auctions/{AUCTION}/intervals?limit=50", f"/auctions/{AUCTION}/clearings?limit=100"),
     ),
+    "days": (
+        ("/day-markets",),
+        (f"{_DAYS}/intervals?limit=200", f"{_DAYS}/clearings?limit=1000"),
+    ),
+    "meters": (("/readings?limit=96",),),
+    "certificates": (("/certificates?limit=100", "/certificates/plants?limit=100"),),
     "quotas": (("/quotas?limit=50",),),
     "response": (
         (
