@@ -1,12 +1,14 @@
 """Storages couple hours: the optimum over all hours of a radial problem, and its certificate.
 
 An interior point over all hours finds which limits hold (`storage_interior`), their equations give
-the exact optimum (`storage_active`), and these become integers: storages first
-(`storage_rounding`), then the other units, which take over what that leaves (`quantise`).
+the exact optimum (`storage_active`), and these become integers: what storages do first
+(`storage_watts`), then prices and values as they fit it (`storage_fit`, `storage_rounding`), then
+the other units, which take over what that leaves (`quantise`).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -21,14 +23,19 @@ from dispatch.storage_active import (
     settle_active,
 )
 from dispatch.storage_arrays import StorageArrays, storage_arrays
+from dispatch.storage_fit import fit_prices
 from dispatch.storage_interior import solve_interior
-from dispatch.storage_rounding import round_prices, round_storages, round_values
+from dispatch.storage_rounding import round_prices, round_values
+from dispatch.storage_watts import choose_watts, part_at_lines, takers
 from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
-from market.dispatch_check import validate_certificate
+from market.dispatch_check import TOLERANCE_RADIAL, validate_certificate
 from market.dispatch_layout import DispatchLayout
 from vm.primitives.errors import InvalidInput, InvalidProof
 
-MAX_ATTEMPTS: Final = 40
+MAX_ATTEMPTS: Final = 9
+INSIDE_W: Final = 1e-6
+NEAR_FULL_W: Final = (1e-3, 3.0, 12.0)
+"""How near to its rating a line counts as full, in one attempt and the next."""
 
 
 def solve_with_storages(layout: DispatchLayout) -> Certificate:
@@ -45,15 +52,19 @@ def quantise_storages(
     layout: DispatchLayout, radial: RadialArrays, arrays: StorageArrays, found: ActivePoint
 ) -> Certificate:
     """Return the integer certificate of an optimum; raises InvalidInput `no_rounding`."""
-    rows, minutes = layout.storages, layout.problem.interval_minutes
+    rows = layout.storages
     values = round_values(arrays, found)
-    prices = round_prices(
-        rows, arrays, found, values, lambda hour, unit: layout.units[hour][unit].b
-    )
+    bound = _turnover_twice(layout, arrays, found) / TOLERANCE_RADIAL
     refused = InvalidProof("nothing was tried")
     for attempt in range(MAX_ATTEMPTS):
-        moves = round_storages(rows, minutes, arrays, found, attempt)
-        powers = _round_units(radial, arrays, found, moves, layout)
+        parted = part_at_lines(arrays, found, NEAR_FULL_W[attempt % len(NEAR_FULL_W)])
+        moves = choose_watts(arrays, parted, values, bound, attempt // len(NEAR_FULL_W))
+        fitted = fit_prices(arrays, found, moves)
+        worth = round_values(arrays, fitted)
+        prices = round_prices(
+            rows, arrays, fitted, worth, lambda hour, unit: layout.units[hour][unit].b
+        )
+        powers = _round_units(radial, arrays, parted, moves, layout)
         certificate = Certificate(
             tuple(
                 IntervalResult(
@@ -61,7 +72,7 @@ def quantise_storages(
                     tuple(powers[hour]),
                     storages=tuple(
                         StorageResult(int(taken), int(given), value)
-                        for taken, given, value in zip(*moves[:, hour], values[hour], strict=True)
+                        for taken, given, value in zip(*moves[:, hour], worth[hour], strict=True)
                     ),
                 )
                 for hour in range(len(powers))
@@ -82,6 +93,16 @@ def quantise_storages(
     ) from refused
 
 
+def _turnover_twice(layout: DispatchLayout, arrays: StorageArrays, found: ActivePoint) -> float:
+    """Return twice the turnover of the units that have a choice, 1e-24 $/h."""
+    return math.fsum(
+        abs(float(power) * (row.a * power + 2.0 * row.b))
+        for rows, powers in zip(layout.units, found.x * arrays.scale.power_w, strict=True)
+        for row, power in zip(rows, powers.tolist(), strict=False)
+        if row.lo_w < row.hi_w
+    )
+
+
 def _round_units(
     radial: RadialArrays,
     arrays: StorageArrays,
@@ -98,6 +119,7 @@ def _round_units(
     first = np.zeros(len(tree.parent) + 1, dtype=np.int64)
     np.add.at(first, unit_bus + 1, 1)
     extended = Tree(tree.parent, tree.upward, tree.rating_w, np.cumsum(first), order)
+    takes = takers(arrays, found)
     result = []
     for hour in range(len(found.x)):
         bids = radial.interval_bids(hour)
@@ -113,6 +135,9 @@ def _round_units(
         at_limit = found.state[hour, :units]
         powers[:units] = np.where(at_limit == UPPER, bids.hi_w, powers[:units])
         powers[:units] = np.where(at_limit == LOWER, bids.lo_w, powers[:units])
+        # Inside its limits, however little, a unit takes over what is missing.
+        inside = np.clip(powers[:units], bids.lo_w + INSIDE_W, bids.hi_w - INSIDE_W)
+        powers[:units] = np.where(takes[hour], inside, powers[:units])
         flow: Floats = np.zeros(len(tree.parent))
         state = found.state[hour, units:lines]
         rating = tree.rating_w[arrays.line_bus]

@@ -18,9 +18,12 @@ from dispatch.arrays import Floats
 from dispatch.exact_curves import NANO, Curve, span
 from dispatch.storage_active import settle_active
 from dispatch.storage_arrays import Forest, Scale, StorageArrays
+from dispatch.storage_fit import fit_prices
 from dispatch.storage_interior import solve_interior
-from dispatch.storage_rounding import round_prices, round_storages, round_values
+from dispatch.storage_rounding import round_prices, round_values
+from dispatch.storage_watts import choose_watts
 from market.dispatch_certificate import StorageResult
+from market.dispatch_check import TOLERANCE_RADIAL
 from market.dispatch_layout import StorageRow
 from market.dispatch_problem import PPM
 
@@ -56,19 +59,23 @@ def plan_storages(
     found = settle_active(arrays, solve_interior(arrays))
     values = round_values(arrays, found)
     pieces = [_pieces(curve) for curve in curves]
-    prices = round_prices(
-        rows, arrays, found, values, lambda hour, unit: pieces[hour][unit - 1][0][0]
-    )
-    snapped = [_snap(curve, price) for curve, (price,) in zip(curves, prices, strict=True)]
+    scale = arrays.scale.power_w * arrays.scale.price
+    turnover = float(np.abs(found.x[:, : arrays.ends[0]] * found.price).sum()) * scale
     best, least_off = StoragePlan((), ()), 0
-    for offset in range(TRIED):
-        moves = round_storages(rows, minutes, arrays, found, attempt * TRIED + offset)
+    for offset in range(min(TRIED, len(rows))):
+        first = attempt * TRIED + offset
+        moves = choose_watts(arrays, found, values, turnover / TOLERANCE_RADIAL, first)
+        fitted = fit_prices(arrays, found, moves)
+        worth = round_values(arrays, fitted)
+        prices = round_prices(
+            rows, arrays, fitted, worth, lambda hour, unit: pieces[hour][unit - 1][0][0]
+        )
         plan = StoragePlan(
-            tuple(snapped),
+            tuple(_snap(curve, price) for curve, (price,) in zip(curves, prices, strict=True)),
             tuple(
                 tuple(
                     StorageResult(int(taken), int(given), value)
-                    for taken, given, value in zip(*moves[:, hour], values[hour], strict=True)
+                    for taken, given, value in zip(*moves[:, hour], worth[hour], strict=True)
                 )
                 for hour in range(len(curves))
             ),

@@ -2,6 +2,9 @@
 
 chain.NAME=NUMBER           a parameter of the chain, as `bitenergy node status` and /params show
 market.MARKET.NAME=VALUE    a market's rule, named and written as in the genesis file
+day.MARKET.NAME=VALUE       a rule of a day market, in the same way
+certificates.NAME=VALUE     unit_kwh, validity_days, earned, lost
+quota.NAME=VALUE            penalty_price, deposit_percent
 governance.NAME=VALUE       quorum=2/3, threshold=2/3, voting_period_ms, notice_blocks
 contracts.NAME=VALUE        deploy_roles=edc,operator, deposit_micro_per_byte, upgrade_needs_vote=1
 contracts.CONTRACT.code_hash=HASH    new code that a contract's owner may then upgrade to
@@ -48,14 +51,36 @@ _MARKET: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "default_pair_limit_kwh": ("default_pair_limit_milli_wh", _energy_kwh),
     "max_offers_per_member": ("max_offers_per_member", _number),
 }
+_DAY: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "retail": ("retail_micro_per_kwh", parse_price),
+    "feed_in": ("feed_in_micro_per_kwh", parse_price),
+    "penalty": ("penalty_micro_per_kwh", parse_price),
+    "deposit": ("deposit_micro", parse_price),
+    "max_energy_kwh": ("max_energy_milli_wh", _energy_kwh),
+    "tolerance_percent": ("tolerance_percent", _number),
+    "keep_days": ("keep_days", _number),
+}
+_CERTIFICATES: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "unit_kwh": ("unit_milli_wh", _energy_kwh),
+    "validity_days": ("validity_days", _number),
+    "earned": ("earned_micro_per_kwh", parse_price),
+    "lost": ("lost_micro_per_kwh", parse_price),
+}
+_QUOTA: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "penalty_price": ("penalty_price_micro_per_kwh", parse_price),
+    "deposit_percent": ("deposit_percent", _number),
+}
+_TERMS: Final = {"certificates": _CERTIFICATES, "quota": _QUOTA}
+_RULES: Final = {"market": _MARKET, "day": _DAY}
 _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
     parse_price: format_tokens,
     _energy_kwh: format_kwh,
 }
-_SHOWN: Final[dict[str, tuple[str, Callable[..., str]]]] = {
-    field: (name, _FORMATS.get(read, str)) for name, (field, read) in _MARKET.items()
+_SHOWN: Final[dict[str, dict[str, tuple[str, Callable[..., str]]]]] = {
+    module: {field: (name, _FORMATS.get(read, str)) for name, (field, read) in rules.items()}
+    for module, rules in {**_RULES, **_TERMS}.items()
 }
-"""The names and forms of people, by the names of the chain."""
+"""The names and forms of people, by module and by the names of the chain."""
 
 
 def parse_changes(texts: Sequence[str]) -> tuple[Change, ...]:
@@ -113,7 +138,7 @@ def change_words(kind: str, name: str, subject: str, values: dict[str, object]) 
     where = f"{name}.{subject}" if subject else name
     words: list[str] = []
     for key, value in values.items():
-        shown, show = _SHOWN.get(key, (key, str)) if name == "market" else (key, str)
+        shown, show = _SHOWN.get(name, {}).get(key, (key, str))
         words.append(f"{where}.{shown}={NOTHING if value is None else show(value)}")
     return " ".join(words)
 
@@ -121,13 +146,14 @@ def change_words(kind: str, name: str, subject: str, values: dict[str, object]) 
 def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:
     first, _, rest = left.partition(".")
     subject, _, name = rest.rpartition(".")
-    if first == "market" and subject and name in _MARKET:
-        known, read = _MARKET[name]
-        return (PARAMETERS, "market", subject), known, read(right)
-    if first == "market" and subject:
+    rules = _RULES.get(first, {})
+    if subject and name in rules:
+        known, read = rules[name]
+        return (PARAMETERS, first, subject), known, read(right)
+    if subject and rules:
         raise InvalidInput(
             "a market has no such rule that a vote may change",
-            expected=", ".join(_MARKET),
+            expected=", ".join(rules),
             actual=name,
         )
     if rest and first == "governance":
@@ -138,6 +164,9 @@ def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:
     if rest and first == "contracts" and not subject:
         value = right if rest == "deploy_roles" else _number(right)
         return (PARAMETERS, "contracts", ""), rest, value
+    if not subject and name in _TERMS.get(first, {}):
+        known, read = _TERMS[first][name]
+        return (PARAMETERS, first, ""), known, read(right)
     if rest and first == "chain":
         return (PARAMETERS, "chain", ""), rest, _number(right)
     if rest and first == "engine":

@@ -59,7 +59,9 @@ def begin_crediting(ctx: CallContext, terms: CertificateTerms, meters: MetersCon
     if ctx.get(RUNNING_KEY) is None:
         ctx.put(RUNNING_KEY, b"\x01")
         period = meters.interval_of(ctx.time_ms) // terms.period_intervals
-        schedule(ctx, meters.deadline_ms(_last(terms, period)), CREDIT, period, *CreditProgress())
+        schedule(
+            ctx, meters.deadline_ms(last_interval(terms, period)), CREDIT, period, *CreditProgress()
+        )
 
 
 def credit_due(
@@ -70,7 +72,7 @@ def credit_due(
     progress: CreditProgress,
 ) -> None:
     """Credit plants with a period whose readings are closed, as far as one step goes."""
-    last = _last(terms, period)
+    last = last_interval(terms, period)
     if not is_closed(ctx, last):
         schedule(ctx, ctx.time_ms + 1, CREDIT, period, *progress)
         return
@@ -80,7 +82,7 @@ def credit_due(
         return
     if progress.plants:
         ctx.emit("credit", period, progress.plants)
-    following = meters.deadline_ms(_last(terms, period + 1))
+    following = meters.deadline_ms(last_interval(terms, period + 1))
     schedule(ctx, meters.correction_ms(last), SETTLE, period, *CreditProgress())
     schedule(ctx, following, CREDIT, period + 1, *CreditProgress())
 
@@ -94,7 +96,7 @@ def settle_due(
 ) -> None:
     """Credit what corrections changed in a period that is final, as far as one step goes."""
     is_done = False
-    if is_final(ctx, _last(terms, period)):
+    if is_final(ctx, last_interval(terms, period)):
         progress, is_done = _step(ctx, terms, meters, period, progress, is_last=True)
     if not is_done:
         schedule(ctx, ctx.time_ms + 1, SETTLE, period, *progress)
@@ -169,7 +171,7 @@ def _issue(
     )
 
 
-def _last(terms: CertificateTerms, period: int) -> int:
+def last_interval(terms: CertificateTerms, period: int) -> int:
     """Return the last interval of a period."""
     return (period + 1) * terms.period_intervals - 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.certificates.coins import CoinProgress, coins_due, enrol, leave
@@ -10,9 +11,11 @@ from market.certificates.crediting import (
     CreditProgress,
     begin_crediting,
     credit_due,
+    last_interval,
     settle_due,
 )
 from market.certificates.due import COINS, CREDIT, EXPIRE, SETTLE
+from market.certificates.governing import changed_terms
 from market.certificates.lots import expire_lot, retire_lot, transfer_lot
 from market.certificates.records import (
     LOT_SPACE,
@@ -30,8 +33,10 @@ from market.certificates.records import (
     encode_leaf,
     find_plant,
     load_terms,
+    load_terms_at,
     lot_index_key,
     plant_at,
+    save_changed_terms,
     save_plant,
 )
 from market.certificates.section import MAX_CAPACITY_W, FirstPlant, read_section
@@ -42,7 +47,7 @@ from market.meters.records import load_terms as load_meter_terms
 from vm.arguments import ACCOUNT, AMOUNT, NAME, Argument, either, integer, text
 from vm.context import CallContext
 from vm.module import Interfaces, Module, Section, method
-from vm.primitives.codec import Encodable, unpack_trusted
+from vm.primitives.codec import Encodable, Value, unpack_trusted
 from vm.primitives.errors import CallError, InvalidGenesis, InvariantViolation
 from vm.system.account_leaf import load_active_account
 from vm.system.members import NAME_SPACE
@@ -165,18 +170,34 @@ class CertificatesModule(Module):
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Credit a period, settle it, end a lot, or settle an interval's coins."""
-        terms, meters = load_terms(ctx), load_meter_terms(ctx)
+        meters = load_meter_terms(ctx)
         match unpack_trusted(payload):
             case (int(kind), int(period), int(resume), int(plants)) if kind == CREDIT:
+                terms = self._terms_of(ctx, period)
                 credit_due(ctx, terms, meters, period, CreditProgress(resume, plants))
             case (int(kind), int(period), int(resume), int(plants)) if kind == SETTLE:
+                terms = self._terms_of(ctx, period)
                 settle_due(ctx, terms, meters, period, CreditProgress(resume, plants))
             case (int(kind), int(lot)) if kind == EXPIRE:
                 expire_lot(ctx, lot)
             case (int(kind), int(interval), tuple(progress)) if kind == COINS:
+                terms = load_terms_at(ctx, interval)
                 coins_due(ctx, terms, meters, interval, CoinProgress(*progress))  # type: ignore[arg-type]
             case _:
                 raise InvariantViolation(f"certificates scheduled {payload.hex()[:80]}")
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set what certificates stand for and what coins are, from the next interval on."""
+        if subject:
+            raise CallError("unknown_subject", "certificates have no parts", actual=subject)
+        known, since = load_terms(ctx), _interval_now(ctx) + 1
+        save_changed_terms(ctx, known, changed_terms(known, values, since))
+
+    def _terms_of(self, ctx: CallContext, period: int) -> CertificateTerms:
+        """Return the terms of a period: those of its last interval."""
+        return load_terms_at(ctx, last_interval(load_terms(ctx), period))
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the entry of a plant or a lot again from its leaf."""

@@ -6,6 +6,7 @@ Keys, with N a plant's number (4 bytes), numbers big-endian:
     Cn name            number of a plant      Cm member           the plant at its connection
     Cd N period(8)     what was credited      Cg lot(8)           a lot of certificates
     Cb account         a member's coins       Cr, Cw              there once anything is due
+    Cv since(8)        the terms as they were before that interval
     iCp N              the plant is credited  iCg owner lot       the lot is the owner's
 
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -31,6 +32,7 @@ LOT_SPACE: Final = b"Cg"
 COINS_SPACE: Final = b"Cb"
 RUNNING_KEY: Final = b"Cr"
 COINS_RUNNING_KEY: Final = b"Cw"
+BEFORE_SPACE: Final = b"Cv"
 PLANT_INDEX: Final = INDEX_SPACE + PLANT_SPACE
 LOT_INDEX: Final = INDEX_SPACE + LOT_SPACE
 MARK: Final = b"\x01"
@@ -64,6 +66,8 @@ class CertificateTerms:
     """Coins for a renewable kWh."""
     lost_micro_per_kwh: int
     """Coins that any other kWh costs."""
+    since: int = 0
+    """The first interval of which this holds; the state has what held before it."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
@@ -188,6 +192,31 @@ def load_terms(ctx: CallContext) -> CertificateTerms:
             hint="Genesis brings them in with a section 'certificates'.",
         )
     return decode_leaf(CertificateTerms, data)
+
+
+def load_terms_at(ctx: CallContext, interval: int) -> CertificateTerms:
+    """Return the terms as they are for an interval; raises CallError `no_certificates`."""
+    terms = load_terms(ctx)
+    while interval < terms.since:
+        data = ctx.get(before_key(terms.since))
+        if data is None:
+            raise InvariantViolation(f"the terms before interval {terms.since} are lost")
+        terms = decode_leaf(CertificateTerms, data)
+    return terms
+
+
+def save_changed_terms(
+    ctx: CallContext, known: CertificateTerms, changed: CertificateTerms
+) -> None:
+    """Have other terms hold from an interval on, and keep those before."""
+    if changed.since > known.since:
+        ctx.put(before_key(changed.since), encode_leaf(known))
+    ctx.put(TERMS_KEY, encode_leaf(changed))
+
+
+def before_key(since: int) -> bytes:
+    """Return the key of the terms as they were before an interval."""
+    return BEFORE_SPACE + since.to_bytes(8, "big")
 
 
 def load_plant(ctx: CallContext, number: int) -> Plant:

@@ -21,6 +21,7 @@ VALIDITY_DAYS: Final = 365
 MAX_VALIDITY_DAYS: Final = 3_660
 MAX_PLANTS: Final = 10_000
 MAX_CAPACITY_W: Final = 10**9
+MAX_UNIT: Final = MAX_UNIT_KWH * MILLI_WH_PER_KWH
 MAX_COINS: Final = 10**12
 _FIELDS: Final = (
     "unit_kwh",
@@ -83,7 +84,7 @@ def _unit_milli_wh(fields: GenesisFields) -> int:
     """Return the energy of a certificate: whole kWh as a number, parts of them as text."""
     if type(fields.found.get("unit_kwh", 0)) is int:
         return fields.integer("unit_kwh", 1, MAX_UNIT_KWH, default=1_000) * MILLI_WH_PER_KWH
-    unit = fields.decimal("unit_kwh", most=MAX_UNIT_KWH * MILLI_WH_PER_KWH)
+    unit = fields.decimal("unit_kwh", most=MAX_UNIT)
     if not unit:
         raise fields.refusal("unit_kwh", "is some energy", "above 0")
     return unit

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from market.day.dates import days_of
 from market.day.lines import Line
-from market.day.records import DayMarket
+from market.day.records import DayMarket, read_version
 from market.day.settlement_records import (
     CORRECTED,
     DONE,
@@ -80,7 +80,7 @@ def read_bill(
             found = find_record(state, market, interval, part, account)
             if found is not None:
                 page, record = found
-                for line in record.lines(market, part):
+                for line in record.lines(read_version(state, market, interval), part):
                     yield BillLine(interval, part, page, line)
 
 
@@ -139,6 +139,7 @@ def prove_lines(
 ) -> list[ProvedLine]:
     """Return a member's lines on a page, each with its way to the page's root."""
     interval, part, _ = where
+    market = read_version(state, market, interval)
     records = read_records(state, market, where)
     items = page_items(market, interval, part, records)
     place = 0

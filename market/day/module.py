@@ -7,6 +7,7 @@ upstream supplier.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.auction.feeder import count_buses
@@ -15,6 +16,7 @@ from market.auction.orders import SIDE_NAMES
 from market.day.clearing import apply_page, clear_gate
 from market.day.due import AWARDS, CLEARING, CORRECTION, SETTLEMENT
 from market.day.gates import TO_THE_LAST
+from market.day.governing import changed_market
 from market.day.orders import (
     MAX_STEPS_OF_MEMBER,
     Steps,
@@ -34,10 +36,12 @@ from market.day.records import (
     Standing,
     decode_leaf,
     load_market,
+    load_market_at,
+    save_changed_market,
 )
 from market.day.section import read_section
 from market.day.settlement import DAY_ACCOUNT, correct_due, settle_due
-from market.day.standing import join, pay_arrears
+from market.day.standing import join, leave, pay_arrears
 from market.meters.records import load_config
 from vm.arguments import ACCOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string, integer
 from vm.context import CallContext
@@ -111,6 +115,16 @@ class DayModule(Module):
         ctx.emit("join", name, ctx.caller, since)
         return None
 
+    @method(Argument("market", NAME))
+    def leave(self, ctx: CallContext, name: str) -> Encodable:
+        """Let the caller leave a market after the interval that runs.
+
+        Returns the first interval that is not settled for it.
+        """
+        end = leave(ctx, load_market(ctx, name))
+        ctx.emit("leave", name, ctx.caller, end)
+        return end
+
     @method(
         Argument("market", NAME),
         Argument("interval", UINT63),
@@ -123,7 +137,7 @@ class DayModule(Module):
         self, ctx: CallContext, name: str, interval: int, side: str, steps: Steps, last_gate: int
     ) -> Encodable:
         """Place an order in an open gate; what it needs is set aside. Returns its number."""
-        market = load_market(ctx, name)
+        market = load_market_at(ctx, name, interval)
         which = SIDE_NAMES.index(side)
         number, gate = place_order(ctx, market, interval, which, steps, last_gate)
         ctx.emit("place", name, interval, number, ctx.caller, side, len(steps), gate)
@@ -150,7 +164,7 @@ class DayModule(Module):
 
         Returns its number. Who sets more aside than the order needs tells less of it.
         """
-        market = load_market(ctx, name)
+        market = load_market_at(ctx, name, interval)
         number, gate = commit_order(ctx, market, interval, commitment, most_steps, cover_micro)
         ctx.emit("commit", name, interval, number, ctx.caller, cover_micro, gate)
         return number
@@ -176,7 +190,7 @@ class DayModule(Module):
         salt: bytes,
     ) -> Encodable:
         """Open a commitment, after its gate and before openings end."""
-        market = load_market(ctx, name)
+        market = load_market_at(ctx, name, interval)
         opened = (SIDE_NAMES.index(side), steps, last_gate, salt)
         gate = open_order(ctx, market, interval, number, opened)
         ctx.emit("open", name, interval, number, ctx.caller, side, len(steps), gate)
@@ -185,7 +199,7 @@ class DayModule(Module):
     @method(Argument("market", NAME), Argument("interval", UINT63), Argument("order", UINT63))
     def cancel(self, ctx: CallContext, name: str, interval: int, number: int) -> Encodable:
         """Take back what did not trade of an order, or a commitment, while its gate is open."""
-        cancel_order(ctx, load_market(ctx, name), interval, number)
+        cancel_order(ctx, load_market_at(ctx, name, interval), interval, number)
         ctx.emit("cancel", name, interval, number, ctx.caller)
         return None
 
@@ -200,11 +214,19 @@ class DayModule(Module):
         ctx.emit("pay_arrears", name, payer, payee, amount)
         return amount
 
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set parameters of the market called `subject`, for intervals that have not opened."""
+        known = load_market(ctx, subject)
+        buses = count_buses(ctx, known.feeder) if known.feeder else 0
+        save_changed_market(ctx, known, changed_market(known, values, ctx.time_ms, buses))
+
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Clear a gate, write awards down, settle or correct an interval, or forget one."""
         match unpack_trusted(payload):
             case (int(kind), str(name), int(interval), int(gate), int(page)):
-                _act(ctx, kind, load_market(ctx, name), (interval, gate, page))
+                _act(ctx, kind, load_market_at(ctx, name, interval), (interval, gate, page))
             case _:
                 raise InvariantViolation(f"day scheduled something else: {payload.hex()[:80]}")
 

@@ -7,6 +7,8 @@ Keys, with A the market's number (2 bytes) and I the delivery interval (8), numb
     Db A I               a book                  Dp A I account        a member's position
     iDp A I account      the position is there   Da A I page(2)        awards to be written down
     Dk A                 next interval to settle
+    Dx A                 next interval to correct
+    Dv A since(8)        the market as it was before that interval
     Di A I part(1)       a settlement            Dh A I part page(2)   the root of a page of lines
     Dr A I part page     the page's records      Dt A account month(4) a member's totals
 
@@ -35,6 +37,8 @@ BOOK_SPACE: Final = b"Db"
 POSITION_SPACE: Final = b"Dp"
 AWARD_SPACE: Final = b"Da"
 CURSOR_SPACE: Final = b"Dk"
+CORRECTED_SPACE: Final = b"Dx"
+BEFORE_SPACE: Final = b"Dv"
 STANDING_INDEX: Final = INDEX_SPACE + STANDING_SPACE
 POSITION_INDEX: Final = INDEX_SPACE + POSITION_SPACE
 MARK: Final = b"\x01"
@@ -77,6 +81,8 @@ class DayMarket:
     """Market whose feeder limits the trades; empty for none."""
     keep_days: int
     """How long the lines of bills stay in the state after corrections end."""
+    since: int = 0
+    """The first interval for which this holds; the state has what held before it."""
 
     def prefix(self, interval: int) -> bytes:
         """Return market and interval as they stand in keys, 10 bytes."""
@@ -105,6 +111,7 @@ class DayMarket:
                 self.max_energy_milli_wh,
                 self.feeder,
                 self.keep_days,
+                self.since,
             )
         )
 
@@ -209,6 +216,12 @@ class Standing:
     """Energy of final intervals, found later, that is settled: injected."""
     trued_withdrawn_milli_wh: int
     """The same: withdrawn."""
+    end: int | None = None
+    """The first interval that is not settled for it any more; None unless it leaves."""
+
+    def is_in(self, interval: int) -> bool:
+        """Tell whether an interval is settled for the member."""
+        return self.since <= interval and (self.end is None or interval < self.end)
 
 
 _Leaf = TypeVar("_Leaf", Book, Standing)
@@ -263,7 +276,7 @@ def decode_position(data: bytes) -> Position:
 def decode_market(data: bytes) -> DayMarket:
     """Return the market of a leaf's bytes."""
     (number, name, account, upstream, length, minute_ms, shift, zone, gates, *rest) = open_leaf(
-        data, DAY_MARKET_TYPE, 16
+        data, DAY_MARKET_TYPE, 17
     )
     calendar = Calendar(
         length,  # type: ignore[arg-type]
@@ -280,6 +293,39 @@ def load_market(ctx: CallContext, name: str) -> DayMarket:
     data = ctx.get(MARKET_SPACE + name.encode())
     if data is None:
         raise CallError("unknown_market", "there is no such day market", actual=name)
+    return decode_market(data)
+
+
+def load_market_at(ctx: CallContext, name: str, interval: int) -> DayMarket:
+    """Return a market as it is for an interval; raises CallError `unknown_market`."""
+    market = load_market(ctx, name)
+    while interval < market.since:
+        market = _before(market, ctx.get(before_key(market.number, market.since)))
+    return market
+
+
+def read_version(state: StateReader, market: DayMarket, interval: int) -> DayMarket:
+    """Return a market as it is for an interval without gas, for readers."""
+    while interval < market.since:
+        market = _before(market, state.get(before_key(market.number, market.since)))
+    return market
+
+
+def save_changed_market(ctx: CallContext, known: DayMarket, changed: DayMarket) -> None:
+    """Have another version of a market hold from an interval on, and keep the one before."""
+    if changed.since > known.since:
+        ctx.put(before_key(known.number, changed.since), known.encode())
+    ctx.put(MARKET_SPACE + changed.name.encode(), changed.encode())
+
+
+def before_key(number: int, since: int) -> bytes:
+    """Return the key of a market as it was before an interval."""
+    return BEFORE_SPACE + number.to_bytes(2, "big") + since.to_bytes(8, "big")
+
+
+def _before(market: DayMarket, data: bytes | None) -> DayMarket:
+    if data is None:
+        raise InvariantViolation(f"day market {market.name!r} is lost before {market.since}")
     return decode_market(data)
 
 
@@ -335,6 +381,12 @@ def load_standing(ctx: CallContext, account: bytes) -> Standing | None:
     """Return what a member is in its market; None if it is in none."""
     data = ctx.get(STANDING_SPACE + account)
     return None if data is None else decode_leaf(Standing, data)
+
+
+def delete_standing(ctx: CallContext, account: bytes, standing: Standing) -> None:
+    """Delete what a member was in its market, with its index entry."""
+    ctx.delete(STANDING_SPACE + account)
+    ctx.delete(STANDING_INDEX + standing.market.to_bytes(2, "big") + account)
 
 
 def save_standing(ctx: CallContext, account: bytes, standing: Standing) -> None:

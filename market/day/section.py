@@ -37,6 +37,8 @@ MAX_MEMBERS: Final = 100_000
 MAX_OFFSET_MINUTES: Final = 14 * 60
 MAX_PRICE: Final = 10**12
 """A million tokens per kWh: amounts of the greatest energy fit 64 bits."""
+MAX_TOLERANCE_PERCENT: Final = 1_000
+MAX_KEEP_DAYS: Final = 3_660
 MAX_ENERGY: Final = 10**12
 """A million kWh."""
 _FIELDS: Final = (
@@ -83,7 +85,7 @@ def read_section(
         name = read_object(entry, "a day market", _FIELDS).name("name")
         own = read_object(entry, f"day market {name!r}", _FIELDS)
         market = _read(own, number, name, account_of)
-        _validate(market, own.where, buses_of(market.feeder) if market.feeder else 0)
+        validate_market(market, own.where, buses_of(market.feeder) if market.feeder else 0)
         found.append((market, _members(own, account_of)))
     if len(dict.fromkeys([market.name for market, _ in found])) != len(found):
         raise InvalidGenesis("two day markets have the same name")
@@ -115,10 +117,10 @@ def _read(fields: GenesisFields, number: int, name: str, account_of: AccountOf) 
         fields.decimal("retail", most=MAX_PRICE),
         fields.decimal("feed_in", most=MAX_PRICE),
         fields.decimal("penalty", default="0", most=MAX_PRICE),
-        fields.integer("tolerance_percent", 0, 1_000, default=10),
+        fields.integer("tolerance_percent", 0, MAX_TOLERANCE_PERCENT, default=10),
         fields.decimal("max_energy_kwh", default="1000", most=MAX_ENERGY),
         fields.name("feeder", default=""),
-        fields.integer("keep_days", 1, 3_660, default=62),
+        fields.integer("keep_days", 1, MAX_KEEP_DAYS, default=62),
     )
 
 
@@ -205,7 +207,8 @@ def _members(fields: GenesisFields, account_of: AccountOf) -> list[bytes]:
     return found
 
 
-def _validate(market: DayMarket, where: str, buses: int) -> None:
+def validate_market(market: DayMarket, where: str, buses: int) -> None:
+    """Raise InvalidGenesis unless the parts of a market over `buses` buses fit together."""
     calendar = market.calendar
     if not market.feed_in_micro_per_kwh <= market.retail_micro_per_kwh:
         raise InvalidGenesis(f"{where}: 'feed_in' is above 'retail'")

@@ -153,6 +153,7 @@ CERTIFICATE_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "market": TEXT,
                         "earned_micro_per_kwh": COUNT,
                         "lost_micro_per_kwh": COUNT,
+                        "since": COUNT,
                     }
                 )
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from market.dispatch_problem import (
 )
 from market.network import Bus, Line, Network
 from tests.dispatch.support import feeder, random_problem
+from tests.dispatch.test_meshed import case_of
 from vm.primitives.errors import InvalidInput
 
 PRICE = 10**18
@@ -206,3 +208,40 @@ def test_random_days_of_one_place_are_proved_or_said_to_be_too_fine() -> None:
         else:
             proved += 1
     assert proved >= 22
+
+
+@pytest.mark.parametrize("seed", [9, 35, 41, 75, 195, 199, 204, 299])
+def test_whole_watts_are_found_where_they_need_foresight(seed: int) -> None:
+    """Zones of storages alone, and small units that have to take over more than a watt."""
+    problem = random_day(seed)
+    assert verify_certificate(lay_out(problem), solve(problem).certificate)
+
+
+def low_voltage_day(batteries: int, hours: int, seed: int) -> DispatchProblem:
+    """The European feeder over some hours whose prices and demand come and go."""
+    case = case_of("european_lv")
+    drawn = random.Random(seed)
+    units = []
+    for unit in case.units:
+        (bid,), phase = unit.bids, drawn.uniform(0.7, 1.3)
+        later = 0 if unit.kind == GENERATOR else 1
+        bids = []
+        for hour in range(hours):
+            size = 1 + 0.4 * math.sin(hour / 24 * 6.28 + phase)
+            cost = int(bid.b * (1 + 0.3 * math.sin(hour / 4 + later)))
+            bids.append(Bid(bid.a, cost, int(bid.lo_w * size), int(bid.hi_w * size)))
+        units.append(replace(unit, bids=tuple(bids)))
+    storages = tuple(
+        battery(drawn.choice(case.network.buses).name, 5_000, 10**7, f"battery{number}")
+        for number in range(batteries)
+    )
+    return replace(case, units=tuple(units), intervals=hours, storages=storages)
+
+
+@pytest.mark.parametrize(("batteries", "seed"), [(20, 1), (40, 3)])
+def test_a_low_voltage_feeder_full_of_batteries_is_proved(batteries: int, seed: int) -> None:
+    """907 buses, 1,000 bids, and a line that is full but for a few watts."""
+    problem = low_voltage_day(batteries, 4, seed)
+    certificate = solve(problem).certificate
+    assert verify_certificate(lay_out(problem), certificate)
+    assert any(one.charge_w for row in certificate.intervals for one in row.storages)

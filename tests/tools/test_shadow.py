@@ -173,6 +173,28 @@ def test_changes_that_cannot_be_made_are_refused(node: FakeNode, tmp_path: Path)
         ),
         (["governance.quorum=1/2"], Change("parameters", "governance", "", (("quorum", "1/2"),))),
         (["engine.b=2", "engine=x", "engine.a=1"], Change("engine", "x", "", (("a", 1), ("b", 2)))),
+        (
+            ["day.local.retail=30.5", "day.local.deposit=1", "day.local.max_energy_kwh=20"],
+            Change(
+                "parameters",
+                "day",
+                "local",
+                (
+                    ("deposit_micro", 1_000_000),
+                    ("max_energy_milli_wh", 20_000_000),
+                    ("retail_micro_per_kwh", 30_500_000),
+                ),
+            ),
+        ),
+        (
+            ["certificates.unit_kwh=0.5", "certificates.validity_days=9"],
+            Change(
+                "parameters",
+                "certificates",
+                "",
+                (("unit_milli_wh", 500_000), ("validity_days", 9)),
+            ),
+        ),
         (["module.market=2"], Change("module", "market", "", (("version", 2),))),
     ],
 )
@@ -189,6 +211,7 @@ def test_changes_as_people_write_them(texts: list[str], change: Change) -> None:
     [
         *("", "x", "x=", "=1", "chain=1", "chain.a=b", "market.spot=1", "market.spot.weather=1"),
         *("engine.a=1", "module.market=two", "market.spot.max_price=cheap", "a.b=1"),
+        *("day.local=1", "day.local.zone=1", "certificates.coins=1", "certificates.roof.earned=1"),
     ],
 )
 def test_what_is_no_change_is_refused_with_words(text: str) -> None:

@@ -386,7 +386,8 @@ def test_leaves_fit_a_proof() -> None:
 
 
 def test_the_page_lists_the_methods() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "response-and-quotas.md").read_text(encoding="utf-8")
     part = page[page.index("## Demand response") :]
     for name, found in ResponseModule().methods().items():
         names = ", ".join(argument.name for argument in found.declaration.arguments)

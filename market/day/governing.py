@@ -1,0 +1,82 @@
+"""The parameters of a day market that members may change by a vote, and the check of them together.
+
+They hold from the first interval on whose first gate has not opened: orders that stand, contracts
+and what is set aside keep the rules under which they were made. Calendar, gates and feeder are not
+among them: what is scheduled rests on these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from market.day.gates import Calendar
+from market.day.records import DayMarket
+from market.day.section import (
+    MAX_ENERGY,
+    MAX_KEEP_DAYS,
+    MAX_PRICE,
+    MAX_TOLERANCE_PERCENT,
+    validate_market,
+)
+from vm.primitives.codec import Value
+from vm.primitives.errors import CallError, InvalidGenesis
+
+DEPOSIT: Final = "deposit_micro"
+GOVERNED: Final = {
+    DEPOSIT: (0, MAX_PRICE),
+    "feed_in_micro_per_kwh": (0, MAX_PRICE),
+    "keep_days": (1, MAX_KEEP_DAYS),
+    "max_energy_milli_wh": (1, MAX_ENERGY),
+    "penalty_micro_per_kwh": (0, MAX_PRICE),
+    "retail_micro_per_kwh": (0, MAX_PRICE),
+    "tolerance_percent": (0, MAX_TOLERANCE_PERCENT),
+}
+"""Every name that a proposal may give, with its bounds; the deposit is that of all sealed gates."""
+
+
+def changed_market(
+    market: DayMarket, values: Mapping[str, Value], time_ms: int, buses: int
+) -> DayMarket:
+    """Return the market with other parameters; raises CallError where they do not fit."""
+    numbers: dict[str, int] = {}
+    for name, value in values.items():
+        if name not in GOVERNED:
+            raise CallError(
+                "unknown_parameter",
+                "a day market has no such parameter that a vote may change",
+                expected=", ".join(GOVERNED),
+                actual=name,
+            )
+        low, high = GOVERNED[name]
+        if type(value) is not int or not low <= value <= high:
+            raise CallError(
+                "invalid_parameters",
+                f"parameter {name!r} does not fit",
+                expected=f"{low} to {high}",
+                actual=value,
+            )
+        numbers[name] = value
+    deposit = numbers.pop(DEPOSIT, None)
+    calendar = market.calendar
+    if deposit is not None:
+        gates = [
+            gate._replace(deposit_micro=deposit) if gate.sealed else gate for gate in calendar.gates
+        ]
+        calendar = replace(calendar, gates=tuple(gates))
+    since = first_unopened(calendar, time_ms)
+    changed = replace(market, calendar=calendar, since=since, **numbers)  # type: ignore[arg-type]
+    try:
+        validate_market(changed, f"day market {market.name!r}", buses)
+    except InvalidGenesis as error:
+        raise CallError("invalid_parameters", str(error)) from error
+    return changed
+
+
+def first_unopened(calendar: Calendar, time_ms: int) -> int:
+    """Return the first interval whose first gate has not opened; at most some two days ahead."""
+    interval = calendar.interval_at(time_ms) + 1
+    while calendar.windows(interval)[0].opens_ms <= time_ms:
+        interval += 1
+    return interval

@@ -1,0 +1,129 @@
+"""Votes on the parameters of a day market: what may change, in which bounds, from when on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from market.day.bills import read_bill
+from market.day.governing import first_unopened
+from market.day.module import DayModule
+from market.day.records import read_version
+from tests.market.day.day_world import HUANG, QUARTER, DayWorld, step
+from tests.market.support import kwh, tokens
+from vm.primitives.errors import CallError
+
+
+def vote(world: DayWorld, market: str = "local", **values: Any) -> None:
+    """Carry out what a vote decided, or change nothing."""
+    ctx = world.context()
+    ctx.module = "day"
+    mark = world.overlay.mark()
+    try:
+        DayModule().change_parameters(ctx, market, values)
+    except CallError:
+        world.overlay.undo(mark)
+        raise
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"gates": 1}, "unknown_parameter"),
+        ({"interval_minutes": 30}, "unknown_parameter"),
+        ({"retail_micro_per_kwh": "30"}, "invalid_parameters"),
+        ({"retail_micro_per_kwh": None}, "invalid_parameters"),
+        ({"retail_micro_per_kwh": 10**12 + 1}, "invalid_parameters"),
+        ({"retail_micro_per_kwh": 9_999_999}, "invalid_parameters"),  # below the feed-in tariff
+        ({"feed_in_micro_per_kwh": 30_000_001}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 0}, "invalid_parameters"),
+        ({"tolerance_percent": 1_001}, "invalid_parameters"),
+        ({"keep_days": 0}, "invalid_parameters"),
+        ({"penalty_micro_per_kwh": -1}, "invalid_parameters"),
+    ],
+)
+def test_what_does_not_fit_is_refused(values: dict[str, Any], code: str) -> None:
+    world = DayWorld()
+    before = world.local
+    with pytest.raises(CallError) as refused:
+        vote(world, **values)
+    assert refused.value.code == code
+    assert world.local == before
+
+
+def test_an_unknown_market_is_refused() -> None:
+    with pytest.raises(CallError) as refused:
+        vote(DayWorld(), "other", keep_days=3)
+    assert refused.value.code == "unknown_market"
+
+
+def test_a_change_holds_from_the_first_interval_that_has_not_opened() -> None:
+    world = DayWorld()
+    old = world.local
+    vote(world, penalty_micro_per_kwh=tokens("6"), retail_micro_per_kwh=tokens("40"))
+    new = world.local
+    opens = [old.calendar.windows(each)[0].opens_ms for each in (new.since - 1, new.since)]
+    assert opens[0] <= world.time_ms < opens[1]
+    assert (new.penalty_micro_per_kwh, new.retail_micro_per_kwh) == (tokens("6"), tokens("40"))
+    assert read_version(world.overlay, new, new.since) == new
+    assert read_version(world.overlay, new, new.since - 1) == old
+
+
+def test_changes_follow_one_another() -> None:
+    world = DayWorld()
+    first = world.local
+    vote(world, keep_days=3)
+    vote(world, tolerance_percent=20)  # from the same interval on: one version of both
+    second = world.local
+    world.go(world.time_ms + 24 * 4 * QUARTER)
+    vote(world, keep_days=9)
+    third = world.local
+    assert first.since < second.since < third.since
+    assert (second.keep_days, second.tolerance_percent) == (3, 20)
+    assert (third.keep_days, third.tolerance_percent) == (9, 20)
+    for version, interval in ((first, 0), (second, second.since), (second, third.since - 1)):
+        assert read_version(world.overlay, third, interval) == version
+
+
+def test_what_stands_keeps_its_rules_and_what_comes_has_the_new_ones() -> None:
+    world = DayWorld()
+    world.ask("A", "place", "local", world.interval, "buy", step("2", "20"), 255)
+    world.ask("B", "place", "local", world.interval, "sell", step("2", "12"), 255)
+    vote(world, retail_micro_per_kwh=tokens("50"), penalty_micro_per_kwh=tokens("9"))
+    # The interval is open: its bounds are the old ones, and what B owes for delivering nothing.
+    assert (
+        world.refused("C", "place", "local", world.interval, "buy", step("1", "31"), 255)
+        == "price_out_of_range"
+    )
+    since = world.local.since
+    world.go((world.interval + 1) * QUARTER)
+    for name, flow in (("A", (0, kwh("2"))), ("B", (0, 0))):
+        first = world.read_until[name]
+        registers = ((0, 0),) * (world.interval - first) + (flow,)
+        world.call("M" + name, "submit", first, registers, module="meters")
+    world.go((world.interval + 1) * QUARTER + 60 * 60_000 + 60_000)
+    lines = {
+        each.line.kind: each.line.amount_micro
+        for each in read_bill(
+            world.overlay, world.local, world.ids["B"], range(world.interval, world.interval + 1)
+        )
+    }
+    assert tokens("60") in lines.values()  # 2 kWh at the old retail tariff
+    assert tokens("8") in lines.values()  # and at the old penalty
+    sold = tokens("32")  # at the middle of both prices
+    assert world.account("B").money_micro == tokens("1000") + sold - tokens("68")
+    # In what opens later the new tariff bounds the price.
+    window = world.local.calendar.windows(since)[0]
+    world.go(window.opens_ms)
+    assert world.ask("C", "place", "local", since, "buy", step("1", "45"), 255) == 1
+
+
+def test_a_deposit_is_that_of_all_sealed_gates() -> None:
+    world = DayWorld(HUANG)
+    vote(world, deposit_micro=tokens("5"))
+    assert [gate.deposit_micro for gate in world.local.calendar.gates] == [tokens("5")]
+    assert first_unopened(world.local.calendar, world.time_ms) == world.local.since
+    open_world = DayWorld()
+    vote(open_world, deposit_micro=tokens("5"))
+    assert [gate.deposit_micro for gate in open_world.local.calendar.gates] == [0, 0, 0]
