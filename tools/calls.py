@@ -329,6 +329,11 @@ def join_day_market(market: str) -> Call:
     return "day", "join", (validate_name(market),)
 
 
+def leave_day_market(market: str) -> Call:
+    """Leave a day market after the interval that runs."""
+    return "day", "leave", (validate_name(market),)
+
+
 def place_day_order(
     market: str, interval: int, side: str, steps: Sequence[tuple[int, int]], last_gate: int
 ) -> Call:

@@ -16,6 +16,8 @@ from tools.obis_file import FileError, wrong
 from vm.primitives.integers import MAX_AMOUNT
 
 MAX_FILE_BYTES: Final = 32 * 1024 * 1024
+ENCODINGS: Final = ("utf-8", "utf-16", "iso-8859-1", "us-ascii")
+"""Those that the parser reads itself; others it would look up among all of Python's codecs."""
 MAX_DEPTH: Final = 32
 MAX_TEXT: Final = 64
 MAX_READINGS: Final = 500_000
@@ -68,6 +70,7 @@ class _Reader:
     def __init__(self) -> None:
         self.entries: list[_Entry] = [_Entry()]
         self._parser = expat.ParserCreate(namespace_separator=" ")
+        self._parser.XmlDeclHandler = self._validate_encoding
         self._parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -89,6 +92,10 @@ class _Reader:
     @property
     def _line(self) -> int:
         return self._parser.CurrentLineNumber
+
+    def _validate_encoding(self, _version: str, encoding: str | None, _standalone: int) -> None:
+        if encoding is not None and encoding.lower() not in ENCODINGS:
+            raise wrong(self._line, "is in another encoding", " or ".join(ENCODINGS), encoding)
 
     def _refuse_doctype(self, *_: object) -> None:
         raise wrong(self._line, "declares a document type", "none: entities are not read", "")

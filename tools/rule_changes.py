@@ -4,6 +4,7 @@ chain.NAME=NUMBER           a parameter of the chain, as `bitenergy node status`
 market.MARKET.NAME=VALUE    a market's rule, named and written as in the genesis file
 day.MARKET.NAME=VALUE       a rule of a day market, in the same way
 certificates.NAME=VALUE     unit_kwh, validity_days, earned, lost
+quota.NAME=VALUE            penalty_price, deposit_percent
 governance.NAME=VALUE       quorum=2/3, threshold=2/3, voting_period_ms, notice_blocks
 contracts.NAME=VALUE        deploy_roles=edc,operator, deposit_micro_per_byte, upgrade_needs_vote=1
 contracts.CONTRACT.code_hash=HASH    new code that a contract's owner may then upgrade to
@@ -65,6 +66,11 @@ _CERTIFICATES: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "earned": ("earned_micro_per_kwh", parse_price),
     "lost": ("lost_micro_per_kwh", parse_price),
 }
+_QUOTA: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "penalty_price": ("penalty_price_micro_per_kwh", parse_price),
+    "deposit_percent": ("deposit_percent", _number),
+}
+_TERMS: Final = {"certificates": _CERTIFICATES, "quota": _QUOTA}
 _RULES: Final = {"market": _MARKET, "day": _DAY}
 _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
     parse_price: format_tokens,
@@ -72,7 +78,7 @@ _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
 }
 _SHOWN: Final[dict[str, dict[str, tuple[str, Callable[..., str]]]]] = {
     module: {field: (name, _FORMATS.get(read, str)) for name, (field, read) in rules.items()}
-    for module, rules in {**_RULES, "certificates": _CERTIFICATES}.items()
+    for module, rules in {**_RULES, **_TERMS}.items()
 }
 """The names and forms of people, by module and by the names of the chain."""
 
@@ -158,9 +164,9 @@ def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:
     if rest and first == "contracts" and not subject:
         value = right if rest == "deploy_roles" else _number(right)
         return (PARAMETERS, "contracts", ""), rest, value
-    if first == "certificates" and not subject and name in _CERTIFICATES:
-        known, read = _CERTIFICATES[name]
-        return (PARAMETERS, "certificates", ""), known, read(right)
+    if not subject and name in _TERMS.get(first, {}):
+        known, read = _TERMS[first][name]
+        return (PARAMETERS, first, ""), known, read(right)
     if rest and first == "chain":
         return (PARAMETERS, "chain", ""), rest, _number(right)
     if rest and first == "engine":

@@ -2,7 +2,7 @@
 
 The mechanism is truthful in price for a trader who states its quantity. Let every price lie
 between the feed-in and the retail tariff, and no order be above a greatest energy. Whatever a
-member does, it has at most its energy times the difference of the tariffs (docs/market-day.md has
+member does, it has at most its energy times the difference of the tariffs (docs/auctions.md has
 the proof). So a penalty of the greatest energy times that difference, for every account whose meter
 does not bear out what it stated, takes all that any misstatement brings.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from market.day.records import CURSOR_SPACE, DayMarket
+from market.day.records import CORRECTED_SPACE, CURSOR_SPACE, DayMarket
 from market.meters.records import load_terms
 from vm.context import CallContext
 from vm.primitives.codec import encode_trusted
@@ -41,6 +41,18 @@ def next_to_settle(ctx: CallContext, market: DayMarket) -> int | None:
     """Return the first interval that is not settled; None where settling has not begun."""
     data = ctx.get(CURSOR_SPACE + market.number.to_bytes(2, "big"))
     return None if data is None else int.from_bytes(data, "big")
+
+
+def next_to_correct(ctx: CallContext, market: DayMarket) -> int:
+    """Return the first interval of which the correction is not done; 0 before the first is."""
+    data = ctx.get(CORRECTED_SPACE + market.number.to_bytes(2, "big"))
+    return 0 if data is None else int.from_bytes(data, "big")
+
+
+def save_next_to_correct(ctx: CallContext, market: DayMarket, interval: int) -> None:
+    """Remember the first interval of which the correction is not done."""
+    key = CORRECTED_SPACE + market.number.to_bytes(2, "big")
+    ctx.put(key, interval.to_bytes(8, "big"))
 
 
 def settle_next(ctx: CallContext, market: DayMarket, interval: int) -> None:

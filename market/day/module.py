@@ -41,7 +41,7 @@ from market.day.records import (
 )
 from market.day.section import read_section
 from market.day.settlement import DAY_ACCOUNT, correct_due, settle_due
-from market.day.standing import join, pay_arrears
+from market.day.standing import join, leave, pay_arrears
 from market.meters.records import load_config
 from vm.arguments import ACCOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string, integer
 from vm.context import CallContext
@@ -114,6 +114,16 @@ class DayModule(Module):
         since = join(ctx, load_market(ctx, name), ctx.caller)
         ctx.emit("join", name, ctx.caller, since)
         return None
+
+    @method(Argument("market", NAME))
+    def leave(self, ctx: CallContext, name: str) -> Encodable:
+        """Let the caller leave a market after the interval that runs.
+
+        Returns the first interval that is not settled for it.
+        """
+        end = leave(ctx, load_market(ctx, name))
+        ctx.emit("leave", name, ctx.caller, end)
+        return end
 
     @method(
         Argument("market", NAME),

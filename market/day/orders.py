@@ -233,7 +233,7 @@ def _enter(
 ) -> int:
     """Enter an order into the caller's position and the book; return its number."""
     validate_connected(ctx, market.feeder)
-    validate_trader(ctx, market)
+    validate_trader(ctx, market, interval)
     prefix = market.prefix(interval)
     position = load_position(ctx, prefix, ctx.caller)
     is_new = position is None

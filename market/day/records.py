@@ -7,6 +7,7 @@ Keys, with A the market's number (2 bytes) and I the delivery interval (8), numb
     Db A I               a book                  Dp A I account        a member's position
     iDp A I account      the position is there   Da A I page(2)        awards to be written down
     Dk A                 next interval to settle
+    Dx A                 next interval to correct
     Dv A since(8)        the market as it was before that interval
     Di A I part(1)       a settlement            Dh A I part page(2)   the root of a page of lines
     Dr A I part page     the page's records      Dt A account month(4) a member's totals
@@ -36,6 +37,7 @@ BOOK_SPACE: Final = b"Db"
 POSITION_SPACE: Final = b"Dp"
 AWARD_SPACE: Final = b"Da"
 CURSOR_SPACE: Final = b"Dk"
+CORRECTED_SPACE: Final = b"Dx"
 BEFORE_SPACE: Final = b"Dv"
 STANDING_INDEX: Final = INDEX_SPACE + STANDING_SPACE
 POSITION_INDEX: Final = INDEX_SPACE + POSITION_SPACE
@@ -214,6 +216,12 @@ class Standing:
     """Energy of final intervals, found later, that is settled: injected."""
     trued_withdrawn_milli_wh: int
     """The same: withdrawn."""
+    end: int | None = None
+    """The first interval that is not settled for it any more; None unless it leaves."""
+
+    def is_in(self, interval: int) -> bool:
+        """Tell whether an interval is settled for the member."""
+        return self.since <= interval and (self.end is None or interval < self.end)
 
 
 _Leaf = TypeVar("_Leaf", Book, Standing)
@@ -373,6 +381,12 @@ def load_standing(ctx: CallContext, account: bytes) -> Standing | None:
     """Return what a member is in its market; None if it is in none."""
     data = ctx.get(STANDING_SPACE + account)
     return None if data is None else decode_leaf(Standing, data)
+
+
+def delete_standing(ctx: CallContext, account: bytes, standing: Standing) -> None:
+    """Delete what a member was in its market, with its index entry."""
+    ctx.delete(STANDING_SPACE + account)
+    ctx.delete(STANDING_INDEX + standing.market.to_bytes(2, "big") + account)
 
 
 def save_standing(ctx: CallContext, account: bytes, standing: Standing) -> None:

@@ -17,7 +17,14 @@ from itertools import islice
 from typing import Final
 
 from market.day.dates import MINUTES_PER_DAY
-from market.day.due import CORRECTION, SETTLEMENT, schedule, settle_next
+from market.day.due import (
+    CORRECTION,
+    SETTLEMENT,
+    next_to_correct,
+    save_next_to_correct,
+    schedule,
+    settle_next,
+)
 from market.day.lines import (
     Contracts,
     Flow,
@@ -58,6 +65,7 @@ from market.day.settlement_records import (
     settlement_key,
     totals_key,
 )
+from market.day.standing import let_go
 from market.meters.readings import is_closed, read_interval, true_ups
 from market.meters.records import MEASURED, load_terms
 from market.working_accounts import WorkingAccounts
@@ -101,10 +109,20 @@ def correct_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """
     step = _Step(ctx, market, interval, CORRECTED)
     if step.run():
+        following = next_to_correct(ctx, market) or interval
+        while is_corrected(ctx, market, following):
+            following += 1
+        save_next_to_correct(ctx, market, following)
         kept = market.keep_days * MINUTES_PER_DAY // market.calendar.interval_minutes
         _prune(ctx, market, interval - kept)
     else:
         schedule(ctx, ctx.time_ms + 1, CORRECTION, market, interval)
+
+
+def is_corrected(ctx: CallContext, market: DayMarket, interval: int) -> bool:
+    """Tell whether an interval's correction is done."""
+    found = load_settlement(ctx, market, interval, CORRECTED)
+    return found is not None and found.stage == DONE
 
 
 def _prune(ctx: CallContext, market: DayMarket, interval: int) -> None:
@@ -182,7 +200,8 @@ class _Step:
             standing = load_standing(ctx, account)
             if standing is None:
                 raise InvariantViolation(f"the index has a member {account.hex()} that is none")
-            if standing.since > self._interval:
+            if not standing.is_in(self._interval):
+                let_go(ctx, market, account, standing)
                 continue
             measured = read_interval(ctx, terms, account, self._interval)
             trued = true_ups(ctx, account)

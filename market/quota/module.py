@@ -8,12 +8,14 @@ change at their times, without anybody's call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.auction.orders import BUY, SELL
 from market.meters.readings import validate_measurable, validate_unmetered
 from market.meters.records import load_config
 from market.quota.contract_interface import quota_interfaces
+from market.quota.governing import changed_terms
 from market.quota.records import (
     DELIVERY,
     DEMAND,
@@ -29,7 +31,9 @@ from market.quota.records import (
     load_round,
     load_station,
     load_terms,
+    load_terms_of,
     round_key,
+    save_changed_terms,
     save_station,
     station_index_key,
     station_key,
@@ -38,9 +42,9 @@ from market.quota.rules import bid_reserve_micro, deposit_micro
 from market.quota.section import read_section
 from market.quota.settlement import allocate, is_measured, settle, trade
 from vm.arguments import ACCOUNT, UINT63, Argument, integer
-from vm.context import CallContext
+from vm.context import CallContext, read_last_number
 from vm.module import Interfaces, Module, Section, method
-from vm.primitives.codec import Encodable, encode_trusted, unpack_trusted
+from vm.primitives.codec import Encodable, Value, encode_trusted, unpack_trusted
 from vm.primitives.errors import CallError, InvariantViolation
 from vm.system.accounts import load_account, save_account
 
@@ -51,6 +55,8 @@ MAX_POWER_W: Final = 10**12
 MAX_AHEAD_MS: Final = 400 * 24 * 3_600_000
 """How far ahead a round may end."""
 MAX_PERIOD_MS: Final = 24 * 3_600_000
+
+ROUND_COUNTER: Final = "quota"
 
 POWER = integer(1, MAX_POWER_W)
 
@@ -107,7 +113,7 @@ class QuotaModule(Module):
         meters = load_config(ctx)
         if meters is not None:
             validate_measurable(meters, start_ms, end_ms, readings_until_ms)
-        number = ctx.next_number("quota")
+        number = ctx.next_number(ROUND_COUNTER)
         found = Round(
             ctx.caller,
             capacity_w,
@@ -126,7 +132,7 @@ class QuotaModule(Module):
     @method(Argument("round", UINT63), Argument("power_w", POWER), roles=STATION_ROLES)
     def demand(self, ctx: CallContext, number: int, power_w: int) -> Encodable:
         """Demand power against a deposit, which is set aside; returns the deposit."""
-        terms = load_terms(ctx)
+        terms = load_terms_of(ctx, number)
         found = _round_in(ctx, number, DEMAND, found_until="demand_until_ms")
         if ctx.get(station_key(number, ctx.caller)) is not None:
             raise CallError(
@@ -268,6 +274,15 @@ class QuotaModule(Module):
         ctx.emit("withdraw", number, ctx.caller, amount)
         return amount
 
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set deposit and penalty of the rounds that are announced from now on."""
+        if subject:
+            raise CallError("unknown_subject", "charging quotas have no parts", actual=subject)
+        known, since = load_terms(ctx), read_last_number(ctx.state, ROUND_COUNTER) + 1
+        save_changed_terms(ctx, known, changed_terms(known, values, since))
+
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Take a round to its next stage."""
         match unpack_trusted(payload):
@@ -279,7 +294,7 @@ class QuotaModule(Module):
             ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
             return
         stages = (allocate, trade, settle)
-        stages[found.stage](ctx, load_terms(ctx), number, found)
+        stages[found.stage](ctx, load_terms_of(ctx, number), number, found)
         ctx.emit("stage", number, STAGE_NAMES[found.stage])
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
@@ -310,7 +325,7 @@ def _round_in(ctx: CallContext, number: int, stage: int, *, found_until: str) ->
 
 
 def _place(ctx: CallContext, number: int, side: int, power_w: int, price: int) -> Encodable:
-    terms = load_terms(ctx)
+    terms = load_terms_of(ctx, number)
     _round_in(ctx, number, TRADE, found_until="trade_until_ms")
     station = load_station(ctx, number, ctx.caller)
     if side == SELL and power_w > station.quota_w:

@@ -3,6 +3,7 @@
 Keys, numbers big-endian:
 
     Qt                  the terms             Qr round(8)            a round
+    Qv since(8)         the terms before that round
     Qs round account    a station in it       iQ round account -> 01 the station is there
 
 Leaves are arrays `[type, version, fields...]`.
@@ -21,6 +22,7 @@ from vm.primitives.errors import CallError, InvariantViolation
 TERMS_KEY: Final = b"Qt"
 ROUND_SPACE: Final = b"Qr"
 STATION_SPACE: Final = b"Qs"
+BEFORE_SPACE: Final = b"Qv"
 STATION_INDEX: Final = INDEX_SPACE + b"Q"
 MARK: Final = b"\x01"
 
@@ -51,6 +53,8 @@ class QuotaTerms:
     """Deposit, in percent of the service fee for all that is demanded; at least 100."""
     penalty_price_micro_per_kwh: int
     """What energy charged above a quota costs."""
+    since: int = 0
+    """The first round for which this holds; the state has what held before it."""
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""
@@ -127,6 +131,29 @@ def load_terms(ctx: CallContext) -> QuotaTerms:
             hint="Genesis brings them in with a section 'quota'.",
         )
     return decode_terms(data)
+
+
+def load_terms_of(ctx: CallContext, number: int) -> QuotaTerms:
+    """Return the terms of a round; raises CallError `no_quotas`."""
+    terms = load_terms(ctx)
+    while number < terms.since:
+        data = ctx.get(before_key(terms.since))
+        if data is None:
+            raise InvariantViolation(f"the terms before round {terms.since} are lost")
+        terms = decode_terms(data)
+    return terms
+
+
+def save_changed_terms(ctx: CallContext, known: QuotaTerms, changed: QuotaTerms) -> None:
+    """Have other terms hold from a round on, and keep those before."""
+    if changed.since > known.since:
+        ctx.put(before_key(changed.since), known.encode())
+    ctx.put(TERMS_KEY, changed.encode())
+
+
+def before_key(since: int) -> bytes:
+    """Return the key of the terms as they were before a round."""
+    return BEFORE_SPACE + since.to_bytes(8, "big")
 
 
 def load_round(ctx: CallContext, number: int) -> Round:

@@ -22,13 +22,16 @@ from market.response.records import (
     ResponseTerms,
     delete_own,
     encode_leaf,
+    events_of,
     load_each,
     load_event,
     load_leaf,
+    mark_enrolled,
     number_key,
     own_key,
     save_own,
     save_result,
+    unmark_enrolled,
 )
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
@@ -53,6 +56,7 @@ def enrol(ctx: CallContext, number: int, promised: Sequence[int]) -> int:
         )
     if ctx.get(own_key(ENROLMENT_SPACE, number, ctx.caller)) is not None:
         raise CallError("already_enrolled", "the member is enrolled in this event")
+    _validate_apart(ctx, event)
     if event.members >= MAX_ENROLMENTS:
         raise CallError("event_full", "the event is full", expected=f"at most {MAX_ENROLMENTS}")
     _validate_length(promised, len(event.profile))
@@ -69,6 +73,7 @@ def enrol(ctx: CallContext, number: int, promised: Sequence[int]) -> int:
     leaf.reserve_money(deposit)
     save_account(ctx, ctx.caller, leaf)
     save_own(ctx, ENROLMENT_SPACE, number, ctx.caller, Enrolment(tuple(promised), deposit, (), ()))
+    mark_enrolled(ctx, ctx.caller, number)
     event.profile = left
     event.members += 1
     save_event(ctx, number, event)
@@ -155,11 +160,30 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
         event.reserve_micro -= reward
         accounts.account(account).release_money(enrolment.deposit_micro - penalty)
         delete_own(ctx, ENROLMENT_SPACE, number, account)
+        unmark_enrolled(ctx, account, number)
     accounts.account(event.caller).release_money(event.reserve_micro)
     accounts.save()
     ctx.delete(number_key(EVENT_SPACE, number))
     save_result(ctx, EventResult(number, *totals))
     ctx.emit("ended", number)
+
+
+def _validate_apart(ctx: CallContext, event: ResponseEvent) -> None:
+    """Raise CallError if the caller is in another event of the same direction and time.
+
+    Both would measure against the same baseline: what is delivered once would be paid twice.
+    """
+    for number in events_of(ctx, ctx.caller):
+        other = load_event(ctx, number)
+        overlap = event.start_ms < other.end_ms and other.start_ms < event.end_ms
+        if overlap and other.direction == event.direction:
+            raise CallError(
+                "events_overlap",
+                "the member is enrolled in an event of the same direction at that time",
+                expected=f"one that begins at {other.end_ms} ms or later",
+                actual=number,
+                hint="Enrol in one of them: the same energy is not rewarded twice.",
+            )
 
 
 def _load_enrolment(ctx: CallContext, number: int, account: bytes) -> Enrolment:

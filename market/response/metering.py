@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from market.meters.readings import (
+    NOT_MEASURED,
     Measured,
+    add_up,
     is_closed,
     read_intervals,
     validate_measurable,
@@ -76,18 +78,22 @@ def read_meter(
     event: ResponseEvent,
     enrolment: Enrolment,
 ) -> None:
-    """Set baseline and readings of an enrolment, each left empty where meters have none."""
+    """Set baseline and readings of an enrolment; both stay empty where meters have none of one.
+
+    An estimate proves nothing: where one is in a part of the profile, the reading is the baseline.
+    """
     meters = load_config(ctx)
     if meters is None:
         return
     first, parts = meters.interval_of(event.start_ms), len(event.profile)
     count = meters.interval_of(event.end_ms) - first
-    now = _consumed(read_intervals(ctx, meters, account, first, count), parts)
-    if None not in now:
-        enrolment.measured = tuple([each for each in now if each is not None])
     past = _past(ctx, meters, account, first, count, terms.past_intervals, parts)
-    if all(past):
-        enrolment.baseline = tuple([baseline_milli_wh(each, terms.highest) for each in past])
+    found = read_intervals(ctx, meters, account, first, count)
+    if not all(past) or add_up(found).quality == NONE:
+        return
+    enrolment.baseline = tuple([baseline_milli_wh(each, terms.highest) for each in past])
+    read = zip(enrolment.baseline, _consumed(_without_estimates(found), parts), strict=True)
+    enrolment.measured = tuple([base if each is None else each for base, each in read])
 
 
 def _past(
@@ -105,14 +111,17 @@ def _past(
         begin = first - day * meters.intervals_per_day
         if begin < 0:
             break
-        found = [
-            each if each.quality in (MEASURED, INTERPOLATED) else Measured(0, 0, NONE)
-            for each in read_intervals(ctx, meters, account, begin, count)
-        ]
+        found = _without_estimates(read_intervals(ctx, meters, account, begin, count))
         for known, energy in zip(past, _consumed(found, parts), strict=True):
             if energy is not None:
                 known.append(energy)
     return past
+
+
+def _without_estimates(found: Sequence[Measured]) -> list[Measured]:
+    """Return the intervals, those without a reading of the meter as not measured."""
+    read = (MEASURED, INTERPOLATED)
+    return [each if each.quality in read else NOT_MEASURED for each in found]
 
 
 def _consumed(found: Sequence[Measured], parts: int) -> list[int | None]:

@@ -26,6 +26,7 @@ from market.response.records import (
     Round,
     encode_leaf,
     load_terms,
+    mark_enrolled,
 )
 from market.response.rounds import give_up, place_order, retract_order, save_round, settle_round
 from market.response.section import read_section
@@ -252,6 +253,8 @@ class ResponseModule(Module):
         """Write the entry of a member again from its leaf."""
         if key[:2] in (MEMBER_SPACE, ENROLMENT_SPACE):
             ctx.put(INDEX_SPACE + key, MARK)
+        if key[:2] == ENROLMENT_SPACE:
+            mark_enrolled(ctx, key[10:], int.from_bytes(key[2:10], "big"))
 
 
 def _validate_times(ctx: CallContext, *times_ms: int) -> None:

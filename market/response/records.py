@@ -6,6 +6,7 @@ Keys, numbers big-endian:
     Wm round account    a member in it          iWm round account     the member is there
     We event(8)         an event                Wn event account      an enrolment
                                                 iWn event account     the enrolment is there
+                                        iWp account event(8)  the same, by member
     Ws place(2)         an event's result
 
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -27,6 +28,8 @@ ROUND_SPACE: Final = b"Wr"
 MEMBER_SPACE: Final = b"Wm"
 EVENT_SPACE: Final = b"We"
 ENROLMENT_SPACE: Final = b"Wn"
+ENROLLED_INDEX: Final = INDEX_SPACE + b"Wp"
+"""A member's events; in the index alone."""
 RESULT_SPACE: Final = b"Ws"
 MARK: Final = b"\x01"
 
@@ -244,6 +247,27 @@ def delete_own(ctx: CallContext, space: bytes, number: int, account: bytes) -> N
     key = own_key(space, number, account)
     ctx.delete(key)
     ctx.delete(INDEX_SPACE + key)
+
+
+def mark_enrolled(ctx: CallContext, account: bytes, number: int) -> None:
+    """Write the index entry of a member's enrolment in an event, by member."""
+    ctx.put(_enrolled_key(account, number), MARK)
+
+
+def unmark_enrolled(ctx: CallContext, account: bytes, number: int) -> None:
+    """Delete that entry."""
+    ctx.delete(_enrolled_key(account, number))
+
+
+def events_of(ctx: CallContext, account: bytes) -> list[int]:
+    """Return the events in which a member is enrolled, ascending."""
+    start = ENROLLED_INDEX + account
+    found = ctx.scan(start, start + b"\xff" * 9)
+    return [int.from_bytes(key[len(start) :], "big") for key, _ in found]
+
+
+def _enrolled_key(account: bytes, number: int) -> bytes:
+    return ENROLLED_INDEX + account + number.to_bytes(8, "big")
 
 
 def save_result(ctx: CallContext, result: EventResult) -> None:

@@ -1,11 +1,10 @@
-"""What the API says of day markets: gates and intervals to all, bills to whom they concern."""
+"""What the API says of day markets: their terms to all, bills to whom they concern."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Final
 
 from market.auction.crossing import RATIONING_NAMES
-from market.auction.orders import SIDE_NAMES
 from market.auction.records import MECHANISM_NAMES
 from market.day.bills import (
     PART_NAMES,
@@ -19,34 +18,23 @@ from market.day.bills import (
     read_bill,
     read_totals,
 )
-from market.day.books import read_book
 from market.day.dates import RULE_NAMES, format_date
 from market.day.gates import KIND_NAMES as GATE_KINDS
 from market.day.gates import Gate
 from market.day.lines import KIND_NAMES, Line
-from market.day.records import (
-    DayMarket,
-    StandingOrder,
-    read_market,
-    read_markets,
-    read_position,
-)
-from market.day.settlement_records import (
-    DONE,
-    SUM_FIELDS,
-    Settlement,
-    Totals,
-    head_key,
-    read_settlement,
-    totals_key,
-)
+from market.day.records import DayMarket, read_markets
+from market.day.settlement_records import Totals, head_key, totals_key
 from node.api.answers import Answer, ApiError, JsonObject, JsonValue
 from node.api.chain_pages import last_finality, state_proof
 from node.api.context import ApiContext
+from node.api.day_intervals import find_market
 from node.api.parameters import Arguments
-from node.api.privacy import MIN_CONNECTIONS, personal_data
+from node.api.privacy import personal_data
 from node.api.render import to_base64
 from vm.primitives.address import encode_address
+
+STEP: Final = 24
+"""Intervals whose lines are read before others are heard."""
 
 
 async def list_markets(context: ApiContext, arguments: Arguments) -> Answer:
@@ -58,39 +46,6 @@ async def list_markets(context: ApiContext, arguments: Arguments) -> Answer:
     )
 
 
-async def show_interval(context: ApiContext, arguments: Arguments) -> Answer:
-    """Answer GET /day-markets/{market}/intervals/{interval}."""
-    store, interval = context.facade.store, arguments.number("interval")
-    market = _find(context, arguments)
-    calendar = market.calendar
-    book = read_book(store, market, interval)
-    return Answer(
-        {
-            "market": market.name,
-            "interval": interval,
-            "start_ms": calendar.start_ms(interval),
-            "local_start": calendar.local_text(interval),
-            "day": format_date(calendar.day_of(interval)),
-            "orders": book.orders,
-            "steps": book.steps,
-            "gates": [
-                {
-                    "kind": GATE_KINDS[gate.kind],
-                    "opens_ms": window.opens_ms,
-                    "closes_ms": window.closes_ms,
-                    "clears_ms": window.clears_ms,
-                }
-                for gate, window in zip(calendar.gates, calendar.windows(interval), strict=True)
-            ],
-            "settlements": [
-                _settlement_json(sums, part, sees_all=arguments.viewer.sees_all)
-                for part in PARTS
-                if (sums := read_settlement(store, market, interval, part)) is not None
-            ],
-        }
-    )
-
-
 async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /day-markets/{market}/bills/{who}/{month}."""
     store = context.facade.store
@@ -98,9 +53,17 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
     intervals = intervals_of_month(market, month)
     first = arguments.optional_number("first")
     start = intervals.start if first is None else min(max(first, intervals.start), intervals.stop)
-    stop = min(intervals.stop, start + arguments.number("limit"))
     last = market.calendar.interval_at(context.reader.header(store.height).time_ms)
-    lines = read_bill(store, market, account, range(start, min(stop, last + 1)))
+    stop, limit, pace = min(intervals.stop, last + 1), arguments.number("limit"), context.pace()
+    lines: list[BillLine] = []
+    while start < stop and limit > 0:
+        step = range(start, min(stop, start + min(limit, STEP)))
+        found = list(read_bill(store, market, account, step))
+        lines += found
+        limit -= len({each.interval for each in found})
+        start = step.stop
+        if not await pace.may_go_on():
+            break
     return Answer(
         {
             "market": market.name,
@@ -109,7 +72,7 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
             "month": format_month(month),
             "totals": _totals_json(read_totals(store, market, account, month)),
             "lines": [_bill_line_json(market, each) for each in lines],
-            "next": stop if stop < min(intervals.stop, last + 1) else None,
+            "next": start if start < stop else None,
         }
     )
 
@@ -117,7 +80,7 @@ async def show_bill(context: ApiContext, arguments: Arguments) -> Answer:
 async def prove_bill_lines(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /proofs/bill-lines/{market}/{who}/{interval}."""
     store, interval = context.facade.store, arguments.number("interval")
-    market, account = _find(context, arguments), _own(context, arguments)
+    market, account = find_market(context, arguments), _own(context, arguments)
     finality = last_finality(context)
     pages: list[JsonObject] = []
     for part in PARTS:
@@ -170,14 +133,6 @@ async def prove_bill_totals(context: ApiContext, arguments: Arguments) -> Answer
     )
 
 
-def _find(context: ApiContext, arguments: Arguments) -> DayMarket:
-    name = arguments.text("market")
-    market = read_market(context.facade.store, name)
-    if market is None:
-        raise ApiError(404, "unknown_market", "there is no such day market", actual=name)
-    return market
-
-
 def _own(context: ApiContext, arguments: Arguments) -> bytes:
     """Return the account whose bill is asked for; raises ApiError 403 for whom it is not."""
     account = context.resolve(arguments.text("who"))
@@ -187,7 +142,7 @@ def _own(context: ApiContext, arguments: Arguments) -> bytes:
 
 
 def _bill(context: ApiContext, arguments: Arguments) -> tuple[DayMarket, bytes, int]:
-    market, account = _find(context, arguments), _own(context, arguments)
+    market, account = find_market(context, arguments), _own(context, arguments)
     month = parse_month(arguments.text("month"))
     if month is None:
         raise ApiError(
@@ -239,17 +194,6 @@ def _gate_json(gate: Gate) -> JsonObject:
     }
 
 
-def _settlement_json(sums: Settlement, part: int, *, sees_all: bool) -> JsonObject:
-    """Return the sums of a settlement; none that would tell of a few members."""
-    shown = sees_all or sums.members >= MIN_CONNECTIONS
-    values = asdict(sums)
-    return {
-        "part": PART_NAMES[part],
-        "done": sums.stage == DONE,
-        **{name: values[name] if shown or name == "members" else None for name in SUM_FIELDS},
-    }
-
-
 def _totals_json(totals: Totals) -> JsonObject:
     kinds: list[JsonValue] = [
         {"kind": kind, "energy_milli_wh": energy, "amount_micro": amount}
@@ -277,57 +221,4 @@ def line_json(line: Line) -> JsonObject:
         "energy_milli_wh": line.energy_milli_wh,
         "value": str(line.value),
         "amount_micro": line.amount_micro,
-    }
-
-
-async def show_position(context: ApiContext, arguments: Arguments) -> Answer:
-    """Answer GET /day-markets/{market}/intervals/{interval}/positions/{who}."""
-    store, interval = context.facade.store, arguments.number("interval")
-    market, account = _find(context, arguments), context.resolve(arguments.text("who"))
-    position = read_position(store, market, interval, account)
-    if position is None:
-        raise ApiError(
-            404,
-            "unknown_position",
-            "the member has no position in this interval",
-            actual=interval,
-            hint="It placed no order, or the interval is settled.",
-        )
-    sums: JsonObject = {
-        name: getattr(position, name)
-        for name in (
-            "reserved_micro",
-            "stated_buy_milli_wh",
-            "stated_sell_milli_wh",
-            "bought_milli_wh",
-            "sold_milli_wh",
-        )
-    }
-    return Answer(
-        {
-            "market": market.name,
-            "interval": interval,
-            "address": encode_address(account),
-            **sums,
-            "bought_value": str(position.bought_value),
-            "sold_value": str(position.sold_value),
-            "orders": [_order_json(order) for order in position.orders],
-        }
-    )
-
-
-def _order_json(order: StandingOrder) -> JsonObject:
-    is_open = not order.commitment
-    return {
-        "number": order.number,
-        "first_gate": order.first_gate,
-        "last_gate": order.last_gate,
-        "side": SIDE_NAMES[order.side] if is_open else None,
-        "steps": [
-            {"energy_milli_wh": energy, "price_micro_per_kwh": price}
-            for energy, price in order.steps
-        ],
-        "commitment": order.commitment.hex() or None,
-        "cover_micro": order.cover_micro,
-        "deposit_micro": order.deposit_micro,
     }

@@ -86,6 +86,34 @@ _WINDOW: Final[Schema] = record(
 _SETTLEMENT: Final[Schema] = record(
     {"part": _PART, "done": FLAG, **dict.fromkeys(SUM_FIELDS, nullable(INTEGER))}
 )
+_INTERVAL: Final[Mapping[str, Schema]] = {
+    "market": TEXT,
+    "interval": COUNT,
+    "start_ms": COUNT,
+    "local_start": TEXT,
+    "day": TEXT,
+    "orders": COUNT,
+    "steps": COUNT,
+    "gates": array(_WINDOW),
+    "settlements": array(_SETTLEMENT),
+}
+_CLEARING: Final[Schema] = record(
+    {
+        "height": COUNT,
+        "time_ms": COUNT,
+        "interval": COUNT,
+        "gate": COUNT,
+        "energy_milli_wh": COUNT,
+        "buyer_price_half_micro_per_kwh": nullable(COUNT),
+        "seller_price_half_micro_per_kwh": nullable(COUNT),
+        "surplus_micro": INTEGER,
+        "bids_milli_wh": COUNT,
+        "offers_milli_wh": COUNT,
+        "seed": HASH,
+        "prices": array(record({"bus": TEXT, "price_half_micro_per_kwh": COUNT})),
+        "flows": array(record({"line": TEXT, "energy_milli_wh": INTEGER})),
+    }
+)
 _ORDER: Final[Schema] = record(
     {
         "number": COUNT,
@@ -98,40 +126,44 @@ _ORDER: Final[Schema] = record(
         "deposit_micro": COUNT,
     }
 )
+_POSITION: Final[Mapping[str, Schema]] = {
+    "market": TEXT,
+    "interval": COUNT,
+    "address": ADDRESS,
+    "reserved_micro": COUNT,
+    "stated_buy_milli_wh": COUNT,
+    "stated_sell_milli_wh": COUNT,
+    "bought_milli_wh": COUNT,
+    "sold_milli_wh": COUNT,
+    "bought_value": TEXT,
+    "sold_value": TEXT,
+    "orders": array(_ORDER),
+}
 _PROVED_LINE: Final[Schema] = record(
     {"item": HEX, "index": COUNT, "count": COUNT, "siblings": array(HASH)}
 )
 
 DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
     "DayMarkets": record({"markets": array(_MARKET)}),
-    "DayInterval": record(
+    "DayInterval": record(_INTERVAL),
+    "DayIntervals": record(
         {
             "market": TEXT,
-            "interval": COUNT,
-            "start_ms": COUNT,
-            "local_start": TEXT,
             "day": TEXT,
-            "orders": COUNT,
-            "steps": COUNT,
-            "gates": array(_WINDOW),
-            "settlements": array(_SETTLEMENT),
+            "intervals": array(record({**_INTERVAL, "position": nullable(ref("DayPosition"))})),
+            "next": nullable(COUNT),
         }
     ),
-    "DayPosition": record(
+    "DayClearings": record(
         {
             "market": TEXT,
-            "interval": COUNT,
-            "address": ADDRESS,
-            "reserved_micro": COUNT,
-            "stated_buy_milli_wh": COUNT,
-            "stated_sell_milli_wh": COUNT,
-            "bought_milli_wh": COUNT,
-            "sold_milli_wh": COUNT,
-            "bought_value": TEXT,
-            "sold_value": TEXT,
-            "orders": array(_ORDER),
+            "day": TEXT,
+            "clearings": array(_CLEARING),
+            "next": nullable(TEXT),
+            "base_height": COUNT,
         }
     ),
+    "DayPosition": record(_POSITION),
     "BillTotals": record({"lines": COUNT, "amount_micro": INTEGER, "kinds": array(record(_LINE))}),
     "Bill": record(
         {

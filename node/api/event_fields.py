@@ -262,6 +262,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "seed",
     ),
     ("day", "join"): ("market", "member", "interval"),
+    ("day", "leave"): ("market", "member", "end_interval"),
+    ("day", "left"): ("market", "member"),
     ("day", "place"): (*_DAY_ORDER, "side", "steps", "gate"),
     ("day", "commit"): (*_DAY_ORDER, "cover_micro", "gate"),
     ("day", "open"): (*_DAY_ORDER, "side", "steps", "gate"),

@@ -30,20 +30,24 @@ async def find_events(
     arguments: Arguments,
     marks: tuple[bytes, ...],
     read: Callable[[StoredBlock], list[JsonObject]],
+    *,
+    within: range | None = None,
 ) -> tuple[list[JsonObject], str | None]:
     """Return up to `limit` of what `read` finds before the cursor `before`, and where to go on.
 
     The newest comes first. `read` returns what one block holds, in order; a block is read only if
-    its receipts hold all `marks`.
+    its receipts hold all `marks`, and only at heights `within`, where these are given.
     """
     head = context.facade.store.height
+    if within is not None:
+        head = min(head, within.stop - 1)
     height, number = min(arguments.cursor("before") or (head + 1, 0), (head + 1, 0))
     limit = arguments.number("limit")
     entries: list[JsonObject] = []
     pace = context.pace()
     if not number:
         height, number = height - 1, -1
-    oldest = max(0, context.facade.store.base - 1)
+    oldest = max(0, context.facade.store.base - 1, within.start - 1 if within else 0)
     while height > oldest:
         if number < 0:
             height = context.reader.skip_quiet(height, oldest, marks)

@@ -289,6 +289,12 @@ class GuardedServer(web.Server):
         if isinstance(error, InvariantViolation):
             self._on_fatal(error)
 
+    def abort_all(self) -> None:
+        """Break all connections that are still open."""
+        for transport in list(self._open):
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.abort()
+
     async def sweep(self) -> None:
         """End connections whose closing takes too long because nobody reads; runs for ever."""
         loop = asyncio.get_running_loop()

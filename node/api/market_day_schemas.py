@@ -177,6 +177,7 @@ MARKET_DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "pricing": choice(*PRICING_NAMES),
                         "billed_minutes": COUNT,
                         "deposit_percent": COUNT,
+                        "since": COUNT,
                         "penalty_price_micro_per_kwh": COUNT,
                     }
                 )

@@ -1,8 +1,9 @@
 """Whose energies a request may see: readings of meters are personal data.
 
-A single member's readings are for the member, its meter, those whom it allowed, the DSO and
-auditors. They show who they are by signing the request. Everybody else sees that a reading was
-there, not what it was; sums over at least MIN_CONNECTIONS connections are for everybody.
+A single member's readings are for the member, its meter until that is revoked, those whom it
+allowed, the DSO and auditors. They show who they are by signing the request. Everybody else sees
+that a reading was there, not what it was; sums over at least MIN_CONNECTIONS connections are for
+everybody.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ class Viewer:
             return True
         if self.state is None:
             return False
-        meter = self.state.get(METER_SPACE + self.account)
-        if meter is not None and decode_leaf(Meter, meter).member == member:
+        data = self.state.get(METER_SPACE + self.account)
+        meter = None if data is None else decode_leaf(Meter, data)
+        if meter is not None and meter.member == member and not meter.is_revoked:
             return True
         return self.state.get(consent_key(member, self.account)) is not None
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from tests.browser.day_world import DayWorld, day_world
 from tests.e2e.full_network import HOSTILE, play, write_template
 from tests.e2e.support import Commands, Json, until
 
@@ -95,6 +96,13 @@ def explorer(
             yield Explorer(f"http://127.0.0.1:{port}/", terminal)
     finally:
         terminal.run("testnet", "down", "--dir", "net")
+
+
+@pytest.fixture(scope="package")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DayWorld]:
+    """A node with a day of a day market behind it."""
+    with day_world(tmp_path_factory.mktemp("day")) as found:
+        yield found
 
 
 def _listens(port: int) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
@@ -12,6 +13,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+from urllib.request import urlopen
 
 import click
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
@@ -19,33 +21,25 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS
 from tests.conftest import free_ports
 from tools.bench.idle import cpu_s
-from tools.bench.pages import AUCTION, write_network
+from tools.bench.pages import AUCTION, DAY_MARKET, write_network
 from tools.bench.traffic import MARKET
+from tools.explorer.files import PAGES
 from tools.output import note, print_json, print_table
 from tools.testnet import LocalNode, load_network_folder, start_nodes, stop_nodes
 
-PAGES: Final = (
-    "/",
-    "/blocks",
-    "/blocks?before=500",
-    "/block/10",
-    "/transactions",
-    "/account/T0",
-    f"/market/{MARKET}",
-    f"/exchange/{MARKET}",
-    "/transfer",
-    f"/auctions/{AUCTION}",
-    "/quotas",
-    "/response",
-    "/grid",
-    "/dispatch",
-    "/contracts",
-    "/network",
-    "/stakes",
-    "/governance",
-    "/verify?account=T0",
-    "/wallet",
-)
+BLOCK: Final = 10
+"""A height at which offers are posted."""
+WHAT: Final = {
+    "account": ("T0",),
+    "auctions": (AUCTION,),
+    "block": (str(BLOCK),),
+    "days": (DAY_MARKET,),
+    "exchange": (MARKET,),
+    "market": (MARKET,),
+    "verify": ("?account=T0",),
+}
+"""What a page shows, where its first part alone does not say it."""
+FURTHER: Final = ("/blocks?before=500",)
 MOST_MS: Final = 1_000
 MOST_BYTES: Final = 300_000
 DEADLINE_MS: Final = 60_000
@@ -73,6 +67,25 @@ class PageFigures:
     """Files and answers."""
     bytes: int
     """Their length."""
+
+
+def addresses(node: LocalNode) -> list[str]:
+    """Return an address of each page that the explorer has, and `FURTHER`."""
+    what = WHAT | {"transaction": (_transaction(node),)}
+    found = [
+        f"/{page}{rest if rest.startswith('?') else f'/{rest}' if rest else ''}"
+        for page in sorted(PAGES)
+        for rest in what.get(page, ("",))
+    ]
+    return [*found, *FURTHER]
+
+
+def _transaction(node: LocalNode) -> str:
+    """Return the id of a transaction."""
+    with urlopen(
+        f"{node.api_url}/api/v1/blocks/{BLOCK}?limit=1", timeout=DEADLINE_MS / 1_000
+    ) as got:
+        return str(json.load(got)["transactions"][0]["id"])
 
 
 def measure(browser: Browser, node: LocalNode, page: str) -> PageFigures:
@@ -155,7 +168,7 @@ def main(
             with sync_playwright() as driver:
                 browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
                 figures: list[PageFigures] = []
-                for page in pages or PAGES:
+                for page in pages or addresses(network.nodes[0]):
                     figures.append(measure(browser, network.nodes[0], page))
                     note(f"{page}: {figures[-1].ready_ms:.0f} ms")
                 browser.close()

@@ -33,6 +33,7 @@ ADDRESSES = (
     "/certificates",
     "/governance",
     "/stakes",
+    "/days",
     "/auctions/day-ahead",
     "/quotas",
     "/response",
@@ -47,6 +48,8 @@ DETAILS = (
     "/response/event/1",
     "/grid/feeder?source=trades",
 )
+LED_TO = {"transaction"}
+"""Pages that need an id, which another test takes from a list."""
 CHARTS = ("/account/C1", "/market/spot", "/auctions/day-ahead", "/dispatch/1")
 
 
@@ -85,6 +88,10 @@ def find_faults(page: Page) -> list[str]:
     page.add_script_tag(path=Path(found.origin).with_name("axe.min.js"))
     results = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [f"{fault['id']}: {fault['nodes'][0]['html'][:200]}" for fault in results["violations"]]
+
+
+def test_every_page_is_opened() -> None:
+    assert {address.split("/")[1].partition("?")[0] for address in ADDRESSES} == PAGES - LED_TO
 
 
 @BROWSER

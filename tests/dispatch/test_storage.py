@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -216,23 +217,31 @@ def test_whole_watts_are_found_where_they_need_foresight(seed: int) -> None:
     assert verify_certificate(lay_out(problem), solve(problem).certificate)
 
 
-def test_a_low_voltage_feeder_full_of_batteries_is_proved() -> None:
-    """907 buses, 1,000 bids, 20 batteries, and lines that are full but for a few watts."""
-    feeder_case = case_of("european_lv")
-    drawn = random.Random(0)
+def low_voltage_day(batteries: int, hours: int, seed: int) -> DispatchProblem:
+    """The European feeder over some hours whose prices and demand come and go."""
+    case = case_of("european_lv")
+    drawn = random.Random(seed)
     units = []
-    for unit in feeder_case.units:
-        (bid,) = unit.bids
-        share = drawn.uniform(0.7, 1.3)
-        costs = (bid.b * 7 // 10, bid.b * 9 // 10, bid.b * 13 // 10, bid.b)
-        lo_w, hi_w = int(bid.lo_w * share), int(bid.hi_w * share)
-        bids = tuple(replace(bid, b=cost, lo_w=lo_w, hi_w=hi_w) for cost in costs)
-        units.append(replace(unit, bids=bids))
+    for unit in case.units:
+        (bid,), phase = unit.bids, drawn.uniform(0.7, 1.3)
+        later = 0 if unit.kind == GENERATOR else 1
+        bids = []
+        for hour in range(hours):
+            size = 1 + 0.4 * math.sin(hour / 24 * 6.28 + phase)
+            cost = int(bid.b * (1 + 0.3 * math.sin(hour / 4 + later)))
+            bids.append(Bid(bid.a, cost, int(bid.lo_w * size), int(bid.hi_w * size)))
+        units.append(replace(unit, bids=tuple(bids)))
     storages = tuple(
-        battery(drawn.choice(feeder_case.network.buses).name, 5_000, 10**7, f"battery{number}")
-        for number in range(20)
+        battery(drawn.choice(case.network.buses).name, 5_000, 10**7, f"battery{number}")
+        for number in range(batteries)
     )
-    problem = replace(feeder_case, units=tuple(units), intervals=4, storages=storages)
+    return replace(case, units=tuple(units), intervals=hours, storages=storages)
+
+
+@pytest.mark.parametrize(("batteries", "seed"), [(20, 1), (40, 3)])
+def test_a_low_voltage_feeder_full_of_batteries_is_proved(batteries: int, seed: int) -> None:
+    """907 buses, 1,000 bids, and a line that is full but for a few watts."""
+    problem = low_voltage_day(batteries, 4, seed)
     certificate = solve(problem).certificate
     assert verify_certificate(lay_out(problem), certificate)
     assert any(one.charge_w for row in certificate.intervals for one in row.storages)

@@ -37,11 +37,19 @@ class Pages:
     port: int
     session: aiohttp.ClientSession
     asked: list[str]
+    server: ExplorerServer
+    news: asyncio.Event
 
     async def get(self, path: str, method: str = "GET", **options: object) -> tuple[int, bytes]:
         address = f"http://127.0.0.1:{self.port}{path}"
         async with self.session.request(method, address, **options) as answer:  # type: ignore[arg-type]
             return answer.status, await answer.read()
+
+    async def heard(self, count: int) -> None:
+        """Wait until the node was asked so often."""
+        while len(self.asked) < count:
+            self.news.clear()
+            await self.news.wait()
 
     async def talk(self, data: bytes, wait_s: float = 5) -> bytes:
         """Send bytes on a connection of their own; return all that comes until it is closed."""
@@ -61,12 +69,18 @@ async def pages(
     limits: ApiLimits | None = None, names: tuple[str, ...] = ()
 ) -> AsyncIterator[Pages]:
     asked: list[str] = []
+    news = asyncio.Event()
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         asked.append(f"{request.method} {request.raw_path}")
+        news.set()
+        if request.path == "/api/v1/silent":
+            await asyncio.Event().wait()
         if request.path == "/api/v1/events":
-            socket = web.WebSocketResponse()
+            socket = web.WebSocketResponse(autoclose=False)
             await socket.prepare(request)
+            if request.query_string == "silent":
+                await asyncio.Event().wait()
             for _ in range(400):
                 await socket.send_str("y" * 100_000)
             return socket
@@ -96,12 +110,47 @@ async def pages(
     port = await server.start()
     async with aiohttp.ClientSession() as session:
         try:
-            yield Pages(port, session, asked)
+            yield Pages(port, session, asked, server, news)
         finally:
             await session.close()
             await server.stop()
             listener.close()
             await node.shutdown(0.1)
+
+
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+async def test_stopping_ends_what_browsers_and_the_node_leave_open() -> None:
+    """Neither end of these ever says good-bye, reads, or answers."""
+    wanted = {"/api/v1/events": UPGRADE, "/api/v1/events?silent": UPGRADE}
+    wanted |= {"/api/v1/long": b"", "/api/v1/silent": b""}
+    async with pages() as found:
+        writers = []
+        for path, headers in wanted.items():
+            _, writer = await asyncio.open_connection("127.0.0.1", found.port, limit=1_024)
+            writer.write(b"GET %b HTTP/1.1\r\n%b%b\r\n" % (path.encode(), HEAD, headers))
+            writers.append(writer)
+        async with asyncio.timeout(5):
+            await found.heard(len(wanted))
+            await found.server.stop()
+        left = [task for task in asyncio.all_tasks() if task.get_name().startswith("explorer-")]
+        assert left == []
+        for writer in writers:
+            writer.close()
+
+
+async def test_stopping_does_not_wait_for_those_who_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tools.explorer.server.STOP_S", 60.0)
+    async with pages() as found:
+        address = f"http://127.0.0.1:{found.port}/api/v1/events?silent"
+        async with found.session.ws_connect(address) as socket, asyncio.timeout(10):
+            reading = asyncio.create_task(socket.receive())
+            await found.server.stop()
+            assert (await reading).type is aiohttp.WSMsgType.CLOSE
 
 
 def status_of(answer: bytes) -> int:

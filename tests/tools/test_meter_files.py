@@ -162,6 +162,10 @@ def test_energies_of_green_button_are_added_to_the_latest_registers() -> None:
         (b"<feed>", "is not well-formed XML"),
         (green(), "no interval readings"),
         (b'<!DOCTYPE a [<!ENTITY x "y">]><feed>&x;</feed>', "declares a document type"),
+        *[
+            (f'<?xml version="1.0" encoding="{name}"?><feed/>'.encode(), "is in another encoding")
+            for name in ("foo", "shift_jis", "rot13", "idna")
+        ],
         (green("<a>" * 40, "</a>" * 40), "nests too deeply"),
         (green(kind(uom=38), block(1)), "is not in Wh"),
         (green(kind(4), block(1)), "has no known direction"),

@@ -1,6 +1,6 @@
 """Strategies: how an agent turns what its home needs into prices, and what it gives up afterwards.
 
-A delivery interval is played in two stages (`docs/market-day.md`, "Two settlements"). First the
+A delivery interval is played in two stages (`docs/response-and-quotas.md`). First the
 agent bids: energy and a price for each step. Then, when the market price π and the response price
 π_DR are known, who bought may give some of that energy up. A strategy draws from its seed only, so
 the same seed plays the same day again.

@@ -13,6 +13,7 @@ from typing import Final
 
 import aiohttp
 
+from market.day.gates import TO_THE_LAST
 from tools.bench.history import BLOCK_INTERVAL_MS, open_history
 from tools.bench.traffic import (
     MARKET,
@@ -21,7 +22,7 @@ from tools.bench.traffic import (
     genesis_template,
     make_traders,
 )
-from tools.calls import buy, place_order, post_offer, transfer
+from tools.calls import buy, place_day_order, place_order, post_offer, transfer
 from tools.errors import EXIT_OK, ToolError
 from tools.output import note, print_json, print_table
 from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
@@ -45,8 +46,24 @@ AUCTION_TERMS: Final = {
     "sealed": False,
     "account": "operator",
 }
+DAY_MARKET: Final = "homes"
+HOMES: Final = 6
+"""Traders with a meter."""
+DAY_TRADES: Final = 80
+"""Intervals after the first hour in which two members trade in the day market."""
+DAY_TERMS: Final = {
+    "name": DAY_MARKET,
+    "account": "operator",
+    "upstream": "supplier",
+    "retail": "30",
+    "feed_in": "5",
+    "gates": [{"kind": "real_time", "minutes": 5}],
+    "members": [f"T{number}" for number in range(HOMES)],
+}
+PLANT: Final = {"plant": "roof", "member": "T0", "technology": "solar", "capacity_w": 20_000}
 _API: Final = "/api/v1"
 _OFFERS: Final = f"/markets/{MARKET}/offers"
+_DAYS: Final = f"/day-markets/{DAY_MARKET}"
 _TRADES: Final = f"/markets/{MARKET}/trades"
 
 PAGES: Final = {
@@ -79,6 +96,12 @@ PAGES: Final = {
         ("/auctions",),
         (f"/auctions/{AUCTION}/intervals?limit=50", f"/auctions/{AUCTION}/clearings?limit=100"),
     ),
+    "days": (
+        ("/day-markets",),
+        (f"{_DAYS}/intervals?limit=200", f"{_DAYS}/clearings?limit=1000"),
+    ),
+    "meters": (("/readings?limit=96",),),
+    "certificates": (("/certificates?limit=100", "/certificates/plants?limit=100"),),
     "quotas": (("/quotas?limit=50",),),
     "response": (
         (
@@ -145,10 +168,27 @@ def write_network(folder: Path, *, blocks: int, offers: int) -> LocalNetwork:
         "auction": {"auctions": [AUCTION_TERMS]},
         "quota": {"penalty_price": "200"},
         "response": {"account": "operator", "upstream_price": "35"},
+        "meters": {
+            "meters": [{"meter": f"M{number}", "member": f"T{number}"} for number in range(HOMES)]
+        },
+        "day": {"markets": [DAY_TERMS]},
+        "certificates": {"plants": [PLANT]},
     }
+    _add_members(template)
     network = create_network(folder, template, validators=VALIDATORS)
     _write_chain(network, Traffic(network.genesis, traders, 1), blocks, offers)
     return network
+
+
+def _add_members(template: dict[str, object]) -> None:
+    """Add the supplier and the meters of the day market."""
+    members, roles = template["members"], template["roles"]
+    if not isinstance(members, list) or not isinstance(roles, list):
+        raise InvariantViolation("the template of benchmarks has no members")
+    template["roles"] = [*roles, "meter", "supplier"]
+    supplier = {"name": "supplier", "roles": ["supplier"], "balance": "1000000"}
+    meters = [{"name": f"M{number}", "roles": ["meter"]} for number in range(HOMES)]
+    template["members"] = [*members, supplier, *meters]
 
 
 def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: int) -> None:
@@ -172,6 +212,13 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
                 for number in range(start, min(start + BLOCK_TRANSACTIONS, AUCTION_ORDERS))
             ]
         )
+    begun = history.chain.header.time_ms // AUCTION_INTERVAL_MS + 4
+    history.append(
+        [
+            traffic.sign(number, (_day_order(begun + number // 2, number),))
+            for number in range(2 * DAY_TRADES)
+        ]
+    )
     first = history.chain.height
     for height in range(first + 1, blocks + 1):
         number = height - first
@@ -191,6 +238,12 @@ def _write_chain(network: LocalNetwork, traffic: Traffic, blocks: int, offers: i
 def _order(interval: int, number: int) -> Call:
     steps = ((POST_MILLI_WH // 10, PRICE_LOW_MICRO + number),)
     return place_order(AUCTION, interval, "sell" if number % 2 else "buy", steps)
+
+
+def _day_order(interval: int, number: int) -> Call:
+    side, price_micro = ("sell", number) if number % 2 else ("buy", PRICE_LOW_MICRO)
+    steps = ((POST_MILLI_WH, PRICE_LOW_MICRO + price_micro),)
+    return place_day_order(DAY_MARKET, interval, side, steps, TO_THE_LAST)
 
 
 async def _measure(url: str) -> list[PageFigures]:

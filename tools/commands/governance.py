@@ -55,6 +55,7 @@ def propose(
     market.MARKET.NAME=VALUE   a market's rule, as in the genesis file
     day.MARKET.NAME=VALUE      a day market's: retail, feed_in, penalty, …
     certificates.NAME=VALUE    unit_kwh, validity_days, earned, lost
+    quota.NAME=VALUE           penalty_price, deposit_percent
     governance.NAME=VALUE      quorum, threshold, voting_period_ms, notice_blocks
     module.NAME=VERSION        the next version of a module
     engine=NAME                another engine; engine.NAME=NUMBER are its numbers

@@ -21,12 +21,14 @@ from tools.commands.options import (
     as_tokens,
     before_option,
     exit_option,
+    from_option,
     json_option,
     limit_option,
     pass_session,
     print_more,
     print_records,
 )
+from tools.commands.outcome import print_outcome
 from tools.output import print_json
 from tools.session import Session
 
@@ -36,7 +38,7 @@ PART_BEGINS = 11
 
 @click.group("market")
 def market_command() -> None:
-    """The order book, trades and lines of a market."""
+    """The order book, trades and lines of a market; days, and belonging to one."""
 
 
 @market_command.command("book")
@@ -232,6 +234,35 @@ def day(
         seed,
     )
     return run_day(options, leave=leave, plot=plot, as_json=session.as_json)
+
+
+@market_command.command("join")
+@click.argument("name")
+@from_option
+@json_option
+@pass_session
+def join(session: Session, name: str, signer: str | None) -> None:
+    """Belong to the day market NAME: your meter is settled there from the next interval on."""
+    from tools import calls
+
+    final = session.send(session.open_signer(signer), [calls.join_day_market(name)])
+    print_outcome(session, f"you belong to {name} from the next interval on", final)
+
+
+@market_command.command("leave")
+@click.argument("name")
+@from_option
+@json_option
+@pass_session
+def leave(session: Session, name: str, signer: str | None) -> None:
+    """Leave the day market NAME after the interval that runs.
+
+    You may join again once all before that is corrected and nothing is owed.
+    """
+    from tools import calls
+
+    final = session.send(session.open_signer(signer), [calls.leave_day_market(name)])
+    print_outcome(session, f"you leave {name} after the interval that runs", final)
 
 
 def _first_hour(intervals: int, chosen: int | None) -> int:

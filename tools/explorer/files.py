@@ -30,6 +30,7 @@ PAGES: Final = frozenset(
         "blocks",
         "certificates",
         "contracts",
+        "days",
         "dispatch",
         "exchange",
         "governance",

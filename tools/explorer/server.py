@@ -29,6 +29,10 @@ API_PATHS: Final = ("/api/v1/", "/openapi.json", "/metrics")
 EVENTS_PATH: Final = "/api/v1/events"
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 45.0
+CLOSE_S: Final = 1.0
+"""How long either end of a WebSocket may take to say good-bye."""
+STOP_S: Final = 0.5
+"""How long requests may go on once the server is to stop."""
 WRITE_CHUNK_BYTES: Final = 65_536
 _PASSED_DOWN: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Allow")
 _PASSED_UP: Final = ("Authorization", "Content-Type", "If-None-Match")
@@ -71,6 +75,8 @@ class ExplorerServer:
         self._web: GuardedServer | None = None
         self._listener: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._answering: set[asyncio.Task[object]] = set()
 
     async def start(self) -> int:
         """Begin to answer; return the port. Raises OSError if the address cannot be had."""
@@ -91,18 +97,29 @@ class ExplorerServer:
         return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop answering."""
+        """Stop answering: soon, whatever browsers and the node do; nothing runs on afterwards."""
         if self._listener is not None:
             self._listener.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._ending.set()
         if self._web is not None:
             self._web.pre_shutdown()
-            await self._web.shutdown(1.0)
+            await self._web.shutdown(STOP_S)
+            self._web.abort_all()
         if self._session is not None:
             await self._session.close()
+        for task in self._answering:
+            task.cancel()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=CLOSE_S)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        # A connection's task: it also writes what is left to be written after this returns.
+        task = asyncio.current_task()
+        if task is not None and task not in self._answering:
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
         try:
             self._guard.validate(request)
             target = request.raw_path
@@ -210,12 +227,13 @@ class ExplorerServer:
 
     async def _follow(self, request: web.BaseRequest) -> web.StreamResponse:
         """Pass the node's events on until either side ends."""
-        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1_024, timeout=1.0)
+        socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=1_024, timeout=CLOSE_S)
         if not socket.can_prepare(request):
             return await self._ask(request)
         url = URL(self._node + request.raw_path, encoded=True)
         try:
-            source = await self._opened().ws_connect(url)
+            limit = aiohttp.ClientWSTimeout(ws_close=CLOSE_S)
+            source = await self._opened().ws_connect(url, timeout=limit)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(502, "no_answer", "the node does not answer", actual=error) from error
         try:
@@ -243,17 +261,22 @@ class ExplorerServer:
 
         Raises TimeoutError where the browser does not read.
         """
-        while not reading.done():
-            coming = asyncio.ensure_future(source.receive())
-            await asyncio.wait({coming, reading}, return_when=asyncio.FIRST_COMPLETED)
-            if not coming.done():
+        ending = asyncio.create_task(self._ending.wait(), name="explorer-ending")
+        coming: asyncio.Task[aiohttp.WSMessage] | None = None
+        try:
+            while not reading.done() and not ending.done():
+                coming = asyncio.create_task(source.receive(), name="explorer-source")
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait({coming, reading, ending}, return_when=first)
+                if not coming.done() or coming.result().type is not aiohttp.WSMsgType.TEXT:
+                    return
+                with suppress(ConnectionError):
+                    text = coming.result().data
+                    await asyncio.wait_for(socket.send_str(text), self._limits.write_s)
+        finally:
+            ending.cancel()
+            if coming is not None:
                 coming.cancel()
-                return
-            message = coming.result()
-            if message.type is not aiohttp.WSMsgType.TEXT:
-                return
-            with suppress(ConnectionError):
-                await asyncio.wait_for(socket.send_str(message.data), self._limits.write_s)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

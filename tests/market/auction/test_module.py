@@ -491,7 +491,7 @@ def test_leaves_fit_a_proof() -> None:
 
 
 def test_the_page_lists_the_methods() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "auctions.md").read_text(encoding="utf-8")
     for name, found in AuctionModule().methods().items():
         names = ", ".join(argument.name for argument in found.declaration.arguments)
         roles = ", ".join(found.declaration.roles)

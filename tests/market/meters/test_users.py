@@ -127,6 +127,27 @@ def test_an_event_is_settled_against_the_same_times_of_the_days_before() -> None
     world.check_conservation()
 
 
+def test_a_silent_meter_proves_no_response() -> None:
+    world = Metered(section=METERS, extra=((ResponseModule(), RESPONSE),))
+    world.until_end_of(13)
+    # 1 kWh in each quarter of an hour of the first day, and no word from then on: so the day of
+    # the event has no measured day before it to be estimated from, and is estimated as nothing.
+    world.submit("M1", 9, *[(0, kwh(str(count))) for count in range(5)])
+    world.until_end_of(180)
+    times = at(world, 190, 202, 206, 208)
+    profile = (kwh("2"), kwh("2"))
+    prices = (tokens("10"), tokens("20"))
+    number = world.call("DSO", "call", "down", profile, *prices, *times, module="response")
+    world.call("H1", "enrol", number, profile, module="response")
+    world.until_deadline_of(205)
+    world.advance(1)
+    assert [each.withdrawn_milli_wh for each in world.energies("H1", 202, 4)] == [0] * 4
+    settled = [values[1:] for module, name, values in world.events if name == "settle"]
+    # Nothing is delivered; missing beyond the tolerance are 3.6 kWh.
+    assert settled == [(world.ids["H1"], 0, 0, tokens("72"))]
+    world.check_conservation()
+
+
 def test_baselines_need_no_more_days_than_meters_keep() -> None:
     with pytest.raises(InvalidGenesis):
         Metered(section=SECTION, extra=((ResponseModule(), RESPONSE),))

@@ -15,6 +15,7 @@ from market.quota.records import (
     Round,
     Station,
     load_stations,
+    load_terms_of,
     read_round,
 )
 from market.quota.section import read_section
@@ -307,7 +308,9 @@ def test_leaves_are_small() -> None:
 
 
 def test_the_page_lists_the_methods() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "response-and-quotas.md").read_text(
+        encoding="utf-8"
+    )
     part = page[page.index("## Charging quotas") :]
     for name, found in QuotaModule().methods().items():
         names = ", ".join(argument.name for argument in found.declaration.arguments)
@@ -324,3 +327,41 @@ def test_a_reading_at_the_bound_costs_what_can_be_told() -> None:
     penalty = next(values for _, name, values in world.events if name == "penalty")
     assert penalty[2] == 2**63 - 1
     assert world.money("A") == 0
+
+
+def vote(world: Charging, **values: Any) -> None:
+    """Carry out what a vote decided."""
+    ctx = world.context()
+    ctx.module = "quota"
+    QuotaModule().change_parameters(ctx, "", values)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"pricing": "uniform_midpoint"}, "unknown_parameter"),
+        ({"deposit_percent": 99}, "invalid_parameters"),
+        ({"deposit_percent": None}, "invalid_parameters"),
+        ({"penalty_price_micro_per_kwh": -1}, "invalid_parameters"),
+    ],
+)
+def test_a_vote_that_does_not_fit_is_refused(values: dict[str, Any], code: str) -> None:
+    with pytest.raises(CallError) as refused:
+        vote(Charging(), **values)
+    assert refused.value.code == code
+
+
+def test_a_voted_deposit_and_penalty_are_those_of_rounds_announced_later() -> None:
+    world = Charging()
+    vote(world, deposit_percent=200, penalty_price_micro_per_kwh=tokens("500"))
+    later = world.ask("DSO", "announce", 60_000, PRICE, *world.times())
+    assert world.ask("A", "demand", world.round, 30_000) == tokens("3360")
+    assert world.ask("B", "demand", later, 30_000) == tokens("6720")
+    ctx = world.context()
+    penalties = [
+        load_terms_of(ctx, number).penalty_price_micro_per_kwh for number in (world.round, later)
+    ]
+    assert penalties == [tokens("224"), tokens("500")]
+    vote(world, deposit_percent=300)
+    assert load_terms_of(world.context(), later).deposit_percent == 200
+    assert load_terms_of(world.context(), world.round).deposit_percent == 100

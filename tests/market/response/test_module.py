@@ -234,6 +234,20 @@ def test_more_consumption_is_rewarded_where_it_is_called_for() -> None:
     assert world.holdings("A")[0] == 3 * tokens("10")
 
 
+def test_the_same_energy_is_not_rewarded_in_two_events() -> None:
+    world = Responding()
+    first, second, other = world.called(), world.called(), world.called("up")
+    world.ask("A", "enrol", first, BOTH)
+    assert world.refused("A", "enrol", second, BOTH) == "events_overlap"
+    world.ask("A", "enrol", other, BOTH)
+    world.ask("B", "enrol", second, BOTH)
+    later = world.ask("O", "call", "down", BOTH, 1, 0, *world.at(11, 50, 60, 70))
+    world.ask("A", "enrol", later, BOTH)
+    world.until(70)
+    assert not list(world.overlay.scan(b"iWp", b"iWq"))
+    world.conserve()
+
+
 def test_what_an_event_refuses() -> None:
     world = Responding()
     prices = (tokens("10"), tokens("20"))
@@ -386,7 +400,8 @@ def test_leaves_fit_a_proof() -> None:
 
 
 def test_the_page_lists_the_methods() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "market-day.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "response-and-quotas.md").read_text(encoding="utf-8")
     part = page[page.index("## Demand response") :]
     for name, found in ResponseModule().methods().items():
         names = ", ".join(argument.name for argument in found.declaration.arguments)

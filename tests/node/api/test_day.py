@@ -139,6 +139,57 @@ async def test_gates_positions_and_sums_are_for_everybody(day_api: Api) -> None:
     assert (await day_api.get(f"/day-markets/local/intervals/{10**12 + 1}")).status == 400
 
 
+async def test_a_day_is_listed_with_what_its_gates_cleared(day_api: Api) -> None:
+    node = day_api.node
+    path = "/day-markets/local"
+    calendar_day = "2026-06-21"
+    market = read_market(node.store, "local")
+    assert market is not None
+    whole = market.calendar.intervals_of(market.calendar.day_of(INTERVAL))
+    play(node)
+    listed = (await day_api.get(f"{path}/intervals?member=A")).json
+    assert (listed["day"], listed["next"], len(listed["intervals"])) == (calendar_day, None, 96)
+    assert [each["interval"] for each in listed["intervals"]] == list(whole)
+    for each in listed["intervals"]:
+        alone = (await day_api.get(f"{path}/intervals/{each['interval']}")).json
+        assert each == {**alone, "position": None}
+    part = (await day_api.get(f"{path}/intervals?first={whole.start + 90}&limit=4")).json
+    assert [each["interval"] for each in part["intervals"]] == list(whole[90:94])
+    assert part["next"] == whole[94]
+
+    found = (await day_api.get(f"{path}/clearings?day={calendar_day}")).json
+    (cleared,) = found["clearings"]
+    assert found["next"] is None
+    assert (cleared["interval"], cleared["gate"], cleared["energy_milli_wh"]) == (
+        INTERVAL,
+        1,
+        2 * KWH,
+    )
+    assert cleared["bids_milli_wh"] == cleared["offers_milli_wh"] == 2 * KWH
+    assert cleared["buyer_price_half_micro_per_kwh"] == 2 * 20 * TOKEN
+    assert (cleared["prices"], cleared["flows"]) == ([], [])
+    block = (await day_api.get(f"/blocks/{cleared['height']}")).json
+    told = [each for receipt in block["system_receipts"] for each in receipt["events"]]
+    assert any(each["event"] == "clear" for each in told)
+    before = (await day_api.get(f"{path}/clearings?before={cleared['height']}")).json
+    assert before["clearings"] == []
+    for day in ("2026-06-20", "2026-06-22"):
+        assert (await day_api.get(f"{path}/clearings?day={day}")).json["clearings"] == []
+        assert (await day_api.get(f"{path}/intervals?day={day}")).json["day"] == day
+    for day in ("2026-02-30", "2026-6-1", "1969-12-31"):
+        assert (await day_api.get(f"{path}/intervals?day={day}")).code == "invalid_parameter"
+
+
+async def test_a_day_shows_a_member_what_it_has_standing(day_api: Api) -> None:
+    node = day_api.node
+    steps = ((2 * KWH, 20 * TOKEN),)
+    node.grow(node.transaction("A", ("day", "place", ("local", INTERVAL, "buy", steps, 255))))
+    path = "/day-markets/local/intervals"
+    listed = (await day_api.get(f"{path}?member=A&first={INTERVAL}&limit=2")).json["intervals"]
+    alone = (await day_api.get(f"{path}/{INTERVAL}/positions/A")).json
+    assert [each["position"] for each in listed] == [alone, None]
+
+
 async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None:
     node = day_api.node
     play(node)
@@ -174,11 +225,14 @@ async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None
     assert (await day_api.get(f"/proofs/bill-lines/local/B/{INTERVAL}")).code == "personal_data"
     assert (await ask(day_api, f"/proofs/bill-lines/local/B/{INTERVAL + 90}", "B")).status == 404
     answer = (await ask(day_api, f"/proofs/bill-totals/local/B/{month}", "B")).json
-    whole = decode_account_proof(base64.b64decode(answer["proof"]))
-    assert whole.key == totals_key(market, id_of("B"), 202606)
-    assert sum(decode_totals(whole.value).amounts_micro) == answer["totals"]["amount_micro"]
-    assert (await ask(day_api, f"/day-markets/local/bills/A/{month}?limit=1", "A")).json["next"]
+    leaf = decode_account_proof(base64.b64decode(answer["proof"]))
+    assert leaf.key == totals_key(market, id_of("B"), 202606)
+    assert sum(decode_totals(leaf.value).amounts_micro) == answer["totals"]["amount_micro"]
     assert (await ask(day_api, "/day-markets/local/bills/A/2026-13", "A")).status == 400
+    whole = (await ask(day_api, f"/day-markets/local/bills/A/{month}?limit=1", "A")).json
+    assert whole["lines"] == bill["lines"], "the days before, without lines, are passed over"
+    rest = f"/day-markets/local/bills/A/{month}?first={whole['next']}"
+    assert (await ask(day_api, rest, "A")).json["lines"] == []
     sums = (await day_api.get(f"/day-markets/local/intervals/{INTERVAL}")).json["settlements"]
     assert [each["part"] for each in sums] == ["settled", "corrected"]
     assert sums[0]["withdrawn_milli_wh"] == 6 * KWH

@@ -156,6 +156,19 @@ async def test_a_members_readings_are_for_those_whom_they_concern(metered: Meter
     assert (await metered.get("/readings/nobody", "H0")).status == 404
 
 
+async def test_a_revoked_meter_sees_its_members_readings_no_more(metered: Metered) -> None:
+    node = metered.api.node
+    node.grow(node.transaction("Dso", ("meters", "revoke", (id_of("M0"), ()))))
+    for path in (f"/readings/H0?first={FIRST}&limit=3", f"/proofs/reading/H0/{FIRST + 1}"):
+        reply = await metered.get(path, "M0")
+        assert (reply.status, reply.code) == (403, "personal_data"), path
+        assert (await metered.get(path, "H0")).status == 200
+    # What the meter sent itself stays the member's to see, and its own.
+    for signer in ("H0", "M0"):
+        shown = (await metered.get(f"/transactions/{metered.submitted}", signer)).json
+        assert shown["transaction"]["raw"] is not None, signer
+
+
 async def test_a_request_is_signed_for_one_node_one_question_and_a_minute(
     metered: Metered,
 ) -> None:

@@ -19,6 +19,7 @@ const PAGES = {
   exchange: { module: "exchange" },
   transfer: { module: "transfer" },
   auctions: { module: "auctions" },
+  days: { module: "days" },
   quotas: { module: "quotas" },
   response: { module: "response" },
   grid: { module: "grid" },
@@ -34,7 +35,7 @@ const PAGES = {
 };
 const NAVIGATION = [
   ["", [""]],
-  ["group_trade", ["market", "exchange", "transfer", "auctions", "quotas", "response"]],
+  ["group_trade", ["market", "exchange", "transfer", "days", "auctions", "quotas", "response"]],
   ["group_grid", ["grid", "dispatch", "meters", "certificates"]],
   ["group_chain", ["blocks", "transactions", "contracts", "verify"]],
   ["group_network", ["network", "stakes", "governance"]],

@@ -24,6 +24,9 @@ const STAGES = { open: "good", opening: "warn", clearing: "plain" };
 export const halfPrice = (half) => (half === null ? "–" : price(BigInt(half) / 2n));
 
 export async function render(stage, [name], context) {
+  const first = (of) => get(`/auctions/${encodeURIComponent(of)}/intervals`, { limit: 1 });
+  // Where the address names an auction, its first interval is asked for at once.
+  const asking = name && first(name).catch(() => null);
   const { auctions } = await get("/auctions");
   if (auctions.length === 0) {
     add(stage, h("h1", {}, t("nav_auctions")), h("p", { class: "empty" }, t("no_auctions")));
@@ -32,7 +35,7 @@ export async function render(stage, [name], context) {
   const auction = auctions.find((one) => one.name === name) ?? auctions[0];
   const title = t("auction_title", { name: auction.name });
   const chosen = context.query.get("interval");
-  const { intervals: [next] } = await get(`/auctions/${auction.name}/intervals`, { limit: 1 });
+  const { intervals: [next] } = (auction.name === name && await asking) || await first(auction.name);
   const state = { interval: Number(/^\d{1,15}$/.test(chosen ?? "") ? chosen : next?.interval ?? auction.open_interval) };
   const [intervals, book, own, cleared, trade] = Array.from({ length: 5 }, () => h("div", {}));
   const draw = () => Promise.all([drawIntervals(intervals, auction), drawBook(book, auction, state.interval), drawCleared(cleared, auction)]);

@@ -12,7 +12,9 @@ const PAGE = 100;
 
 export async function render(stage, [which = "latest"], context) {
   const from = context.query.get("from");
-  const block = await get(`/blocks/${which}`, { limit: PAGE, from });
+  const fromSystem = context.query.get("from_system");
+  const block = await get(`/blocks/${which}`, { limit: PAGE, from, from_system: fromSystem });
+  const shown = Number(fromSystem ?? 0) + block.system_receipts.length;
   const { header, certificate } = block;
   const height = Number(block.height);
   add(stage, 
@@ -33,7 +35,9 @@ export async function render(stage, [which = "latest"], context) {
       h("a", { class: "button quiet", href: `/block/${height + 1}` }, t("next_block"))),
     section(t("transactions"), transactions(block), block.next !== null && h("p", { class: "pager" },
       h("a", { class: "button quiet", href: `/block/${block.height}?from=${block.next}` }, t("more")))),
-    block.system_receipts.length > 0 && section(t("by_itself"), block.system_receipts.map((receipt) => eventList(receipt.events))),
+    block.system_receipts.length > 0 && section(t("by_itself"), block.system_receipts.map((receipt) => eventList(receipt.events)),
+      shown < Number(block.system_receipts_count) && h("p", { class: "pager" },
+        h("a", { class: "button quiet", href: `/block/${block.height}?from_system=${shown}` }, t("more")))),
     block.evidence.length > 0 && section(t("evidence"), block.evidence.map((data) => h("p", { class: "long mono" }, data))),
   );
   return t("block_title", { height });
