@@ -24,6 +24,8 @@ MODES: Final = (ARCHIVE, FULL, LIGHT)
 JOINS: Final = ("blocks", "snapshot")
 DEFAULT_KEEP_BLOCKS: Final = 10_000
 DEFAULT_SNAPSHOT_INTERVAL: Final = 10_000
+HOST_UNKNOWN: Final = "HOST"
+"""What `bitenergy node keys` shows for a machine that listens on all its addresses."""
 MAX_COUNT: Final = 10**9
 _TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "node": (
@@ -195,6 +197,12 @@ def parse_peer(text: str) -> PeerAddress:
     if not at or len(node_key) != NODE_KEY_BYTES:
         raise ConfigError("not a peer", expected="KEY@HOST:PORT, the key in 64 digits", actual=text)
     address = _address(where, "p2p.peers")
+    if address.host == HOST_UNKNOWN:
+        raise ConfigError(
+            f"a peer's {HOST_UNKNOWN} stands for a name or address of its machine",
+            actual=text,
+            hint="Write that in its place.",
+        )
     return PeerAddress(node_key, address.host, address.port)
 
 

@@ -101,6 +101,7 @@ def test_a_good_configuration_has_absolute_paths(tmp_path: Path) -> None:
         ({"p2p": {"peers": [1]}}, "is a list of texts"),
         ({"p2p": {"peers": ["nokey"]}}, "not a peer"),
         ({"p2p": {"peers": ["abc@h:1"]}}, "not a peer"),
+        ({"p2p": {"peers": [f"{'00' * 32}@HOST:1"]}}, "HOST stands for"),
         ({"p2p": {"peers": [f"{KEY}@h"]}}, "p2p.peers is HOST:PORT"),
         ({"api": {"listen": ":80"}}, "api.listen is HOST:PORT"),
         ({"api": {"hosts": [1]}}, "is a list of texts"),

@@ -285,11 +285,11 @@ def keys(session: Session, config: Path) -> None:
     """Show the public keys of the node, for the operator who admits it, and what its peers write
     into their configuration.
     """
-    from node.config import load_config
+    from node.config import HOST_UNKNOWN, load_config
 
     listens = load_config(config).p2p
     identity = load_identity(config.parent)
-    host = "HOST" if listens.host in EVERY_ADDRESS else listens.host
+    host = HOST_UNKNOWN if listens.host in EVERY_ADDRESS else listens.host
     peer = f"{identity.node_key.hex()}@{f'[{host}]' if ':' in host else host}:{listens.port}"
     if session.as_json:
         print_json(_identity_json(identity) | {"peer": peer})
@@ -303,8 +303,10 @@ def keys(session: Session, config: Path) -> None:
             ("for peers", peer),
         ],
     )
-    if host == "HOST":
-        note("HOST stands for a name or address of this machine that its peers can reach.")
+    if host == HOST_UNKNOWN:
+        note(
+            f"{HOST_UNKNOWN} stands for a name or address of this machine that its peers can reach."
+        )
 
 
 @node_command.command("status")
