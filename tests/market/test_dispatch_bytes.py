@@ -27,7 +27,7 @@ from market.dispatch_records import (
 )
 from market.dispatch_results import result_items, result_root
 from tests.market.test_dispatch_check import two_buses
-from tools.board.messages import CURVES, Message, curves_body, decode_message
+from tools.board.messages import CURVES, KIND_NAMES, Message, curves_body, decode_message
 from vm.primitives.codec import encode_integer
 from vm.primitives.errors import DecodeError, InvariantViolation
 
@@ -145,7 +145,7 @@ def test_keys_are_apart() -> None:
     [
         b"",
         b"\xc0",
-        Message(6, 1, 0, 1, None).encode(),
+        Message(len(KIND_NAMES), 1, 0, 1, None).encode(),
         Message(CURVES, -1, 0, 1, None).encode(),
         Message(CURVES, 1, 256, 1, None).encode(),
         Message(CURVES, 1, 0, -1, None).encode(),
