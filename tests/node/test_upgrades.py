@@ -145,7 +145,8 @@ async def test_the_engine_is_replaced_at_its_height_under_load(tmp_path: Path) -
         # Who comes later follows the same way, with the right engine at each height.
         late = await net.start("F", votes=False, support=NEWER)
         await net.until_equal()
-        assert type(late._driver.engine) is StickyEngine
+        # Its driver takes the next height's engine a moment after it has the head.
+        await net.until(lambda: type(late._driver.engine) is StickyEngine, what="the engine")
 
 
 async def _send(net: Network, load: list) -> None:
@@ -178,7 +179,7 @@ async def test_a_validator_without_the_engine_stops_before_it_signs_and_goes_on_
         back = await net.start("V3", support=NEWER)
         await drive(net, height + 6, "V0", "V3")
         await net.until_equal()
-        assert type(back._driver.engine) is StickyEngine
+        await net.until(lambda: type(back._driver.engine) is StickyEngine, what="the engine")
         await net.until(lambda: _signed(back) > height, what="its vote")
 
 

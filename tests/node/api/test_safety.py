@@ -17,14 +17,21 @@ POST = b"POST /api/v1/transactions HTTP/1.1\r\nHost: localhost\r\n"
 
 
 async def talk(api: Api, data: bytes, *, wait_s: float = 5) -> bytes:
-    """Send bytes on a connection of their own; return all that comes until it is closed."""
+    """Send bytes on a connection of their own; return all that comes until it is closed.
+
+    A server that closes before it has read everything resets the connection: what it answered
+    before that counts.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
     writer.write(data)
+    answer = b""
     try:
         async with asyncio.timeout(wait_s):
-            return await reader.read()
+            while chunk := await reader.read(65_536):
+                answer += chunk
+            return answer
     except ConnectionResetError:
-        return b""
+        return answer
     finally:
         writer.close()
 
