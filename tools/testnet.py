@@ -257,10 +257,10 @@ def start_nodes(
     Raises ToolError with the end of its log where one ends early, NodeTimeout where one does not
     answer in time; the others go on running.
     """
-    todo = [node for node in nodes if not node.running]
-    for node in todo:
+    stopped = [node for node in nodes if not node.running]
+    for node in stopped:
         _validate_ports(node)
-    for node in todo:
+    for node in stopped:
         _start(node)
     deadline = time.monotonic() + timeout_s
     for node in nodes:

@@ -41,12 +41,12 @@ def clear_over_feeder(
 
     The orders of who is at no bus of it any more trade nothing.
     """
-    names = {bus.name: bus.name for bus in network.buses}
+    buses = dict.fromkeys([bus.name for bus in network.buses])
     places = {
-        owner: names.get(load_member(ctx, owner).bus, "")
+        owner: load_member(ctx, owner).bus
         for owner in dict.fromkeys([order.owner for order in orders])
     }
-    connected = [order for order in orders if places[order.owner]]
+    connected = [order for order in orders if places[order.owner] in buses]
     found = clear_zones(
         connected,
         {order.number: places[order.owner] for order in connected},
@@ -57,7 +57,7 @@ def clear_over_feeder(
     away = [
         Award(order.number, 0, order.energy_milli_wh, 0, 0)
         for order in orders
-        if not places[order.owner]
+        if places[order.owner] not in buses
     ]
     return replace(found, awards=(*found.awards, *away))
 

@@ -13,12 +13,12 @@ from typing import Final
 
 from market.certificates.records import CertificateTerms
 from market.certificates.section import MAX_COINS, MAX_UNIT, MAX_VALIDITY_DAYS
+from market.governed import Bounds, governed_numbers
 from market.meters.records import MINUTES_PER_DAY
 from vm.primitives.codec import Value
-from vm.primitives.errors import CallError
 
 VALIDITY: Final = "validity_days"
-GOVERNED: Final = {
+GOVERNED: Final[Bounds] = {
     "earned_micro_per_kwh": (0, MAX_COINS),
     "lost_micro_per_kwh": (0, MAX_COINS),
     "unit_milli_wh": (1, MAX_UNIT),
@@ -31,24 +31,7 @@ def changed_terms(
     terms: CertificateTerms, values: Mapping[str, Value], since: int
 ) -> CertificateTerms:
     """Return other terms from an interval on; raises CallError where a value does not fit."""
-    numbers: dict[str, int] = {}
-    for name, value in values.items():
-        if name not in GOVERNED:
-            raise CallError(
-                "unknown_parameter",
-                "certificates have no such parameter that a vote may change",
-                expected=", ".join(GOVERNED),
-                actual=name,
-            )
-        low, high = GOVERNED[name]
-        if type(value) is not int or not low <= value <= high:
-            raise CallError(
-                "invalid_parameters",
-                f"parameter {name!r} does not fit",
-                expected=f"{low} to {high}",
-                actual=value,
-            )
-        numbers[name] = value
+    numbers = governed_numbers(values, GOVERNED, "certificates have")
     days = numbers.pop(VALIDITY, None)
     if days is not None:
         numbers["validity_minutes"] = days * MINUTES_PER_DAY

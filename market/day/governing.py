@@ -20,11 +20,12 @@ from market.day.section import (
     MAX_TOLERANCE_PERCENT,
     validate_market,
 )
+from market.governed import Bounds, governed_numbers
 from vm.primitives.codec import Value
 from vm.primitives.errors import CallError, InvalidGenesis
 
 DEPOSIT: Final = "deposit_micro"
-GOVERNED: Final = {
+GOVERNED: Final[Bounds] = {
     DEPOSIT: (0, MAX_PRICE),
     "feed_in_micro_per_kwh": (0, MAX_PRICE),
     "keep_days": (1, MAX_KEEP_DAYS),
@@ -40,24 +41,7 @@ def changed_market(
     market: DayMarket, values: Mapping[str, Value], time_ms: int, buses: int
 ) -> DayMarket:
     """Return the market with other parameters; raises CallError where they do not fit."""
-    numbers: dict[str, int] = {}
-    for name, value in values.items():
-        if name not in GOVERNED:
-            raise CallError(
-                "unknown_parameter",
-                "a day market has no such parameter that a vote may change",
-                expected=", ".join(GOVERNED),
-                actual=name,
-            )
-        low, high = GOVERNED[name]
-        if type(value) is not int or not low <= value <= high:
-            raise CallError(
-                "invalid_parameters",
-                f"parameter {name!r} does not fit",
-                expected=f"{low} to {high}",
-                actual=value,
-            )
-        numbers[name] = value
+    numbers = governed_numbers(values, GOVERNED, "a day market has")
     deposit = numbers.pop(DEPOSIT, None)
     calendar = market.calendar
     if deposit is not None:
