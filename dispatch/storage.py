@@ -56,9 +56,14 @@ def quantise_storages(
     values = round_values(arrays, found)
     bound = _turnover_twice(layout, arrays, found) / TOLERANCE_RADIAL
     refused = InvalidProof("nothing was tried")
+    tried: dict[tuple[bytes, int], bool] = {}
     for attempt in range(MAX_ATTEMPTS):
         parted = part_at_lines(arrays, found, NEAR_FULL_W[attempt % len(NEAR_FULL_W)])
-        moves = choose_watts(arrays, parted, values, bound, attempt // len(NEAR_FULL_W))
+        first = attempt // len(NEAR_FULL_W) % len(rows)
+        if (parted.state.tobytes(), first) in tried:
+            continue
+        tried[parted.state.tobytes(), first] = True
+        moves = choose_watts(arrays, parted, values, bound, first)
         fitted = fit_prices(arrays, found, moves)
         worth = round_values(arrays, fitted)
         prices = round_prices(

@@ -60,11 +60,11 @@ def plan_storages(
     values = round_values(arrays, found)
     pieces = [_pieces(curve) for curve in curves]
     scale = arrays.scale.power_w * arrays.scale.price
-    turnover = float(np.abs(found.x[:, : arrays.ends[0]] * found.price).sum()) * scale
+    turnover_twice = 2.0 * float(np.abs(found.x[:, : arrays.ends[0]] * found.price).sum()) * scale
     best, least_off = StoragePlan((), ()), 0
     for offset in range(min(TRIED, len(rows))):
         first = attempt * TRIED + offset
-        moves = choose_watts(arrays, found, values, turnover / TOLERANCE_RADIAL, first)
+        moves = choose_watts(arrays, found, values, turnover_twice / TOLERANCE_RADIAL, first)
         fitted = fit_prices(arrays, found, moves)
         worth = round_values(arrays, fitted)
         prices = round_prices(

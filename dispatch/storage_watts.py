@@ -68,6 +68,7 @@ def choose_watts(
     `values` are those of stored energy, `bound` what all may cost together, as twice the gap in
     1e-24 $/h. Storage number `first` begins.
     """
+    bound = max(bound, 1.0)  # nothing is free where nothing is turned over
     paths = [_Path(arrays, found, values, bound, k) for k in range(found.value.shape[1])]
     zones = _zones(arrays, found, sum_w=np.stack([path.exact_w for path in paths], axis=1))
     off = np.zeros((len(found.x), len(paths)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from dispatch.solve import DIRECT, solve
 from dispatch.storage_plain import solve_storages_plain
 from dispatch.tree_bus import meeting_bus, solve_exactly
+from market.dispatch_certificate import Certificate
 from market.dispatch_check import validate_certificate, verify_certificate
 from market.dispatch_layout import lay_out
 from market.dispatch_problem import (
@@ -137,6 +139,27 @@ def test_it_buys_low_and_sells_high_within_its_bounds() -> None:
     assert moved == [0, moved[1], moved[2], 50, -40, 50]
     value = [one.storages[0].store_price for one in intervals]
     assert value[1] == value[2] < value[3], "one value until it is full"
+
+
+@pytest.mark.parametrize("solver", [lambda problem: solve(problem).certificate, solve_exactly])
+@pytest.mark.parametrize(
+    ("sun", "idle"), [((1_500, 500), False), ((1_500, 500), True), ((1_000, 1_000), False)]
+)
+def test_a_battery_alone_evens_out_what_is_fixed(
+    solver: Callable[[DispatchProblem], Certificate], sun: tuple[int, int], idle: bool
+) -> None:
+    """Nothing is turned over at the margin, so that no watt off may count as cheap."""
+    roof = Unit("roof", "A", GENERATOR, tuple(Bid(0, 0, watts, watts) for watts in sun))
+    load = Unit("load", "A", LOAD, (Bid(0, 99 * PRICE, -1_000, -1_000),) * 2)
+    spare = Unit("spare", "A", GENERATOR, (Bid(0, 5 * PRICE, 0, 1_000),) * 2)
+    units = (roof, load, spare) if idle else (roof, load)
+    lossless = {"stored_ppm": 10**6, "drawn_ppm": 10**6}
+    storage = battery("A", 600, 10**6, **lossless)
+    problem = DispatchProblem(Network("A", (Bus("A"),), ()), 60, 2, units, (storage,))
+    intervals = solver(problem).intervals
+    assert [one.storages[0].charge_w - one.storages[0].discharge_w for one in intervals] == [
+        watts - 1_000 for watts in sun
+    ]
 
 
 def test_what_cannot_be_served_is_said() -> None:
