@@ -19,7 +19,6 @@ from market.dispatch_certificate import Certificate
 from market.dispatch_layout import DispatchLayout
 from market.dispatch_problem import STORE_PER_MILLI_WH, DispatchProblem, Storage
 from market.dispatch_records import (
-    OPEN,
     STORAGE_KIND,
     UNIT_NAME_SPACE,
     Area,
@@ -38,8 +37,6 @@ from vm.primitives.errors import InvariantViolation
 LEVEL_SPACE: Final = b"dl"
 LEVEL_TYPE: Final = 87
 VERSION: Final = 1
-START: Final = 8
-"""Place of the level before the first interval among a storage's ten numbers."""
 GAS_MOVED: Final = 20
 """A step of a level that is added up."""
 
@@ -76,11 +73,11 @@ def read_level(state: StateReader | CallContext, prefix: bytes, number: int) -> 
 
 def storage_of(ctx: CallContext, area: Area, number: int, record: UnitRecord) -> Storage:
     """Return a registered storage as a round that opens now takes it."""
+    registered = Storage(record.name, record.bus, *record.storage)
     level = read_level(ctx, area.prefix, number)
-    storage = list(record.storage)
-    if level is not None:
-        storage[START] = level.milli_wh
-    return Storage(record.name, record.bus, *storage)
+    if level is None:
+        return registered
+    return replace(registered, energy_start_milli_wh=level.milli_wh)
 
 
 def forget_level(ctx: CallContext, area: Area, number: int) -> None:
@@ -127,16 +124,15 @@ def tell_kept(ctx: CallContext, found: Round, problem: DispatchProblem) -> None:
 
 
 def tell_pending(
-    ctx: CallContext, number: int, opened: list[int], problem: DispatchProblem
+    ctx: CallContext, found: Round, opened: list[int], problem: DispatchProblem
 ) -> None:
-    """Tell that a round begins from levels that an earlier open one may still move."""
-    if not problem.storages:
-        return
-    this = decode_round(ctx.get(round_key(number)) or b"")
-    for earlier in opened:
-        other = decode_round(ctx.get(round_key(earlier)) or b"")
-        if other.area == this.area and other.status == OPEN:
-            ctx.emit("levels_pending", this.area, number, earlier)
+    """Tell that a round begins from levels that an earlier one of those `opened` may still move."""
+    for earlier in opened if problem.storages else ():
+        data = ctx.get(round_key(earlier))
+        if data is None:
+            raise InvariantViolation(f"round {earlier} is open and has no leaf")
+        if decode_round(data).area == found.area:
+            ctx.emit("levels_pending", found.area, found.number, earlier)
 
 
 def _number_of(ctx: CallContext, area: Area, storage: Storage) -> int | None:
@@ -149,7 +145,7 @@ def _number_of(ctx: CallContext, area: Area, storage: Storage) -> int | None:
     record = None if leaf is None else decode_unit(leaf)
     if record is None or record.kind != STORAGE_KIND:
         return None
-    # Whether it was stated anew since is a matter of all its numbers but the level.
     registered = Storage(record.name, record.bus, *record.storage)
-    then = replace(registered, energy_start_milli_wh=storage.energy_start_milli_wh)
-    return number if then == storage else None
+    if read_level(ctx, area.prefix, number) is not None:  # it moved since it was stated
+        registered = replace(registered, energy_start_milli_wh=storage.energy_start_milli_wh)
+    return number if registered == storage else None

@@ -191,7 +191,7 @@ def open_round(ctx: CallContext, area: Area, first_interval: int, *, by_itself: 
         found.deadline_ms,
         found.problem_hash,
     )
-    tell_pending(ctx, number, opened, problem)
+    tell_pending(ctx, found, opened, problem)
     for finding in unserved:
         ctx.emit("infeasible", area.name, number, finding.subject, finding.message)
     return number
