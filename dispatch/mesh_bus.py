@@ -30,6 +30,8 @@ MARGINAL: Final = 1e-3
 """A price this near to a linear bid's cost, as a part of the price, may be set by it."""
 NANO: Final = 10**9
 """Nanowatts in a watt: what travels are whole ones."""
+MAX_TOLD: Final = 2**112
+"""Bound on what is told of a line, nanowatts: far beyond any flow, and within a float."""
 MOST_SEARCHED: Final = 200
 
 Told = tuple[int, int]
@@ -227,8 +229,8 @@ class _Interval:
         self._shared_angle = sum(near) / len(near)
         self._said = [
             (
-                round(NANO * (_relaxed(self._copies[place], z) + self._flow_off[place])),
-                round(NANO * (_relaxed(self._shared_angle, angle) + self._angle_off[place])),
+                _word(_relaxed(self._copies[place], z) + self._flow_off[place]),
+                _word(_relaxed(self._shared_angle, angle) + self._angle_off[place]),
             )
             for place, (z, angle) in enumerate(zip(self.flow, self._angle, strict=True))
         ]
@@ -276,6 +278,11 @@ class _Interval:
             found[place] = bid.lo_w + taken
             left -= taken
         return found
+
+
+def _word(value: float) -> int:
+    """Return a number as it is told: within the bound even after a neighbour's lie."""
+    return max(-MAX_TOLD, min(MAX_TOLD, round(NANO * value)))
 
 
 def _relaxed(copy: float, agreed: float) -> float:

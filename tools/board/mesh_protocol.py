@@ -28,7 +28,6 @@ from dispatch.mesh_bus import (
     solve_mesh_alone,
 )
 from market.dispatch_certificate import Certificate
-from market.dispatch_check import verify_certificate
 from market.dispatch_problem import DispatchProblem
 from tools.board.messages import (
     ACK,
@@ -41,7 +40,7 @@ from tools.board.messages import (
     read_step,
     step_body,
 )
-from tools.board.participant import NEVER_MS, Participant, Patience, Waiting
+from tools.board.participant import Participant, Patience, Waiting
 from vm.primitives.errors import InvalidInput
 
 MAX_STEPS: Final = 2_000
@@ -74,7 +73,7 @@ class MeshRound(Participant):
         self._calm = 0
         self._stopped = False
         self._heard: dict[tuple[int, str], tuple[int, list[list[Told]]]] = {}
-        self._steps: dict[tuple[int, str], Waiting] = {}
+        self._steps: dict[tuple[str, int], Waiting] = {}
         self._parts: dict[str, MeshPart] = {}
         self._reported = False
         self._gave_up = False
@@ -111,11 +110,9 @@ class MeshRound(Participant):
                 or longer_ms >= patience.together_ms + later_ms
             ):
                 self._go_alone(now_ms)
-        for (_, neighbour), waiting in self._steps.items():
-            if self.result is None and now_ms - waiting.last_ms >= self._patience.resend_ms:
-                waiting.last_ms = now_ms
-                self._outgoing.append((neighbour, waiting.message))
-        self._send_again(now_ms)
+        if self.result is None and not self._gave_up:
+            self._send_again(self._steps, now_ms)
+        self._send_again(self._waiting, now_ms)
 
     # Inside.
 
@@ -134,7 +131,7 @@ class MeshRound(Participant):
         self._forget_steps(neighbour, message.hops - 1)
 
     def _forget_steps(self, neighbour: str, last: int) -> None:
-        for key in [key for key in self._steps if key[1] == neighbour and key[0] <= last]:
+        for key in [key for key in self._steps if key[0] == neighbour and key[1] <= last]:
             del self._steps[key]
 
     def _advance(self, now_ms: int) -> None:
@@ -158,13 +155,11 @@ class MeshRound(Participant):
         is_calm = self._mesh.hear(told)
         self._calm = (calm << 1 | is_calm) & (2 << self.view.reach) - 1
         self._moved_ms = now_ms
-        if self._calm >> self.view.reach:
+        if self._calm >> self.view.reach or self._step + 1 == MAX_STEPS:
+            # All stop here; of what did not settle, the slack bus sees that it proves nothing.
             self._stopped = True
             for neighbour in self._lines:
                 self._outgoing.append((neighbour, Message(ACK, self.number, 0, self._step, STEP)))
-        elif self._step + 1 == MAX_STEPS:
-            self._stopped = True
-            self._began_ms = -NEVER_MS
         else:
             self._step += 1
             self._say(now_ms)
@@ -175,7 +170,7 @@ class MeshRound(Participant):
         for neighbour, places in self._lines.items():
             body = step_body(self._calm, [told[place] for place in places])
             message = Message(STEP, self.number, 0, self._step, body)
-            self._steps[self._step, neighbour] = Waiting(message, now_ms)
+            self._steps[neighbour, self._step] = Waiting(message, now_ms)
             self._outgoing.append((neighbour, message))
 
     def _report(self, now_ms: int) -> None:
@@ -193,9 +188,7 @@ class MeshRound(Participant):
         except (InvalidInput, KeyError, ValueError):
             # Somebody lied, or a watt is too coarse for what they found.
             certificate = Certificate(())
-        if verify_certificate(self._layout, certificate):
-            self._hold(certificate, self._step + 1, now_ms)
-        else:
+        if not self._hold(certificate, self._step + 1, now_ms):
             self._go_alone(now_ms)
 
     def _go_alone(self, now_ms: int) -> None:

@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import Final
 
 from dispatch.exact_curves import Curve
-from dispatch.mesh_bus import MeshPart, Told
+from dispatch.mesh_bus import MAX_TOLD, MeshPart, Told
 from dispatch.tree_bus import Subtree
 from vm.primitives.codec import (
     Value,
@@ -54,8 +54,6 @@ MAX_MESSAGE_BYTES: Final = 4_000_000
 MAX_MESSAGE_ITEMS: Final = 1_000_000
 MAX_TOPIC_BYTES: Final = 128
 MAX_HOPS: Final = 2**31
-MAX_TOLD: Final = 2**112
-"""Bound on the nanowatts of a step: far beyond any flow, and within a float."""
 MAX_MILLI_W: Final = 2**53
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -104,16 +104,17 @@ class Participant(ABC):
         first = self.result_ms if self._turn == 0 else self.result_ms + 2 * self._patience.turn_ms
         return now_ms >= first + self._turn * self._patience.turn_ms
 
-    def _hold(self, certificate: Certificate, hops: int, now_ms: int) -> None:
-        """Keep a result if it verifies, and give it to the children."""
+    def _hold(self, certificate: Certificate, hops: int, now_ms: int) -> bool:
+        """Keep a result if it verifies, and give it to the children; tell whether it does."""
         if not verify_certificate(self._layout, certificate):
-            return
+            return False
         self.result, self.result_ms = certificate, now_ms
         self.result_hops = 0 if self.alone else hops
         self._waiting.clear()
         body = encode_certificate(certificate)
         for child in self._children:
             self._send(child, RESULT, hops, body, now_ms)
+        return True
 
     def _take_result(self, neighbour: str, message: Message, now_ms: int) -> None:
         if self.result is not None or neighbour != self._parent:
@@ -131,8 +132,8 @@ class Participant(ABC):
         self._waiting[neighbour, kind] = Waiting(message, now_ms)
         self._outgoing.append((neighbour, message))
 
-    def _send_again(self, now_ms: int) -> None:
-        for (neighbour, _), waiting in self._waiting.items():
+    def _send_again(self, messages: Mapping[tuple[str, int], Waiting], now_ms: int) -> None:
+        for (neighbour, _), waiting in messages.items():
             if now_ms - waiting.last_ms >= self._patience.resend_ms:
                 waiting.last_ms = now_ms
                 self._outgoing.append((neighbour, waiting.message))

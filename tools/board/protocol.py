@@ -30,7 +30,6 @@ from dispatch.tree_bus import (
     views_of,
 )
 from market.dispatch_certificate import Certificate, StorageResult
-from market.dispatch_check import verify_certificate
 from market.dispatch_problem import DispatchProblem
 from tools.board.messages import (
     ACK,
@@ -147,7 +146,7 @@ class BoardRound(Participant):
             self._advance(now_ms)
             if now_ms - self._began_ms >= self._alone_ms and self.result is None:
                 self._go_alone(now_ms)
-        self._send_again(now_ms)
+        self._send_again(self._waiting, now_ms)
 
     # Inside.
 
@@ -249,9 +248,7 @@ class BoardRound(Participant):
             certificate = certificate_of(self._problem, whole, attempt.storages)
         except KeyError:
             certificate = Certificate(())
-        if verify_certificate(self._layout, certificate):
-            self._hold(certificate, self._attempt.hops, now_ms)
-        else:
+        if not self._hold(certificate, attempt.hops, now_ms):
             self._give_up(now_ms)
 
     def _go_alone(self, now_ms: int) -> None:

@@ -7,6 +7,8 @@ from functools import cache
 
 import pytest
 
+import tools.board.mesh_protocol
+from dispatch.mesh_bus import MAX_TOLD
 from dispatch.solve import solve
 from market.dispatch_check import verify_certificate
 from market.dispatch_layout import lay_out
@@ -86,8 +88,8 @@ def test_a_board_may_stop_at_any_time(bus: str, after_ms: int) -> None:
     assert_optimal(problem, links, 60_000)
 
 
-def cheat(kind: int) -> Lie:
-    """A board that lies in messages of one kind."""
+def cheat(kind: int, told: int = 10**17) -> Lie:
+    """A board that lies in messages of one kind; in steps it tells so many nanowatts."""
 
     def lie(message: Message) -> Message:
         if message.kind != kind or not isinstance(message.body, tuple):
@@ -96,9 +98,9 @@ def cheat(kind: int) -> Lie:
         if kind == STEP:
             assert isinstance(second, tuple)
             wrong: Value = tuple(
-                tuple((encode_integer(10**17), encode_integer(-(10**16))) for _ in told)
-                for told in second
-                if isinstance(told, tuple)
+                tuple((encode_integer(told), encode_integer(-told)) for _ in line)
+                for line in second
+                if isinstance(line, tuple)
             )
             return replace(message, body=(first, wrong))
         assert isinstance(first, tuple)
@@ -115,6 +117,28 @@ def test_a_liar_delays_and_never_corrupts(bus: str, kind: int) -> None:
     patience = replace(QUICK, together_ms=8_000, alone_ms=3_000)
     links = Links(problem, lies={bus: cheat(kind)}, patience=patience, delay_ms=20)
     assert assert_optimal(problem, links, 60_000) != bus
+
+
+def test_the_greatest_lie_makes_no_honest_board_say_what_is_refused() -> None:
+    problem = case_of("case9")
+    patience = replace(QUICK, together_ms=4_000, alone_ms=3_000)
+    links = Links(problem, lies={"8": cheat(STEP, MAX_TOLD)}, patience=patience, delay_ms=20)
+    assert_optimal(problem, links, 60_000)
+    assert not links.refused
+
+
+def test_after_the_last_step_no_board_but_the_slack_one_computes_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tools.board.mesh_protocol, "MAX_STEPS", 6)
+    problem = case_of("case9")
+    links = Links(problem, delay_ms=20)
+    assert assert_optimal(problem, links, 30_000) == problem.network.slack
+    for _ in range(20):
+        links.run(links.now_ms + 20)
+    others = [board for bus, board in links.boards.items() if bus != problem.network.slack]
+    assert not any(board.alone for board in others)
+    assert all(board.result for board in links.boards.values())
 
 
 def test_loss_a_stopped_board_and_a_liar_together() -> None:
