@@ -7,8 +7,8 @@ from itertools import islice
 from typing import Final
 
 from market.dispatch_codec import decode_problem
-from market.dispatch_levels import START, read_level
-from market.dispatch_problem import DispatchProblem
+from market.dispatch_levels import read_level
+from market.dispatch_problem import DispatchProblem, Storage
 from market.dispatch_records import (
     AREAS_KEY,
     FALLBACK_NAMES,
@@ -233,7 +233,10 @@ def _level(store: StateReader, area: Area, number: int, unit: UnitRecord) -> Jso
     level = read_level(store, area.prefix, number)
     if level is not None:
         return {"level_milli_wh": level.milli_wh, "level_round": level.round}
-    return {"level_milli_wh": unit.storage[START] if unit.storage else None, "level_round": None}
+    if not unit.storage:
+        return {"level_milli_wh": None, "level_round": None}
+    registered = Storage(unit.name, unit.bus, *unit.storage)
+    return {"level_milli_wh": registered.energy_start_milli_wh, "level_round": None}
 
 
 def _problem_json(problem: DispatchProblem) -> JsonObject:
