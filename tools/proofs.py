@@ -14,7 +14,6 @@ from typing import Final
 from urllib.parse import quote
 
 from market.meters.records import CHUNK_INTERVALS, CHUNK_SPACE, QUALITY_NAMES, decode_chunk
-from node.genesis_file import reading_genesis
 from node.ledger.block import Header, decode_header
 from node.ledger.certificate import decode_certificate
 from node.ledger.genesis import Genesis, decode_genesis
@@ -460,6 +459,9 @@ def _pinned_genesis(session: Session, path: Path | None, *, offline: bool) -> Ge
     """Return the genesis that has the pinned hash; raises ToolError."""
     pinned = session.network()
     if path is not None:
+        # It brings the engines along, which no other proof needs.
+        from node.genesis_file import reading_genesis
+
         with reading_genesis(path):
             genesis = decode_genesis(path.read_bytes())
         if pinned is not None and genesis.digest != pinned.genesis:

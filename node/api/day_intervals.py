@@ -16,6 +16,7 @@ from market.day.settlement_records import DONE, SUM_FIELDS, Settlement, read_set
 from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
+from node.api.event_fields import EVENT_FIELDS
 from node.api.event_search import find_events, mark_of
 from node.api.parameters import Arguments
 from node.api.privacy import MIN_CONNECTIONS
@@ -29,18 +30,6 @@ LATE_BLOCKS: Final = 1_000
 everything due is worked off from the first block on."""
 _MODULE: Final = "day"
 _CLEAR: Final = "clear"
-_AWARDS: Final = ("bought", "sold")
-_CLEAR_FIELDS: Final = (
-    "interval",
-    "gate",
-    "energy_milli_wh",
-    "buyer_price_half_micro_per_kwh",
-    "seller_price_half_micro_per_kwh",
-    "surplus_micro",
-    "bids_milli_wh",
-    "offers_milli_wh",
-    "seed",
-)
 
 
 async def list_intervals(context: ApiContext, arguments: Arguments) -> Answer:
@@ -111,15 +100,15 @@ async def list_clearings(context: ApiContext, arguments: Arguments) -> Answer:
     found, following = await find_events(
         context, arguments, marks, read, within=range(first, last + 1)
     )
-    base = store.base
-    answer: JsonObject = {
-        "market": market.name,
-        "day": format_date(calendar.day_of(intervals.start)),
-        "clearings": found,
-        "next": following,
-        "base_height": base,
-    }
-    return Answer(answer)
+    return Answer(
+        {
+            "market": market.name,
+            "day": format_date(calendar.day_of(intervals.start)),
+            "clearings": found,
+            "next": following,
+            "base_height": store.base,
+        }
+    )
 
 
 def find_market(context: ApiContext, arguments: Arguments) -> DayMarket:
@@ -266,20 +255,15 @@ def _clearings_of(block: StoredBlock, market: DayMarket, intervals: range) -> li
                     {
                         "height": block.height,
                         "time_ms": block.header.time_ms,
-                        **dict(zip(_CLEAR_FIELDS, map(plain, values[1:]), strict=True)),
-                        "prices": _pairs(own, "price", ("bus", "price_half_micro_per_kwh")),
-                        "flows": _pairs(own, "flow", ("line", "energy_milli_wh")),
+                        **_named(_CLEAR, values, 1),
+                        "prices": [_named(*each, 3) for each in own if each[0] == "price"],
+                        "flows": [_named(*each, 3) for each in own if each[0] == "flow"],
                     }
                 )
     return found
 
 
-def _pairs(
-    events: Sequence[tuple[str, tuple[Encodable, ...]]], event: str, names: tuple[str, str]
-) -> list[JsonObject]:
-    """Return what the events `price` or `flow` of a clearing tell: a place and its figure."""
-    return [
-        dict(zip(names, map(plain, values[3:]), strict=True))
-        for name, values in events
-        if name == event
-    ]
+def _named(event: str, values: Sequence[Encodable], first: int) -> JsonObject:
+    """Return the values of an event from one on, with their names."""
+    names = EVENT_FIELDS[_MODULE, event]
+    return dict(zip(names[first:], map(plain, values[first:]), strict=True))

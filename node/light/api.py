@@ -82,11 +82,11 @@ class LightApi:
         raise ApiError(
             404,
             "unknown_path",
-            "a light node has no such path",
+            "a light node answers only what it can prove",
             expected="status, peers, params, markets, accounts/WHO, offers/ID, state/KEY, "
             "transactions/ID",
             actual=f"{request.method} {request.path}"[:100],
-            hint="For what cannot be proved, lists for example, ask a full node.",
+            hint="Lists, history and the doctor are a full node's: name one with --node URL.",
         )
 
     def _status(self) -> JsonObject:

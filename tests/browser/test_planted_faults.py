@@ -50,7 +50,7 @@ PLANTS: Final = ("/certificates", 1, day.plants)
 OF_DAY: Sequence[Fault] = (
     (*TRADED, "day_rows", "first?.bids_milli_wh ??", "first?.offers_milli_wh ??"),
     (*TRADED, "day_rows", "sum + BigInt(one.energy_milli_wh), 0n)", "sum + 1n, 0n)"),
-    (*TRADED, "days", "BigInt(half) / 2n", "BigInt(half)"),
+    (*TRADED, "auctions", "BigInt(half) / 2n", "BigInt(half)"),
     (*SETTLED, "days", "energyOr(row[`${name}_milli_wh`])", "energyOr(row.injected_milli_wh)"),
     (*SETTLED, "days", "money(row.penalties_micro)", "money(0)"),
     (*SETTLED, "day_rows", "1 - Number(sums.from", "2 - Number(sums.from"),

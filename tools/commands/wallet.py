@@ -104,7 +104,7 @@ def export(session: Session, name: str, file: Path) -> None:
     signer = session.open_signer(name)
     password = session.password(prompt="Password of the file", confirm=True)
     key_file = save_browser_key(file, signer.seed, password, account=signer.account)
-    _print_key(session, name, key_file.account, key_file.public_key)
+    _print_key(session, name, key_file.account, key_file.public_key, exported=file)
 
 
 @wallet_command.command("list")
@@ -231,12 +231,20 @@ def _refuse_existing(session: Session, name: str) -> None:
         )
 
 
-def _print_key(session: Session, name: str, account: bytes, public: bytes) -> None:
+def _print_key(
+    session: Session, name: str, account: bytes, public: bytes, *, exported: Path | None = None
+) -> None:
     address = encode_address(account)
     if session.as_json:
         print_json({"name": name, "address": address, "public_key": public.hex()})
         return
     print_lines(f"{name}  {address}", f"public key {public.hex()}")
+    if exported is not None:
+        note(
+            f"Import {exported} in the explorer's wallet, then delete it: whoever has it and its "
+            f"password signs as {name}."
+        )
+        return
     note(
         f"Back up {session.wallet.path(name)} and remember its password: nobody can restore it.\n"
         f"To join a network, an operator runs: "

@@ -57,14 +57,17 @@ export function inMinutes(minutes) {
   return local.toISOString().slice(0, 16);
 }
 
-/** Have `draw` run for new blocks and after a lost connection, at most twice a second. */
-export function redrawOn(context, draw, kinds = ["block", "mended", "reorganisation"]) {
+const REDRAWN_ON = ["block", "mended", "reorganisation"];
+
+/** Have `draw` run for new blocks and after a lost connection, at most once in so many milliseconds.
+ *  It must leave forms where they are: a dialog may be open in one. */
+export function redrawOn(context, draw, pauseMs = 500) {
   let due = null;
   context.listen((message) => {
-    if (!kinds.includes(message.type)) return;
+    if (!REDRAWN_ON.includes(message.type)) return;
     due ??= setTimeout(() => {
       due = null;
       if (!context.signal.aborted) Promise.resolve(draw()).catch(() => {});
-    }, 500);
+    }, pauseMs);
   });
 }

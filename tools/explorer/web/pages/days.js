@@ -4,7 +4,7 @@
 import { all, get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
 import { add, h, refill } from "../core/dom.js";
-import { callForm } from "../core/form.js";
+import { callForm, redrawOn } from "../core/form.js";
 import { drawn, energy, integer, money, percent, price } from "../core/format.js";
 import { accountLink, factList, field, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
@@ -12,9 +12,11 @@ import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
 import { readSteps, stepFields, stepWords } from "./auction_orders.js";
+import { halfPrice } from "./auctions.js";
 import { congestion, dayRows, localShare, settledRows } from "./day_rows.js";
 
 const DAY_MS = 86_400_000;
+// The figures of a day change slowly.
 const REDRAW_MS = 5_000;
 const CLOCK = [11, 16];
 const TO_THE_LAST = 255n;
@@ -30,7 +32,7 @@ export async function render(stage, [name], context) {
   const asked = context.query.get("day");
   const day = /^\d{4}-\d{2}-\d{2}$/.test(asked ?? "") ? asked : market.day;
   const title = t("day_title", { name: market.name, day });
-  const [intervals, own, settled, lines] = Array.from({ length: 4 }, () => h("div", {}));
+  const [intervals, own, cancels, settled, lines] = Array.from({ length: 5 }, () => h("div", {}));
   const asking = market.feeder ? get(`/markets/${market.feeder}/lines`) : { lines: [] };
   const draw = async () => {
     const [{ lines: ratings }, listed, clearings] = await Promise.all([
@@ -40,28 +42,23 @@ export async function render(stage, [name], context) {
     ]);
     const rows = dayRows(market, listed.intervals, clearings);
     await Promise.all([drawIntervals(intervals, market, rows, context.query.has("all")), drawSettled(settled, rows), drawLines(lines, market, rows, ratings)]);
-    if (current()) refill(own, ownTable(rows), cancelForms(market, rows, draw));
+    if (current()) refill(own, ownTable(rows));
     return rows;
   };
-  const rows = await draw();
+  // Not with every block: it would take a dialog away that is open in one of the forms.
+  const drawForms = async () => {
+    const found = await draw();
+    if (current()) refill(cancels, cancelForms(market, found, drawForms));
+    return found;
+  };
+  const rows = await drawForms();
   add(stage, h("h1", {}, title),
     markets.length > 1 && h("p", { class: "row tabs" }, markets.map((one) => h("a", { class: "button quiet", href: `/days/${one.name}`, "aria-current": one.name === market.name ? "page" : null }, one.name))),
     dayChooser(market, day, context), section(t("day_intervals"), intervals),
-    section(t("your_orders"), walletNotice(), own, current() && orderForm(market, rows, draw)),
+    section(t("your_orders"), walletNotice(), own, cancels, current() && orderForm(market, rows, drawForms)),
     section(t("settlement"), settled), market.feeder && section(t("congestion"), lines), section(t("terms"), terms(market)));
-  redrawSlowly(context, draw);
+  redrawOn(context, draw, REDRAW_MS);
   return title;
-}
-
-/** Draw again when blocks come, at most once in so many seconds: the figures of a day change slowly. */
-function redrawSlowly(context, draw) {
-  let due = null;
-  context.listen(() => {
-    due ??= setTimeout(() => {
-      due = null;
-      if (!context.signal.aborted) draw().catch(() => {});
-    }, REDRAW_MS);
-  });
 }
 
 function dayChooser(market, day, context) {
@@ -145,7 +142,6 @@ async function drawIntervals(place, market, rows, everything) {
 }
 
 const energyOr = (amount) => (amount === null ? "–" : energy(amount));
-const halfPrice = (half) => price(BigInt(half) / 2n);
 
 /** The price of each gate that cleared; where buyers and sellers, or buses, have others: from – to. */
 const priceWords = (row) => row.cleared.map((one) => {
