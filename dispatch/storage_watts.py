@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from dispatch.arrays import Floats, Integers
-from dispatch.storage_active import FREE, LOWER, UPPER, ActivePoint, join_zones
+from dispatch.storage_active import FREE, LOWER, UPPER, ActivePoint, PriceZones
 from dispatch.storage_arrays import Flags, StorageArrays
 from market.dispatch_problem import PPM
 
@@ -59,18 +59,19 @@ def part_at_lines(arrays: StorageArrays, found: ActivePoint, near_w: float) -> A
 def choose_watts(
     arrays: StorageArrays,
     found: ActivePoint,
+    joined: PriceZones,
     values: Sequence[Sequence[int]],
     bound: float,
     first: int,
 ) -> Integers:
     """Return (2, t, s) whole watts that storages take and give near an optimum.
 
-    `values` are those of stored energy, `bound` what all may cost together, as twice the gap in
-    1e-24 $/h. Storage number `first` begins.
+    `joined` are its price zones, `values` those of stored energy, `bound` what all may cost
+    together, as twice the gap in 1e-24 $/h. Storage number `first` begins.
     """
     bound = max(bound, 1.0)  # nothing is free where nothing is turned over
     paths = [_Path(arrays, found, values, bound, k) for k in range(found.value.shape[1])]
-    zones = _zones(arrays, found, sum_w=np.stack([path.exact_w for path in paths], axis=1))
+    zones = _zones(arrays, found, joined, sum_w=np.stack([path.exact_w for path in paths], axis=1))
     off = np.zeros((len(found.x), len(paths)))
     # Who has not had its turn yet may still make up any sum.
     open_zone = np.zeros(len(zones.slope), dtype=np.int64)
@@ -126,12 +127,14 @@ class _Zones:
         return np.asarray(taken + drift + bound * BROKEN * beyond, dtype=np.float64)
 
 
-def _zones(arrays: StorageArrays, found: ActivePoint, sum_w: Floats) -> _Zones:
+def _zones(
+    arrays: StorageArrays, found: ActivePoint, joined: PriceZones, sum_w: Floats
+) -> _Zones:
     """Return the zones of an optimum in which storages inject (t, s) `sum_w`."""
-    number, count = join_zones(arrays, found.state)
+    number, count = joined
     units, scale = len(arrays.unit_zone), arrays.scale
     more, less = _room_w(arrays, found)
-    inside = takers(arrays, found)
+    inside = takers(arrays, found, joined)
     zone = number[:, arrays.unit_zone][inside]
     sloped = np.zeros(count)
     flat = np.zeros(count, dtype=bool)
@@ -147,12 +150,12 @@ def _zones(arrays: StorageArrays, found: ActivePoint, sum_w: Floats) -> _Zones:
     return _Zones(of_storage, slope, more_w, less_w, np.rint(rest_w) - rest_w)
 
 
-def takers(arrays: StorageArrays, found: ActivePoint) -> Flags:
+def takers(arrays: StorageArrays, found: ActivePoint, joined: PriceZones) -> Flags:
     """Tell, (t, u), which units take over what storages leave: those at the margin.
 
     Of these one at a limit goes one way only, and is left out where another is inside its limits.
     """
-    number, count = join_zones(arrays, found.state)
+    number, count = joined
     units = len(arrays.unit_zone)
     free: Flags = found.state[:, :units] == FREE
     more, less = _room_w(arrays, found)
