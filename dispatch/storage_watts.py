@@ -9,7 +9,8 @@ not look ahead.
 
 So each storage takes the cheapest way through the hours, in which a state is how far its level is
 off the optimum's, and a step some whole watts near the optimum's. What a step costs is what the
-verifier would count, with a large price on what cannot be. Storages take turns, each with the
+verifier would count, with a large price on what cannot be: less than a limit at which it is best to
+stand may be the only way to end within a level's bound. Storages take turns, each with the
 others as they are, until none finds a cheaper way. States that lie close together count as one.
 """
 
@@ -63,16 +64,20 @@ def choose_watts(
     values: Sequence[Sequence[int]],
     bound: float,
     first: int,
+    lever: Floats | None = None,
 ) -> Integers:
     """Return (2, t, s) whole watts that storages take and give near an optimum.
 
     `joined` are its price zones, `values` those of stored energy, `bound` what all may cost
-    together, as twice the gap in 1e-24 $/h. Storage number `first` begins.
+    together, as twice the gap in 1e-24 $/h. Storage number `first` begins. In a meshed network
+    `lever`, (t, s), is by how much the price at a storage is above that of whoever takes over what
+    it leaves, 1e-24 $/Wh: the sum of an hour is what the voltage law costs.
     """
     bound = max(bound, 1.0)  # nothing is free where nothing is turned over
     paths = [_Path(arrays, found, values, bound, k) for k in range(found.value.shape[1])]
     zones = _zones(arrays, found, joined, sum_w=np.stack([path.exact_w for path in paths], axis=1))
     off = np.zeros((len(found.x), len(paths)))
+    lever = np.zeros(off.shape) if lever is None else lever
     # Who has not had its turn yet may still make up any sum.
     open_zone = np.zeros(len(zones.slope), dtype=np.int64)
     for k, path in enumerate(paths):
@@ -86,8 +91,11 @@ def choose_watts(
                 np.add.at(open_zone, own[path.moves], -1)
             off[:, k] = 0.0
             others = np.where(zones.of_storage == own[:, None], off, 0.0).sum(axis=1)
+            residue = (lever * off).sum(axis=1)
             costs = [
                 zones.cost(own[hour], others[hour] + path.off_w(hour), bound, open_zone[own[hour]])
+                + path.lost(hour)
+                + 2.0 * np.abs(residue[hour] + lever[hour, k] * path.off_w(hour))
                 for hour in range(len(others))
             ]
             cost = max(cost, path.take_cheapest(costs))
@@ -194,9 +202,14 @@ class _Path:
         """(t,) what it injects in the optimum."""
         free: Flags = found.state[:, columns] == FREE
         self.moves: Flags = free[:, 0] | free[:, 1]
-        """(t,) whether its watts may be other than the nearest."""
-        self._side = np.where(free[:, 1], 1, 0)
+        """(t,) whether other watts than the nearest cost nothing by themselves."""
+        at_top = found.state[:, columns] == UPPER
+        self._side = np.where(free[:, 1] | (at_top[:, 1] & ~free[:, 0]), 1, 0)
         """(t,) 1 where it gives, 0 where it takes."""
+        slope = arrays.linear - arrays.priced(found.price, found.value)
+        lost = np.where(free, 0.0, np.abs(slope[:, columns])) * arrays.scale.price
+        self._lost = 2.0 * lost
+        """(t, 2) what a watt less than its limit costs, as twice the gap."""
         effect = np.array([arrays.stored[number], -arrays.drawn[number]])
         most = arrays.upper[0, columns] * power_w
         self._bound, self._near = bound, float(arrays.drawn[number])
@@ -205,7 +218,8 @@ class _Path:
         self._rounded = np.rint(exact)
         for hour, side in enumerate(self._side.tolist()):
             nearest = self._rounded[hour, side]
-            watts = nearest + (TRIED_W if self.moves[hour] else TRIED_W[:1])
+            tried = self.moves[hour] or at_top[hour, side]
+            watts = nearest + (TRIED_W if tried else TRIED_W[:1])
             watts = watts[(watts >= 0) & (watts <= np.rint(most[side]))]
             self._tried.append(watts)
             still = self._rounded[hour, 1 - side] - exact[hour, 1 - side]
@@ -227,6 +241,12 @@ class _Path:
         other = self._rounded[hour, 1 - side]
         injected = self._tried[hour] - other if side else other - self._tried[hour]
         return np.asarray(injected - self.exact_w[hour], dtype=np.float64)
+
+    def lost(self, hour: int) -> Floats:
+        """Return what each step costs that is tried, as twice the gap: less than its limit."""
+        side = int(self._side[hour])
+        away = np.abs(self._tried[hour] - self._rounded[hour, side])
+        return np.asarray(self._lost[hour, side] * away, dtype=np.float64)
 
     def chosen_off_w(self) -> Floats:
         """Return (t,) the same of the steps that were taken."""
