@@ -21,9 +21,8 @@ from dispatch.mesh_storage_interior import solve_mesh_interior
 from dispatch.meshed import PRICE_UNIT, W_PER_MW, MeshedDispatch
 from dispatch.quantise_mesh import Rounded, quantise_meshed
 from dispatch.storage_active import FREE, ActivePoint, PriceZones
-from dispatch.storage_arrays import StorageArrays
 from dispatch.storage_rounding import round_values
-from dispatch.storage_watts import choose_watts, takers
+from dispatch.storage_watts import choose_watts
 from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
 from market.dispatch_check import TOLERANCE_MESHED, validate_certificate
 from market.dispatch_layout import DispatchLayout
@@ -47,10 +46,9 @@ def solve_meshed_with_storages(layout: DispatchLayout) -> Certificate:
     values = round_values(base, own)
     joined = _join_buses(layout, arrays, found)
     bound = _turnover_twice(layout, arrays, found) / TOLERANCE_MESHED
-    lever = _lever(base, own, joined) * base.scale.price
     refused: InvalidInput | InvalidProof = InvalidProof("nothing was tried")
     for first in range(min(MAX_ATTEMPTS, len(layout.storages))):
-        moves = choose_watts(base, own, joined, values, bound, first, lever)
+        moves = choose_watts(base, own, joined, values, bound, first)
         try:
             certificate = Certificate(
                 tuple(
@@ -98,21 +96,6 @@ def _join_buses(
                             reached.append(other)
                 count += 1
     return number, count
-
-
-def _lever(base: StorageArrays, own: ActivePoint, joined: PriceZones) -> Floats:
-    """Return (t, s) by how much prices at storages are above that of who takes over, in scale.
-
-    Where several units take over they can pass watts among them, and the lever counts as 0.
-    """
-    number, count = joined
-    inside = takers(base, own, joined)
-    zone = number[:, base.unit_zone][inside]
-    some = np.bincount(zone, minlength=count)
-    total = np.bincount(zone, weights=own.price[:, base.unit_zone][inside], minlength=count)
-    of_storage = number[:, base.storage_zone]
-    lever = own.price[:, base.storage_zone] - total[of_storage]
-    return np.where(some[of_storage] < 2, lever, 0.0)
 
 
 def _turnover_twice(

@@ -45,10 +45,9 @@ class MeshInteriorPoint:
     """(t, w) multipliers of the lower bounds."""
     at_upper: Floats
     """(t, w) multipliers of the upper bounds."""
-    steps: int
-    """Steps taken."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what diverges is seen to, and said
 def solve_mesh_interior(arrays: MeshStorageArrays) -> MeshInteriorPoint:
     """Return a point near the optimum; raises InvalidInput `no_solution` where none is found."""
     base = arrays.base
@@ -63,11 +62,10 @@ def solve_mesh_interior(arrays: MeshStorageArrays) -> MeshInteriorPoint:
         value=np.zeros((hours, len(base.start))),
         at_lower=np.where(free, 1.0, 0.0),
         at_upper=np.where(free, 1.0, 0.0),
-        steps=0,
     )
     count = 2 * max(int(free.sum()), 1)
     best, best_left, missing = point, np.inf, np.inf
-    for step in range(1, MAX_STEPS + 1):
+    for _ in range(MAX_STEPS):
         below = np.where(free, np.maximum(point.x - lower, NEAREST), 1.0)
         above = np.where(free, np.maximum(upper - point.x, NEAREST), 1.0)
         residuals = _residuals(arrays, point, free)
@@ -84,28 +82,16 @@ def solve_mesh_interior(arrays: MeshStorageArrays) -> MeshInteriorPoint:
             newton = MeshNewton(arrays, free, stiffness)
         except np.linalg.LinAlgError:
             break
-
-        def move(low: Floats, high: Floats) -> tuple[Floats, ...]:
-            force = np.where(free, -residuals[0] - low / below + high / above, 0.0)
-            x, *multipliers = newton.move(force, *residuals[1:])
-            down = np.where(free, -(low + point.at_lower * x) / below, 0.0)
-            up = np.where(free, -(high - point.at_upper * x) / above, 0.0)
-            return x, *multipliers, down, up
-
-        moves = move(low, high)
-        size = _longest(free, below, above, point, moves)
-        ahead = (below + size * moves[0]) * (point.at_lower + size * moves[-2])
-        ahead += (above - size * moves[0]) * (point.at_upper + size * moves[-1])
+        here = _Here(point, free, below, above)
+        moves = here.moves(newton, residuals, low, high)
+        size = here.longest(moves)
+        ahead = (below + size * moves.x) * (point.at_lower + size * moves.at_lower)
+        ahead += (above - size * moves.x) * (point.at_upper + size * moves.at_upper)
         wanted = (float(ahead[free].sum()) / count / gap) ** 3 * gap
-        moves = move(
-            low + moves[0] * moves[-2] - wanted, high - moves[0] * moves[-1] - wanted
-        )
-        size = STEP * _longest(free, below, above, point, moves)
-        fields = (point.x, point.balance_price, point.congestion, point.value)
-        old = (*fields, point.at_lower, point.at_upper)
-        point = MeshInteriorPoint(
-            *(each + size * change for each, change in zip(old, moves, strict=True)), steps=step
-        )
+        low = low + moves.x * moves.at_lower - wanted
+        high = high - moves.x * moves.at_upper - wanted
+        moves = here.moves(newton, residuals, low, high)
+        point = here.after(moves, STEP * here.longest(moves))
         if not np.isfinite(point.x).all():
             break
     if best_left < GOOD_ENOUGH:
@@ -133,22 +119,56 @@ def _residuals(
     return dual, x @ arrays.injection, x @ arrays.response.T - flow, level
 
 
-def _longest(
-    free: Flags,
-    below: Floats,
-    above: Floats,
-    point: MeshInteriorPoint,
-    moves: tuple[Floats, ...],
-) -> float:
-    """Return the longest step, at most 1, that keeps distances and multipliers above zero."""
-    size = 1.0
-    for distance, move in (
-        (below, moves[0]),
-        (above, -moves[0]),
-        (point.at_lower, moves[-2]),
-        (point.at_upper, moves[-1]),
-    ):
-        falling = free & (move < 0)
-        if falling.any():
-            size = min(size, float((-distance[falling] / move[falling]).min()))
-    return size
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Where a step begins."""
+
+    point: MeshInteriorPoint
+    """The point."""
+    free: Flags
+    """(t, w) what can move."""
+    below: Floats
+    """(t, w) distances from the lower bounds."""
+    above: Floats
+    """(t, w) distances from the upper bounds."""
+
+    def moves(
+        self,
+        newton: MeshNewton,
+        residuals: tuple[Floats, Floats, Floats, Floats],
+        low: Floats,
+        high: Floats,
+    ) -> MeshInteriorPoint:
+        """Return the moves that take out residuals and the products `low` and `high`."""
+        dual, *missing = residuals
+        force = np.where(self.free, -dual - low / self.below + high / self.above, 0.0)
+        x, price, congestion, value = newton.move(force, *missing)
+        at_lower = np.where(self.free, -(low + self.point.at_lower * x) / self.below, 0.0)
+        at_upper = np.where(self.free, -(high - self.point.at_upper * x) / self.above, 0.0)
+        return MeshInteriorPoint(x, price, congestion, value, at_lower, at_upper)
+
+    def longest(self, moves: MeshInteriorPoint) -> float:
+        """Return the longest step, at most 1, that keeps distances and multipliers above zero."""
+        size = 1.0
+        for distance, move in (
+            (self.below, moves.x),
+            (self.above, -moves.x),
+            (self.point.at_lower, moves.at_lower),
+            (self.point.at_upper, moves.at_upper),
+        ):
+            falling = self.free & (move < 0)
+            if falling.any():
+                size = min(size, float((-distance[falling] / move[falling]).min()))
+        return size
+
+    def after(self, moves: MeshInteriorPoint, size: float) -> MeshInteriorPoint:
+        """Return the point after a step."""
+        point = self.point
+        return MeshInteriorPoint(
+            point.x + size * moves.x,
+            point.balance_price + size * moves.balance_price,
+            point.congestion + size * moves.congestion,
+            point.value + size * moves.value,
+            point.at_lower + size * moves.at_lower,
+            point.at_upper + size * moves.at_upper,
+        )

@@ -64,20 +64,16 @@ def choose_watts(
     values: Sequence[Sequence[int]],
     bound: float,
     first: int,
-    lever: Floats | None = None,
 ) -> Integers:
     """Return (2, t, s) whole watts that storages take and give near an optimum.
 
     `joined` are its price zones, `values` those of stored energy, `bound` what all may cost
-    together, as twice the gap in 1e-24 $/h. Storage number `first` begins. In a meshed network
-    `lever`, (t, s), is by how much the price at a storage is above that of whoever takes over what
-    it leaves, 1e-24 $/Wh: the sum of an hour is what the voltage law costs.
+    together, as twice the gap in 1e-24 $/h. Storage number `first` begins.
     """
     bound = max(bound, 1.0)  # nothing is free where nothing is turned over
     paths = [_Path(arrays, found, values, bound, k) for k in range(found.value.shape[1])]
     zones = _zones(arrays, found, joined, sum_w=np.stack([path.exact_w for path in paths], axis=1))
     off = np.zeros((len(found.x), len(paths)))
-    lever = np.zeros(off.shape) if lever is None else lever
     # Who has not had its turn yet may still make up any sum.
     open_zone = np.zeros(len(zones.slope), dtype=np.int64)
     for k, path in enumerate(paths):
@@ -91,11 +87,9 @@ def choose_watts(
                 np.add.at(open_zone, own[path.moves], -1)
             off[:, k] = 0.0
             others = np.where(zones.of_storage == own[:, None], off, 0.0).sum(axis=1)
-            residue = (lever * off).sum(axis=1)
             costs = [
                 zones.cost(own[hour], others[hour] + path.off_w(hour), bound, open_zone[own[hour]])
                 + path.lost(hour)
-                + 2.0 * np.abs(residue[hour] + lever[hour, k] * path.off_w(hour))
                 for hour in range(len(others))
             ]
             cost = max(cost, path.take_cheapest(costs))
@@ -135,9 +129,7 @@ class _Zones:
         return np.asarray(taken + drift + bound * BROKEN * beyond, dtype=np.float64)
 
 
-def _zones(
-    arrays: StorageArrays, found: ActivePoint, joined: PriceZones, sum_w: Floats
-) -> _Zones:
+def _zones(arrays: StorageArrays, found: ActivePoint, joined: PriceZones, sum_w: Floats) -> _Zones:
     """Return the zones of an optimum in which storages inject (t, s) `sum_w`."""
     number, count = joined
     units, scale = len(arrays.unit_zone), arrays.scale
