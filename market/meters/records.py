@@ -285,6 +285,7 @@ LEAF_TYPES: Final[dict[type, int]] = {
     Connection: CONNECTION_TYPE,
     Sums: SUMS_TYPE,
     Chunk: CHUNK_TYPE,
+    Gaps: GAPS_TYPE,
 }
 
 _FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {
