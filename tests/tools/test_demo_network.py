@@ -68,4 +68,3 @@ def test_a_network_whose_ports_are_taken_is_made_anew(
         with pytest.raises(ToolError, match="another program"):
             start_network(make)
     assert len(found) == made
-
