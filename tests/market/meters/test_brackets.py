@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.meters.brackets import Bracket, RegisterReader, gas_of_reach
+from market.meters.brackets import Bracket, Brackets, gas_of_reach
 from market.meters.records import GAPS_SPACE
 from tests.market.meters.test_properties import (
     ALL_OPEN,
@@ -28,8 +28,10 @@ NOTHING_PROVED = Bracket((0, 0), (MOST, MOST), is_enclosed=False)
 def brackets(
     world: Metered, member: str, place: int, size: int = 1, parts: int = 1
 ) -> list[Bracket]:
-    reader = RegisterReader(world.context(), world.config, world.ids[member])
-    return reader.brackets(world.first + place, size, parts)
+    first = world.first + place
+    end = first + size * parts
+    found = Brackets(world.context(), world.config, world.ids[member], first, end)
+    return [found.of(begin, begin + size) for begin in range(first, end, size)]
 
 
 def enclosed(least: tuple[int, int], greatest: tuple[int, int]) -> Bracket:
@@ -137,7 +139,6 @@ def test_looking_at_all_that_is_kept_stays_within_its_gas() -> None:
     world = Metered()
     world.until_end_of(400)
     ctx = world.context()
-    reader = RegisterReader(ctx, world.config, world.ids["H1"])
     before = ctx.gas_used
-    reader.brackets(world.first + 300, 1, 1)
+    Brackets(ctx, world.config, world.ids["H1"], world.first + 300, world.first + 301)
     assert 0 < ctx.gas_used - before <= gas_of_reach(world.config)
