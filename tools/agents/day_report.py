@@ -216,18 +216,21 @@ def add_truth(
 
 def bill_of(trader: Trader, strategy: str, paid_micro: int, coins_micro: int) -> MemberFigures:
     """Return a member's figures of the day; `paid_micro` is by how much its money fell."""
-    tariffs = trader.terms.tariffs
-    flows = [played.flow for played in trader.played.values() if played.flow is not None]
+    flows = [
+        (played.flow, played.view.tariffs)
+        for played in trader.played.values()
+        if played.flow is not None
+    ]
     tariff_bill = 0
-    for flow in flows:
+    for flow, tariffs in flows:
         cost = flow.withdrawn_milli_wh * tariffs.retail_micro_per_kwh
         cost -= flow.injected_milli_wh * tariffs.feed_in_micro_per_kwh
         tariff_bill -= -cost // MILLI_WH_PER_KWH
     return MemberFigures(
         trader.home.name,
         strategy,
-        sum(flow.withdrawn_milli_wh for flow in flows),
-        sum(flow.injected_milli_wh for flow in flows),
+        sum(flow.withdrawn_milli_wh for flow, _ in flows),
+        sum(flow.injected_milli_wh for flow, _ in flows),
         paid_micro,
         tariff_bill,
         sum(played.gain_micro for played in trader.played.values()),

@@ -275,7 +275,7 @@ class DaySession:
         modules = template["modules"]
         section = modules["day"] if isinstance(modules, dict) else {}
         ((market, _),) = read_section(section, lambda name: account_id(name.encode()), lambda _: 1)
-        return DayTerms(MARKET, market.calendar, TARIFFS)
+        return DayTerms(MARKET, market.calendar)
 
     def _trader(self, number: int, home: Home) -> Trader:
         session, seed = self.demo.session, self._options.seed * 1_000_003 + number
