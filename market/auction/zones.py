@@ -9,6 +9,12 @@ Prices and flows found so satisfy the optimality conditions of the greatest welf
 capacities: nobody waits whom its bus's price would leave better off, and prices differ only across
 lines that are full, rising in the direction of flow. The rent of full lines is in the surplus.
 
+Among the clearings of the greatest welfare it is one of the greatest volume. What bids and offers
+at the very price of a zone trade with each other brings no welfare, but saves both the supplier. At
+that price a part of the feeder serves as many bids as its lines let it from its least export up to
+its middle one, and each milliwatt-hour beyond takes one from a bid: volume is concave in exports.
+So the parts of a zone share an export up to their middles first, and only then what lies beyond.
+
 In a radial network the flow of a line is all that is injected behind it, whatever the reactances.
 """
 
@@ -29,6 +35,10 @@ from vm.primitives.integers import divide_up
 
 NO_PRICE: Final = 2**63
 """Above every price."""
+
+_Reach = tuple[list[int], list[int], list[int]]
+"""For each bus the least export of what is behind it, the greatest that takes nothing from bids at
+the price (the middle one), and the greatest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +207,7 @@ class _Feeder:
         `place` is that of the zone's price among the candidates.
         """
         price = self.candidates[place]
-        lows, highs = self._intervals(root, price)
+        lows, middles, highs = self._reach(root, price)
         above: list[int] = []
         zones: list[tuple[int, int, int]] = []
         targets = {root: target}
@@ -210,7 +220,7 @@ class _Feeder:
                 continue
             members.append(rank)
             self.exports[rank] = targets[rank]
-            parts = self._share(rank, root, price, targets[rank], lows, highs)
+            parts = self._share(rank, price, targets[rank], root, (lows, middles, highs))
             own = self.own[rank]
             traded += own.fill(price, parts[0], self.energies)
             above.append(own.highest(price, parts[0]))
@@ -235,43 +245,63 @@ class _Feeder:
         low, high = 0, len(self.candidates) - 1
         while low < high:
             middle = (low + high) // 2
-            _, highs = self._intervals(root, self.candidates[middle])
-            if highs[0] >= target:
+            if self._most(root, self.candidates[middle]) >= target:
                 high = middle
             else:
                 low = middle + 1
         return low
 
-    def _intervals(self, root: int, price: int) -> tuple[list[int], list[int]]:
-        """Return the least and the greatest export of each bus behind `root` at a price."""
+    def _most(self, root: int, price: int) -> int:
+        """Return the greatest export of what is behind `root` at a price."""
+        highs: list[int] = []
+        for own in self.own[root : self.ends[root]]:
+            supply, more_supply, demand, _ = own.amounts(price)
+            highs.append(supply + more_supply - demand)
+        for rank in range(self.ends[root] - 1, root - 1, -1):
+            for child in self.children[rank]:
+                highs[rank - root] += _clamp(highs[child - root], self.bounds[child])
+        return highs[0]
+
+    def _reach(self, root: int, price: int) -> _Reach:
+        """Return what each bus behind `root` can export at a price, lines not yet clamping it."""
         lows: list[int] = []
+        middles: list[int] = []
         highs: list[int] = []
         for own in self.own[root : self.ends[root]]:
             supply, more_supply, demand, more_demand = own.amounts(price)
             lows.append(supply - demand - more_demand)
-            highs.append(supply + more_supply - demand)
+            middles.append(supply - demand - more_demand + more_supply)
+            highs.append(supply - demand + more_supply)
         for rank in range(self.ends[root] - 1, root - 1, -1):
             for child in self.children[rank]:
-                lows[rank - root] += _clamp(lows[child - root], self.bounds[child])
-                highs[rank - root] += _clamp(highs[child - root], self.bounds[child])
-        return lows, highs
+                bounds = self.bounds[child]
+                lows[rank - root] += _clamp(lows[child - root], bounds)
+                middles[rank - root] += _clamp(middles[child - root], bounds)
+                highs[rank - root] += _clamp(highs[child - root], bounds)
+        return lows, middles, highs
 
-    def _share(
-        self, rank: int, root: int, price: int, target: int, lows: list[int], highs: list[int]
-    ) -> list[int]:
-        """Return what a bus itself and each of its children contribute to an export."""
+    def _share(self, rank: int, price: int, target: int, root: int, reach: _Reach) -> list[int]:
+        """Return what a bus itself and each of its children contribute to an export.
+
+        Parts grow pro rata from their least exports to their middle ones, then to their greatest.
+        """
         supply, more_supply, demand, more_demand = self.own[rank].amounts(price)
-        least = [supply - demand - more_demand]
-        room = [more_supply + more_demand]
+        parts = [supply - demand - more_demand]
+        to_middle, beyond = [more_supply], [more_demand]
         for child in self.children[rank]:
-            low = _clamp(lows[child - root], self.bounds[child])
-            least.append(low)
-            room.append(_clamp(highs[child - root], self.bounds[child]) - low)
-        places = [place for place, each in enumerate(room) if each]
-        shares = share_pro_rata([room[place] for place in places], target - sum(least))
-        for place, share in zip(places, shares, strict=True):
-            least[place] += share
-        return least
+            low, middle, high = (_clamp(of[child - root], self.bounds[child]) for of in reach)
+            parts.append(low)
+            to_middle.append(middle - low)
+            beyond.append(high - middle)
+        left = target - sum(parts)
+        for room in (to_middle, beyond):
+            places = [place for place, each in enumerate(room) if each]
+            growth = min(left, sum(room))
+            shares = share_pro_rata([room[place] for place in places], growth)
+            for place, share in zip(places, shares, strict=True):
+                parts[place] += share
+            left -= growth
+        return parts
 
 
 def _export_bounds(

@@ -159,6 +159,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("quota", "sold"): (*_STATION, "power_w", "amount_micro", "quota_w"),
     ("quota", "record"): (*_STATION, "energy_milli_wh", "quota_w"),
     ("quota", "unread"): _STATION,
+    ("quota", "wait"): ("round", "stations", "until_ms"),
+    ("quota", "unproved"): (*_STATION, "proved_milli_wh", "assumed_milli_wh"),
     ("quota", "penalty"): (*_STATION, "amount_micro", "unpaid_micro"),
     ("quota", "withdraw"): (*_STATION, "amount_micro"),
     ("quota", "pay"): ("round", "from", "to", "amount_micro"),

@@ -125,11 +125,96 @@ def test_without_limits_it_is_the_uniform_price_auction(seed: int) -> None:
     )
     plain = clear_uniform(orders)
     assert found.welfare_pico == plain.welfare_pico
-    # Trades among equal prices bring nothing; by zones not all of them are made.
-    assert found.volume_milli_wh <= plain.volume_milli_wh
+    assert found.volume_milli_wh == plain.volume_milli_wh
     if plain.welfare_pico:
         price = plain.buyer_price_half_micro_per_kwh
         assert set(found.prices_half_micro_per_kwh) == {price}
+
+
+def greatest(
+    network: Network, orders: list[Order], at: dict[int, str], carried: tuple[int, ...] = ()
+) -> tuple[int, int]:
+    """Return (welfare, volume): the greatest welfare, and the greatest volume at that welfare.
+
+    A flow of least cost by shortest augmenting paths (Bellman and Ford) from offers to bids, where
+    a milliwatt-hour that is bought is worth a little beside its price.
+    """
+    little = 1 + sum(order.energy_milli_wh for order in orders)
+    known = {bus.name: n for n, bus in enumerate(network.buses)}
+    source, sink = len(known), len(known) + 1
+    heads: list[int] = []
+    tails: list[int] = []
+    rooms: list[int] = []
+    costs: list[int] = []
+
+    def connect(tail: int, head: int, forward: int, backward: int, cost: int) -> None:
+        tails.extend((tail, head))
+        heads.extend((head, tail))
+        rooms.extend((forward, backward))
+        costs.extend((cost, -cost))
+
+    for order in orders:
+        bus, worth = known[at[order.number]], order.price_micro_per_kwh * little
+        if order.side == BUY:
+            connect(bus, sink, order.energy_milli_wh, 0, -worth - 1)
+        else:
+            connect(source, bus, order.energy_milli_wh, 0, worth)
+    for line, already in zip(network.lines, carried or [0] * len(network.lines), strict=True):
+        ends = known[line.from_bus], known[line.to_bus]
+        if line.rating_w is None:
+            connect(*ends, little, little, 0)
+        else:
+            full = line_capacity_milli_wh(line.rating_w, 60)
+            connect(*ends, full - already, full + already, 0)
+    gained = 0
+    while True:
+        reach: dict[int, tuple[int, int]] = {source: (0, -1)}
+        changed = True
+        while changed:
+            changed = False
+            for arc, tail in enumerate(tails):
+                if not rooms[arc] or tail not in reach:
+                    continue
+                cost = reach[tail][0] + costs[arc]
+                if heads[arc] not in reach or cost < reach[heads[arc]][0]:
+                    reach[heads[arc]], changed = (cost, arc), True
+        if sink not in reach or reach[sink][0] >= 0:
+            break
+        way = [reach[sink][1]]
+        while tails[way[-1]] != source:
+            way.append(reach[tails[way[-1]]][1])
+        moved = min(rooms[arc] for arc in way)
+        for arc in way:
+            rooms[arc] -= moved
+            rooms[arc ^ 1] += moved
+        gained -= moved * reach[sink][0]
+    return gained // little, gained % little
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_it_trades_the_greatest_volume_of_the_greatest_welfare(seed: int) -> None:
+    network, orders, at = random_case(random.Random(30_000 + seed))
+    found = clear_zones(orders, at, network, interval_minutes=60)
+    assert (found.welfare_pico, found.volume_milli_wh) == greatest(network, orders, at)
+
+
+def test_equal_prices_at_two_buses_trade_all_that_the_line_carries() -> None:
+    book = [bid(1, 5, 20), offer(2, 5, 20)]
+    at = {1: "a", 2: "b"}
+    wide = Network("a", TWO.buses, (replace(TWO.lines[0], rating_w=None),))
+    assert clear_zones(book, at, wide, interval_minutes=60).volume_milli_wh == 5 * KWH
+    found = clear_zones(book, at, TWO, interval_minutes=60)
+    assert found.volume_milli_wh == 2 * KWH
+    assert found.flows_milli_wh == (-2 * KWH,)
+    assert found.prices_half_micro_per_kwh == (40 * TOKEN, 40 * TOKEN)
+
+
+def test_the_longer_side_of_equal_prices_shares_pro_rata_over_all_buses() -> None:
+    book = [bid(1, 3, 20), offer(2, 5, 20), offer(3, 1, 20), offer(4, 6, 20)]
+    wide = Network("a", TWO.buses, (replace(TWO.lines[0], rating_w=None),))
+    found = clear_zones(book, {1: "a", 2: "a", 3: "b", 4: "b"}, wide, interval_minutes=60)
+    traded = [award.energy_milli_wh for award in found.awards]
+    assert traded == [3 * KWH, 5 * KWH // 4, KWH // 4, 6 * KWH // 4]
 
 
 def test_a_full_line_parts_the_feeder_into_two_prices_and_leaves_its_rent() -> None:
@@ -174,6 +259,8 @@ def test_what_lines_carry_already_leaves_room_for_the_rest_or_its_reverse(seed: 
             assert full is not None
             assert total == (full if ends[0] < ends[1] else -full), "it flows to the dearer bus"
     assert second.surplus_micro >= 0
+    best = greatest(network, others, places, first.flows_milli_wh)
+    assert (second.welfare_pico, second.volume_milli_wh) == best
 
 
 def test_a_line_that_is_full_carries_more_only_the_other_way() -> None:
