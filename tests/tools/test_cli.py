@@ -19,7 +19,7 @@ from node.keyfile_format import DerivationCost
 from tests.tools.fake_node import GENESIS, FakeNode, fake_node
 from tools import wallet as wallet_module
 from tools.cli import run
-from tools.errors import EXIT_FAILED
+from tools.errors import EXIT_FAILED, EXIT_USAGE
 from vm.primitives.address import encode_address
 from vm.primitives.signatures import public_key
 
