@@ -13,6 +13,7 @@ from market.meters.records import GAPS_SPACE
 from tests.market.meters.test_properties import (
     ALL_OPEN,
     COUNT,
+    HOURLY,
     begin,
     draw,
     play,
@@ -97,7 +98,7 @@ def test_a_meter_that_takes_over_at_the_last_register_leaves_no_gap() -> None:
     assert brackets(world, "H1", 0, parts=3) == [exact(0, 1), exact(0, 5), exact(0, 7)]
 
 
-@pytest.mark.parametrize("section", [SECTION, ALL_OPEN], ids=["soon final", "open"])
+@pytest.mark.parametrize("section", [SECTION, ALL_OPEN, HOURLY], ids=["soon final", "open", "mean"])
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_registers_prove_their_difference_whatever_was_final_when_they_came(
