@@ -94,10 +94,11 @@ async def _run(config: NodeConfig, site: Site | None) -> int:
         loop.add_signal_handler(number, stop.set)
     failing = stopping = None
     try:
+        await node.start()
+        # Whoever is answered can rely on the rest being up.
         with listening("api.listen", config.api):
             port = await api.start()
         _log.info("api", extra={"address": f"{config.api.host}:{port}"})
-        await node.start()
         _calm_collector()
         failing = asyncio.ensure_future(node.wait_failed())
         stopping = asyncio.ensure_future(stop.wait())

@@ -16,14 +16,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, Protocol
 
-from node.genesis_file import load_genesis
 from tools.amounts import format_kwh, format_tokens, parse_energy, parse_price, parse_tokens
 from tools.calls import buy, post_offer
 from tools.client import NodeClient, integer_field, list_field, object_field, text_field
+from tools.demo_network import start_network
 from tools.errors import EXIT_FAILED, EXIT_OK, Json, NodeTimeout
 from tools.output import note, print_json, print_lines, print_table, waiting
 from tools.session import Session
-from tools.testnet import GENESIS_FILE, LocalNetwork, create_network, start_nodes, stop_nodes
+from tools.testnet import LocalNetwork, create_network, stop_nodes
 from vm.runtime import Call
 
 MARKET: Final = "bit-energy"
@@ -179,14 +179,14 @@ def _run_case(
     with waiting(f"case {number}: four validators start", quiet=quiet):
         try:
             document = market.prepare_genesis(template)
-            network = create_network(folder / "network", document, engine=engine)
-            load_genesis(folder / "network" / GENESIS_FILE, folder)  # as each node will
+            network = start_network(
+                lambda: create_network(folder / "network", document, engine=engine)
+            )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         done = False
         try:
-            start_nodes(network.nodes)
             result = _trade(number, published, network, market, template)
             done = True
         finally:

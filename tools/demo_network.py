@@ -5,22 +5,22 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from node.genesis_file import load_genesis
 from tools.client import NodeClient, integer_field, list_field, object_field, text_field
-from tools.errors import AnswerInvalid, Json, NodeTimeout, TransactionRejected
+from tools.errors import AnswerInvalid, Json, NodeTimeout, ToolError, TransactionRejected
 from tools.output import note, waiting
 from tools.session import Session
-from tools.testnet import GENESIS_FILE, LocalNetwork, create_network, start_nodes, stop_nodes
+from tools.testnet import LocalNetwork, create_network, start_nodes, stop_nodes
 from tools.wallet import DEFAULT_EXPIRY_BLOCKS, DEFAULT_GAS_LIMIT, TransactionTerms
 from vm.primitives.address import encode_address
 from vm.runtime import Call
 
 VALIDATORS: Final = 4
+START_ATTEMPTS: Final = 3
 DEADLINE_S: Final = 60.0
 POLL_S: Final = 0.05
 
@@ -95,6 +95,25 @@ class DemoNetwork:
         ]
 
 
+def start_network(make: Callable[[], LocalNetwork]) -> LocalNetwork:
+    """Make a network and start it; anew where a node cannot start.
+
+    Another program may have taken one of its ports meanwhile, and have left it since. Raises what
+    making and starting raise at last; then nothing of it runs.
+    """
+    for attempt in range(1, START_ATTEMPTS + 1):
+        network = make()
+        try:
+            start_nodes(network.nodes)
+            break
+        except BaseException as error:
+            stop_nodes(network.nodes)
+            if not isinstance(error, ToolError) or attempt == START_ATTEMPTS:
+                raise
+            shutil.rmtree(network.folder)
+    return network
+
+
 @contextmanager
 def demo_network(template: Json, *, name: str, keep: bool, quiet: bool) -> Iterator[DemoNetwork]:
     """Start four validators of a genesis template and stop them again, unless they are to be kept.
@@ -106,9 +125,7 @@ def demo_network(template: Json, *, name: str, keep: bool, quiet: bool) -> Itera
     network: LocalNetwork | None = None
     try:
         with waiting("four validators start", quiet=quiet):
-            network = create_network(folder / "network", template)
-            load_genesis(folder / "network" / GENESIS_FILE, folder)  # as each node will
-            start_nodes(network.nodes)
+            network = start_network(lambda: create_network(folder / "network", template))
         session = Session(network.home, timeout_s=DEADLINE_S, as_json=True)
         try:
             yield DemoNetwork(network, session)

@@ -81,6 +81,8 @@ class LocalNode:
     """Where its HTTP API listens."""
     p2p_port: int
     """Where its peers connect."""
+    genesis: bytes
+    """Identity of its network, 32 bytes."""
 
     @property
     def api_url(self) -> str:
@@ -182,7 +184,7 @@ def _write_network(
     """Make keys for `members`, complete the genesis with them, and write all files."""
     count = 0 if hosts else 2 * sum("validator" in _roles(member) for member in members)
     ports = choose_ports(count)
-    nodes: list[LocalNode] = []
+    places: list[tuple[str, int, int]] = []
     identities: list[NodeIdentity] = []
     (folder / HOME_FOLDER / KEY_FOLDER).mkdir(mode=0o700, parents=True)
     for member in members:
@@ -194,24 +196,31 @@ def _write_network(
             member["key"] = public_key(seed).hex()
         if "validator" in _roles(member):
             api, p2p = (API_PORT, hosts[name][1]) if hosts else (ports.pop(), ports.pop())
-            node = LocalNode(name, folder / name, api, p2p)
-            identity = create_keys(node.folder, votes=True)
+            identity = create_keys(folder / name, votes=True)
             member["node_key"] = identity.node_key.hex()
             member["node_proof"] = identity.node_proof.hex()
             member["vote_key"] = identity.vote_key.hex()
-            nodes.append(node)
+            places.append((name, api, p2p))
             identities.append(identity)
     document["members"] = members
     text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
     (folder / GENESIS_FILE).write_text(text, encoding="ascii")
     # As a node would: what no node of this version can start with is refused here.
-    digest = load_genesis(folder / GENESIS_FILE, nodes[0].folder).digest
-    _write_configs(nodes, identities, hosts)
-    network = LocalNetwork(folder, digest, tuple(nodes))
-    save_network(network.home, Network(digest, nodes[0].api_url))
+    digest = load_genesis(folder / GENESIS_FILE, folder / places[0][0]).digest
+    network = _local_network(folder, digest, places)
+    _write_configs(network.nodes, identities, hosts)
+    save_network(network.home, Network(digest, network.nodes[0].api_url))
     if hosts is None:
         _save_record(network)
     return network
+
+
+def _local_network(
+    folder: Path, genesis: bytes, places: Sequence[tuple[str, int, int]]
+) -> LocalNetwork:
+    """Return the network of nodes by their names and ports, for the API and for peers."""
+    nodes = (LocalNode(name, folder / name, api, p2p, genesis) for name, api, p2p in places)
+    return LocalNetwork(folder, genesis, tuple(nodes))
 
 
 def load_network_folder(folder: Path) -> LocalNetwork:
@@ -219,19 +228,11 @@ def load_network_folder(folder: Path) -> LocalNetwork:
     path = folder / RECORD_FILE
     try:
         found = json.loads(path.read_text(encoding="ascii"))
-        return LocalNetwork(
-            folder,
-            bytes.fromhex(found["genesis"]),
-            tuple(
-                LocalNode(
-                    str(node["name"]),
-                    folder / str(node["name"]),
-                    int(node["api_port"]),
-                    int(node["p2p_port"]),
-                )
-                for node in found["nodes"]
-            ),
-        )
+        genesis = bytes.fromhex(found["genesis"])
+        places = [
+            (str(node["name"]), int(node["api_port"]), int(node["p2p_port"]))
+            for node in found["nodes"]
+        ]
     except FileNotFoundError as error:
         raise ToolError(
             f"there is no local network in {folder}",
@@ -244,6 +245,7 @@ def load_network_folder(folder: Path) -> LocalNetwork:
             actual=error,
             hint="Make the network anew in another folder.",
         ) from error
+    return _local_network(folder, genesis, places)
 
 
 def start_nodes(
@@ -254,8 +256,9 @@ def start_nodes(
 ) -> None:
     """Start those of `nodes` that do not run, and wait until each answers on its API.
 
-    Raises ToolError with the end of its log where one ends early, NodeTimeout where one does not
-    answer in time; the others go on running.
+    Raises ToolError with the end of its log where one ends early, with code `port_taken` where
+    another program has one of its ports, NodeTimeout where one does not answer in time; the others
+    go on running.
     """
     stopped = [node for node in nodes if not node.running]
     for node in stopped:
@@ -453,12 +456,16 @@ def _save_record(network: LocalNetwork) -> None:
 def _validate_ports(node: LocalNode) -> None:
     for port in (node.api_port, node.p2p_port):
         if not port_is_free(port):
-            raise ToolError(
-                f"another program listens on port {port}, which {node.name} needs",
-                code="port_taken",
-                hint=f"End that program (ss -ltnp 'sport = {port}' names it), "
-                f"or change the port in {node.folder / CONFIG_FILE} and {RECORD_FILE}.",
-            )
+            raise _port_taken(node, port)
+
+
+def _port_taken(node: LocalNode, port: int) -> ToolError:
+    return ToolError(
+        f"another program listens on port {port}, which {node.name} needs",
+        code="port_taken",
+        hint=f"End that program (ss -ltnp 'sport = {port}' names it), "
+        f"or change the port in {node.folder / CONFIG_FILE} and {RECORD_FILE}.",
+    )
 
 
 def _start(node: LocalNode) -> None:
@@ -474,8 +481,9 @@ def _start(node: LocalNode) -> None:
 
 
 def _await_answer(node: LocalNode, deadline: float, timeout_s: float) -> None:
-    while node_status(node) is None:
+    while (said := node_status(node)) is None:
         if not node.running:
+            _validate_ports(node)
             tail = "\n  ".join(log_tail(node, 8)) or "(it is empty)"
             raise ToolError(
                 f"{node.name} ended while starting; the end of its log:\n  {tail}",
@@ -488,3 +496,5 @@ def _await_answer(node: LocalNode, deadline: float, timeout_s: float) -> None:
                 hint=f"See {node.folder / LOG_FILE}.",
             )
         time.sleep(0.05)
+    if said.get("genesis") != node.genesis.hex():
+        raise _port_taken(node, node.api_port)

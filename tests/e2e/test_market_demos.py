@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
@@ -19,13 +20,22 @@ DEMOS = ("ev", "response", "auction")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """Return what each demonstration says; they run beside one another, as they mostly wait.
 
-    The folders are made before the threads start: pytest makes theirs with the first one, and two
-    threads that ask at once would both make it.
+    Each has ports of its own: they choose them at the same moment. The folders are made before the
+    threads start: pytest makes theirs with the first one, and two threads that ask at once would
+    both make it.
     """
-    folders = {name: tmp_path_factory.mktemp(name) for name in DEMOS}
+    first, last = map(int, os.environ["BITENERGY_PORTS"].split("-"))
+    share = (last - first) // len(DEMOS)
+    commands = {
+        name: Commands(
+            tmp_path_factory.mktemp(name),
+            {"BITENERGY_PORTS": f"{first + place * share}-{first + (place + 1) * share - 1}"},
+        )
+        for place, name in enumerate(DEMOS)
+    }
 
     def run(name: str) -> dict[str, Any]:
-        return Commands(folders[name]).run(name, "demo", "--exit", "--json", timeout_s=150).json
+        return commands[name].run(name, "demo", "--exit", "--json", timeout_s=150).json
 
     with ThreadPoolExecutor(len(DEMOS)) as pool:
         return dict(zip(DEMOS, pool.map(run, DEMOS), strict=True))

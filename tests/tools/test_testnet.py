@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -280,3 +281,21 @@ def test_init_makes_the_folder_of_one_node(
     assert run(["node", "keys", "--config", str(folder / "node.toml"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["vote_key"] == made["vote_key"]
     assert run(arguments) == 1
+
+
+def test_another_networks_node_is_not_taken_for_ours(
+    running: LocalNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = create_network(tmp_path / "other", TEMPLATE, validators=1)
+    start_nodes(other.nodes)
+    path = running.nodes[1].folder / "node.toml"
+    mine, theirs = running.nodes[1].api_port, other.nodes[0].api_port
+    path.write_text(path.read_text().replace(str(mine), str(theirs)))
+    moved = replace(running.nodes[1], api_port=theirs)
+    monkeypatch.setattr(testnet, "port_is_free", lambda _: True)  # when it was looked at
+    try:
+        with pytest.raises(ToolError, match=f"another program listens on port {theirs}") as raised:
+            start_nodes([running.nodes[0], moved])
+        assert raised.value.code == "port_taken"
+    finally:
+        stop_nodes(other.nodes, timeout_s=0.1)
