@@ -242,6 +242,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "penalty_micro",
     ),
     ("response", "unread"): ("number", "member"),
+    ("response", "wait"): ("number", "members", "until_ms"),
     ("response", "pay"): ("number", "from", "to", "amount_micro"),
     ("response", "ended"): ("number",),
     ("auction", "place"): (*_ORDER, "side", "steps"),
