@@ -51,6 +51,8 @@ MAX_INTERVALS: Final = 12
 MAX_ENERGY_MILLI_WH: Final = MAX_AMOUNT // MAX_INTERVALS
 """Energy of an interval: a profile's sum stays within 63 bits."""
 MAX_PAST: Final = 24
+MAX_PENALTY_TIMES: Final = 10
+"""How many times its reward an event's penalty is at most."""
 MAX_AHEAD_MS: Final = 400 * 24 * 3_600_000
 
 
@@ -177,6 +179,13 @@ class ResponseModule(Module):
         load_terms(ctx)
         times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
         _validate_times(ctx, *times)
+        if penalty_price_micro_per_kwh > MAX_PENALTY_TIMES * price_micro_per_kwh:
+            raise CallError(
+                "penalty_too_high",
+                "who may take penalties offers a reward",
+                expected=f"at most {MAX_PENALTY_TIMES} times {price_micro_per_kwh}",
+                actual=penalty_price_micro_per_kwh,
+            )
         validate_intervals(ctx, len(profile_milli_wh), start_ms, end_ms, readings_until_ms)
         reserve = reserve_micro(profile_milli_wh, price_micro_per_kwh)
         leaf = load_account(ctx, ctx.caller)
