@@ -55,6 +55,19 @@ def check_day(result: DayResult) -> list[str]:
         for member in result.members
         if member.saved_micro < 0
     ]
+    findings += [
+        f"{plant.name} was issued {plant.issued} certificates, not {plant.least} to {plant.most}"
+        for plant in result.plants
+        if not plant.least <= plant.issued <= plant.most
+    ]
+    issued = sum([plant.issued for plant in result.plants])
+    if issued != sum([each.certificates for each in intervals]):
+        findings.append("the certificates of plants are not those that were told of")
+    findings += [
+        f"coins of {each.coin_members} members were settled at {each.local_time}"
+        for each in intervals
+        if each.coin_members != len(result.members)
+    ]
     findings += [f"{count} transactions failed: {code}" for code, count in result.failures.items()]
     return findings
 
@@ -79,6 +92,7 @@ def _as_json(options: DayOptions, result: DayResult, findings: list[str]) -> dic
                 "tariff_bill_micro": member.tariff_bill_micro,
                 "saved_micro": member.saved_micro,
                 "gain_micro": member.gain_micro,
+                "coins_micro": member.coins_micro,
             }
             for member in result.members
         ],
@@ -105,6 +119,7 @@ def _interval_json(figures: IntervalFigures, result: DayResult) -> dict[str, obj
         "full_lines": full_lines(figures, result.network),
         "imbalance_milli_wh": figures.imbalance_milli_wh,
         "penalties_micro": figures.penalties_micro,
+        "certificates": figures.certificates,
     }
 
 
@@ -128,6 +143,10 @@ def _totals(result: DayResult) -> dict[str, object]:
         "worse_off": sum([member.saved_micro < 0 for member in result.members]),
         "money_conserved": result.money_before_micro == result.money_after_micro,
         "ecoin_milli_wh": result.ecoin_milli_wh,
+        "penalties_micro": sum([each.penalties_micro for each in intervals]),
+        "plants": len(result.plants),
+        "certificates": sum([plant.issued for plant in result.plants]),
+        "coins_micro": sum([member.coins_micro for member in result.members]),
         "transactions": result.transactions,
         "failures": result.failures,
         "wall_s": round(result.wall_s, 1),
@@ -142,6 +161,7 @@ def _print(options: DayOptions, result: DayResult, findings: list[str]) -> None:
         [
             "from", ">bids kWh", ">offers kWh", ">traded kWh", ">price", ">welfare", ">optimum",
             ">of it %", ">local %", "full lines", ">imbalance kWh", ">penalties",
+            ">certificates",
         ],
         [_row(each, result) for each in result.record.intervals.values()],
     )  # fmt: skip
@@ -185,6 +205,7 @@ def _row(figures: IntervalFigures, result: DayResult) -> list[str]:
         ", ".join(full_lines(figures, result.network)) or "-",
         _kwh(figures.imbalance_milli_wh),
         _tokens(figures.penalties_micro),
+        str(figures.certificates),
     ]
 
 

@@ -6,7 +6,8 @@ Keys, numbers big-endian:
     Mm meter            a meter                 Mn member             a member's connection
     Md member slot(2)   24 intervals' energies  Ma slot(2)            an interval's sums when closed
     Mg member           how many may read it    Mg member account     this account may
-    iM member           estimates are made for it
+    Mx member slot(2)   what of true-ups     iM member           estimates are made for it
+                        belongs to which gap
 
 The energies of a member are a ring of chunks: a new one takes the place of the oldest, so that
 forgetting is no work. Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -29,6 +30,7 @@ METER_SPACE: Final = b"Mm"
 CONNECTION_SPACE: Final = b"Mn"
 CHUNK_SPACE: Final = b"Md"
 SUMS_SPACE: Final = b"Ma"
+GAPS_SPACE: Final = b"Mx"
 CONSENT_SPACE: Final = b"Mg"
 WATCH_INDEX: Final = INDEX_SPACE + b"M"
 MARK: Final = b"\x01"
@@ -39,6 +41,7 @@ METER_TYPE: Final = 122
 CONNECTION_TYPE: Final = 123
 CHUNK_TYPE: Final = 124
 SUMS_TYPE: Final = 135
+GAPS_TYPE: Final = 136
 VERSION: Final = 1
 
 CHUNK_INTERVALS: Final = 24
@@ -64,6 +67,7 @@ QUALITY_NAMES: Final = ("none", "measured", "interpolated", "mean", "zero")
 
 _QUALITY: Final = 0b111
 _END_IS_KNOWN: Final = 0b1000
+_METER_BEGINS: Final = 0b10000
 
 Pair = tuple[int, int]
 """Injection and withdrawal."""
@@ -215,7 +219,8 @@ class Chunk:
     number: int
     """First interval divided by 24."""
     marks: bytearray = field(default_factory=lambda: bytearray(CHUNK_INTERVALS))
-    """Of each interval its quality, and whether the register at its end is known."""
+    """Of each interval its quality, whether the register at its end is known, and whether a meter
+    begins with it."""
     injected: list[int] = field(default_factory=lambda: [0] * CHUNK_INTERVALS)
     """Energy injected in each interval."""
     withdrawn: list[int] = field(default_factory=lambda: [0] * CHUNK_INTERVALS)
@@ -229,19 +234,46 @@ class Chunk:
         """Tell whether the register at an interval's end is known."""
         return bool(self.marks[place] & _END_IS_KNOWN)
 
+    def begins(self, place: int) -> bool:
+        """Tell whether the register at an interval's beginning is known, as its meter's first."""
+        return bool(self.marks[place] & _METER_BEGINS)
+
     def set_energy(self, place: int, quality: int, energy: Pair) -> None:
-        """Set an interval's energy; whether its end is known stays."""
-        self.marks[place] = self.marks[place] & _END_IS_KNOWN | quality
+        """Set an interval's energy; what is known of its bounds stays."""
+        self.marks[place] = self.marks[place] & ~_QUALITY | quality
         self.injected[place], self.withdrawn[place] = energy
 
     def know_end(self, place: int) -> None:
         """Remember that the register at an interval's end is known."""
         self.marks[place] |= _END_IS_KNOWN
 
+    def begin(self, place: int) -> None:
+        """Remember that a meter begins with an interval."""
+        self.marks[place] |= _METER_BEGINS
+
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""
         values = (bytes(self.marks), tuple(self.injected), tuple(self.withdrawn))
         return encode_trusted((CHUNK_TYPE, VERSION, self.number, *values))
+
+
+@dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
+class Gaps:
+    """A working copy of what gaps that end in 24 consecutive intervals have beyond their energies.
+
+    Part of a gap may have been final when its later register came: then the energies of the
+    intervals between two registers and what is kept here are the difference of the registers.
+    """
+
+    number: int
+    """First interval divided by 24."""
+    beyond: dict[int, Pair] = field(default_factory=dict)
+    """By the interval at whose end a gap's register is, signed energies."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        entries = [(place, *energy) for place, energy in sorted(self.beyond.items())]
+        return encode_trusted((GAPS_TYPE, VERSION, self.number, tuple(entries)))
 
 
 Leaf = MetersConfig | Progress | Meter | Connection | Sums
@@ -253,6 +285,7 @@ LEAF_TYPES: Final[dict[type, int]] = {
     Connection: CONNECTION_TYPE,
     Sums: SUMS_TYPE,
     Chunk: CHUNK_TYPE,
+    Gaps: GAPS_TYPE,
 }
 
 _FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {
@@ -286,6 +319,14 @@ def decode_chunk(data: bytes) -> Chunk:
         case (124, 1, int(number), bytes(marks), tuple(injected), tuple(withdrawn)):
             return Chunk(number, bytearray(marks), list(injected), list(withdrawn))  # type: ignore[arg-type]
     raise InvariantViolation(f"not a chunk of readings: {data.hex()[:80]}")
+
+
+def decode_gaps(data: bytes) -> Gaps:
+    """Return the gaps of a leaf's bytes."""
+    match unpack_trusted(data):
+        case (136, 1, int(number), tuple(entries)):
+            return Gaps(number, {each[0]: (each[1], each[2]) for each in entries})  # type: ignore[index, misc]
+    raise InvariantViolation(f"not gaps of readings: {data.hex()[:80]}")
 
 
 def read_config(state: StateReader) -> MetersConfig | None:
@@ -352,6 +393,11 @@ def save_connection(ctx: CallContext, member: bytes, connection: Connection) -> 
 def chunk_key(config: MetersConfig, member: bytes, number: int) -> bytes:
     """Return the key of the slot that a chunk has in its member's ring."""
     return CHUNK_SPACE + member + (number % config.slots).to_bytes(2, "big")
+
+
+def gaps_key(config: MetersConfig, member: bytes, number: int) -> bytes:
+    """Return the key of what gaps that end in a chunk have beyond its energies."""
+    return GAPS_SPACE + member + (number % config.slots).to_bytes(2, "big")
 
 
 def sums_key(config: MetersConfig, interval: int) -> bytes:

@@ -7,7 +7,8 @@ the milliwatt-hour (`INTERPOLATED`). After the last known one, energies are esti
 intervals that are not final the energies follow from the registers alone.
 
 An interval that is final keeps its energy. What a later register shows beyond it is told as a
-true-up: energy that the connection moved and that belongs to no interval.
+true-up: energy that the connection moved and that belongs to no interval. Of each gap it is kept
+what it has of these, so that the difference of two registers can always be told (`brackets.py`).
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ from market.meters.records import (
     ZERO,
     Chunk,
     Connection,
+    Gaps,
     MetersConfig,
     Pair,
     chunk_key,
     decode_chunk,
+    decode_gaps,
+    gaps_key,
     save_connection,
 )
 from vm.context import CallContext
@@ -158,20 +162,32 @@ class Series:
         first, count = own.latest, bound - own.latest
         energy = self._passed(_latest(own), register, count)
         begin = max(first, self._first_open)
+        later = self._estimated_from(bound)
         if begin > first:
             left = self.total(begin, bound)
             told = (
-                own.estimated_injected_milli_wh - left[0],
-                own.estimated_withdrawn_milli_wh - left[1],
+                own.estimated_injected_milli_wh - left[0] - later[0],
+                own.estimated_withdrawn_milli_wh - left[1] - later[1],
             )
             part = _part(energy, begin - first, count)
-            self._true_up((part[0] - told[0], part[1] - told[1]))
+            self._true_up(bound, (part[0] - told[0], part[1] - told[1]))
+        if first == own.start and first >= self._config.oldest_retained(self._ctx.time_ms):
+            self._begin(first)
         self._share(first, begin, bound, energy, is_exact=count == 1)
         self._know(bound)
         own.latest = bound
         self._after.clear()
         own.latest_injected_milli_wh, own.latest_withdrawn_milli_wh = register
-        own.estimated_injected_milli_wh = own.estimated_withdrawn_milli_wh = 0
+        own.estimated_injected_milli_wh, own.estimated_withdrawn_milli_wh = later
+
+    def _estimated_from(self, bound: int) -> Pair:
+        """Return what was estimated for intervals after a register that is the latest now."""
+        own = self.connection
+        end = bound
+        if own.estimated_injected_milli_wh or own.estimated_withdrawn_milli_wh:
+            while self.quality(end) != NONE:
+                end += 1
+        return self.total(bound, end)
 
     def _add_earlier(self, bound: int, register: Pair) -> None:
         """Take a register between two that are known, or between what is final and one of them."""
@@ -194,7 +210,7 @@ class Series:
         if is_anchored:
             self._validate_power(before, bound - lower)
         else:
-            self._true_up((min(0, before[0]), min(0, before[1])))
+            self._true_up(bound, (min(0, before[0]), min(0, before[1])), moved_from=upper)
             before = (max(0, before[0]), max(0, before[1]))
         self._share(lower, lower, bound, before, is_exact=is_anchored and bound - lower == 1)
         self._share(bound, bound, upper, after, is_exact=upper - bound == 1)
@@ -263,13 +279,40 @@ class Series:
             self._set(interval, quality, (until[0] - told[0], until[1] - told[1]))
             told = until
 
-    def _true_up(self, difference: Pair) -> None:
+    def _true_up(self, bound: int, difference: Pair, moved_from: int = 0) -> None:
+        """Tell what the gap that ends at a bound has beyond its energies.
+
+        What the one had that ended at `moved_from` is now this one's too: the energies after the
+        new register are all that it shows.
+        """
+        self._keep_beyond(bound, moved_from, difference)
         if difference == NOTHING:
             return
         own = self.connection
         own.true_up_injected_milli_wh += difference[0]
         own.true_up_withdrawn_milli_wh += difference[1]
         self._ctx.emit("true_up", self.member, own.meter, *difference)
+
+    def _keep_beyond(self, bound: int, moved_from: int, difference: Pair) -> None:
+        source = self._gaps(moved_from) if moved_from else None
+        moved = source.beyond.pop((moved_from - 1) % CHUNK_INTERVALS, None) if source else None
+        if source is not None and moved is not None:
+            self._save_gaps(source)
+        injected, withdrawn = moved or NOTHING
+        beyond = (difference[0] + injected, difference[1] + withdrawn)
+        if beyond != NOTHING:
+            gaps = self._gaps(bound)
+            gaps.beyond[(bound - 1) % CHUNK_INTERVALS] = beyond
+            self._save_gaps(gaps)
+
+    def _gaps(self, bound: int) -> Gaps:
+        number = (bound - 1) // CHUNK_INTERVALS
+        data = self._ctx.get(gaps_key(self._config, self.member, number))
+        found = None if data is None else decode_gaps(data)
+        return Gaps(number) if found is None or found.number != number else found
+
+    def _save_gaps(self, gaps: Gaps) -> None:
+        self._ctx.put(gaps_key(self._config, self.member, gaps.number), gaps.encode())
 
     def _mean(self, interval: int) -> tuple[Pair, int]:
         """Return the mean of the intervals at the same time of the days before."""
@@ -296,6 +339,11 @@ class Series:
     def _know(self, bound: int) -> None:
         chunk = self._chunk(bound - 1)
         chunk.know_end((bound - 1) % CHUNK_INTERVALS)
+        self._chunks[chunk.number] = chunk, True
+
+    def _begin(self, interval: int) -> None:
+        chunk = self._chunk(interval)
+        chunk.begin(interval % CHUNK_INTERVALS)
         self._chunks[chunk.number] = chunk, True
 
     def _chunk(self, interval: int) -> Chunk:

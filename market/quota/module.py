@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from market.auction.orders import BUY, SELL
-from market.meters.readings import validate_measurable, validate_unmetered
-from market.meters.records import load_config
+from market.meters.proving import Reading
+from market.meters.readings import validate_unmetered
 from market.quota.contract_interface import quota_interfaces
 from market.quota.governing import changed_terms
+from market.quota.metering import is_read, validate_metered, validate_period
 from market.quota.records import (
     DELIVERY,
     DEMAND,
@@ -40,7 +41,7 @@ from market.quota.records import (
 )
 from market.quota.rules import bid_reserve_micro, deposit_micro
 from market.quota.section import read_section
-from market.quota.settlement import allocate, is_measured, settle, trade
+from market.quota.settlement import allocate, settle, trade
 from vm.arguments import ACCOUNT, UINT63, Argument, integer
 from vm.context import CallContext, read_last_number
 from vm.module import Interfaces, Module, Section, method
@@ -110,9 +111,7 @@ class QuotaModule(Module):
                 expected="now < demand < trade <= start < end <= readings, a day, 400 days ahead",
                 actual=", ".join(map(str, (ctx.time_ms, *times))),
             )
-        meters = load_config(ctx)
-        if meters is not None:
-            validate_measurable(meters, start_ms, end_ms, readings_until_ms)
+        validate_period(ctx, start_ms, end_ms, readings_until_ms)
         number = ctx.next_number(ROUND_COUNTER)
         found = Round(
             ctx.caller,
@@ -134,6 +133,7 @@ class QuotaModule(Module):
         """Demand power against a deposit, which is set aside; returns the deposit."""
         terms = load_terms_of(ctx, number)
         found = _round_in(ctx, number, DEMAND, found_until="demand_until_ms")
+        validate_metered(ctx)
         if ctx.get(station_key(number, ctx.caller)) is not None:
             raise CallError(
                 "already_demanded",
@@ -287,11 +287,12 @@ class QuotaModule(Module):
         """Take a round to its next stage."""
         match unpack_trusted(payload):
             case (int(number),):
-                found = load_round(ctx, number)
+                found, reading = load_round(ctx, number), Reading()
+            case (int(number), int(step), bytes(resume), int(unproved)):
+                found, reading = load_round(ctx, number), Reading(step, resume, unproved)
             case _:
                 raise InvariantViolation(f"quota scheduled something else: {payload.hex()[:80]}")
-        if found.stage == DELIVERY and not is_measured(ctx, found):
-            ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
+        if found.stage == DELIVERY and not is_read(ctx, number, found, reading):
             return
         stages = (allocate, trade, settle)
         stages[found.stage](ctx, load_terms_of(ctx, number), number, found)

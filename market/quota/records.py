@@ -114,7 +114,9 @@ class Station:
     order_reserve_micro: int
     """Money set aside for a bid."""
     measured_milli_wh: int | None
-    """What it charged; None before the reading."""
+    """What counts as charged; None before the reading."""
+    assumed_milli_wh: int = 0
+    """The part of it that no reading proves."""
 
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 from market.auction.orders import BUY, Order
 from market.intervals import MS_PER_MINUTE
-from market.meters.readings import is_closed, measured
-from market.meters.records import NONE, load_config
+from market.meters.records import load_config
 from market.quota.records import (
     DELIVERY,
     NO_ORDER,
@@ -88,25 +87,14 @@ def trade(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> Non
     ctx.put(round_key(number), found.encode())
 
 
-def is_measured(ctx: CallContext, found: Round) -> bool:
-    """Tell whether the network's meters, if it has any, have a period's readings."""
-    meters = load_config(ctx)
-    return meters is None or is_closed(ctx, meters.interval_of(found.end_ms) - 1)
-
-
 def settle(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> None:
-    """Take the penalties: from the deposit, then from free money, as far as there is any.
-
-    Where genesis has meters, what a station charged is what its connection withdrew.
-    """
+    """Take the penalties: from the deposit, then from free money, as far as there is any."""
     accounts = WorkingAccounts(ctx)
     meters = load_config(ctx)
     duration_ms = found.end_ms - found.start_ms
     if meters is not None:
         duration_ms = duration_ms * MS_PER_MINUTE // meters.minute_ms
     for account, station in load_stations(ctx, number).items():
-        if meters is not None:
-            _read_meter(ctx, number, found, account, station)
         if station.measured_milli_wh is None:
             ctx.emit("unread", number, account)
             continue
@@ -133,16 +121,6 @@ def settle(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> No
         ctx.put(round_key(number), found.encode())
     else:
         ctx.delete(round_key(number))
-
-
-def _read_meter(
-    ctx: CallContext, number: int, found: Round, account: bytes, station: Station
-) -> None:
-    reading = measured(ctx, account, found.start_ms, found.end_ms)
-    if reading.quality != NONE:
-        station.measured_milli_wh = reading.withdrawn_milli_wh
-        save_station(ctx, number, account, station)
-        ctx.emit("record", number, account, reading.withdrawn_milli_wh, station.quota_w)
 
 
 def _orders(stations: Mapping[bytes, Station], billed_minutes: int) -> list[Order]:

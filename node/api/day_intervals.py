@@ -11,7 +11,13 @@ from market.day.bills import PART_NAMES, PARTS
 from market.day.books import read_book
 from market.day.dates import format_date
 from market.day.gates import KIND_NAMES as GATE_KINDS
-from market.day.records import DayMarket, StandingOrder, read_market, read_position
+from market.day.records import (
+    DayMarket,
+    StandingOrder,
+    read_market,
+    read_position,
+    read_version,
+)
 from market.day.settlement_records import DONE, SUM_FIELDS, Settlement, read_settlement
 from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
@@ -156,13 +162,16 @@ def _interval_json(
     context: ApiContext, market: DayMarket, interval: int, *, sees_all: bool
 ) -> JsonObject:
     store, calendar = context.facade.store, market.calendar
-    book = read_book(store, market, interval)
+    book, rules = read_book(store, market, interval), read_version(store, market, interval)
     return {
         "market": market.name,
         "interval": interval,
         "start_ms": calendar.start_ms(interval),
         "local_start": calendar.local_text(interval),
         "day": format_date(calendar.day_of(interval)),
+        "retail_micro_per_kwh": rules.retail_micro_per_kwh,
+        "feed_in_micro_per_kwh": rules.feed_in_micro_per_kwh,
+        "penalty_micro_per_kwh": rules.penalty_micro_per_kwh,
         "orders": book.orders,
         "steps": book.steps,
         "gates": [

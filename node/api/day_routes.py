@@ -95,8 +95,9 @@ DAY_ROUTES: Final = (
         "GET",
         f"{BASE}/day-markets/{{market}}/intervals/{{interval}}",
         "dayInterval",
-        "A delivery interval: when its gates are open, how much stands in its book, and the sums "
-        "of its settlement; null where they were of too few members.",
+        "A delivery interval: the tariffs that hold for it, when its gates are open, how much "
+        "stands in its book, and the sums of its settlement; null where they were of too few "
+        "members.",
         ref("DayInterval"),
         day_intervals.show_interval,
         (_MARKET, _INTERVAL),

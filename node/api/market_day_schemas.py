@@ -201,6 +201,7 @@ MARKET_DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "order_w": nullable(COUNT),
                         "order_price_micro_per_kwh": nullable(COUNT),
                         "measured_milli_wh": nullable(COUNT),
+                        "assumed_milli_wh": nullable(COUNT),
                     }
                 )
             ),

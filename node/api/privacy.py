@@ -17,6 +17,7 @@ from market.day.settlement_records import PAGE_SPACE, SETTLEMENT_SPACE, TOTALS_S
 from market.meters.records import (
     CHUNK_SPACE,
     CONNECTION_SPACE,
+    GAPS_SPACE,
     METER_SPACE,
     SUMS_SPACE,
     Meter,
@@ -43,6 +44,7 @@ PERSONAL_EVENTS: Final[Mapping[tuple[str, str], _Span]] = {
     ("meters", "corrected"): (2, 4),
     ("meters", "true_up"): (2, 4),
     ("quota", "record"): (2, 3),
+    ("quota", "unproved"): (2, None),
     ("response", "record"): (2, None),
     ("response", "baseline"): (2, None),
 }
@@ -57,6 +59,7 @@ PERSONAL_CALLS: Final[Mapping[tuple[str, str], _Span]] = {
 PERSONAL_SPACES: Final = (
     CHUNK_SPACE,
     CONNECTION_SPACE,
+    GAPS_SPACE,
     SUMS_SPACE,
     PAGE_SPACE,
     SETTLEMENT_SPACE,

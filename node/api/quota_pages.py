@@ -84,6 +84,7 @@ def _station_json(
     context: ApiContext, account: bytes, station: Station, viewer: Viewer
 ) -> JsonObject:
     ordered = station.side != NO_ORDER
+    sees = viewer.may_see(account)
     return {
         "station": encode_address(account),
         "station_name": context.names.find(account),
@@ -93,5 +94,6 @@ def _station_json(
         "side": SIDE_NAMES[station.side] if ordered else None,
         "order_w": station.order_w if ordered else None,
         "order_price_micro_per_kwh": station.order_price_micro_per_kwh if ordered else None,
-        "measured_milli_wh": station.measured_milli_wh if viewer.may_see(account) else None,
+        "measured_milli_wh": station.measured_milli_wh if sees else None,
+        "assumed_milli_wh": station.assumed_milli_wh if sees else None,
     }

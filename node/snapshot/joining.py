@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -47,6 +47,9 @@ from vm.primitives.errors import BitenergyError, InvalidProof
 _log = logging.getLogger("bitenergy.snapshot")
 
 ANSWER_DEADLINE_S: Final = 30.0
+SILENT_S: Final = 3.0
+"""After this long without an answer another source is asked for the same chunk, once all the rest
+are here or asked for."""
 OFFER_WAIT_S: Final = 1.0
 """How often peers are asked for snapshots while there is none to fetch."""
 PATIENCE_S: Final = 30.0
@@ -75,6 +78,44 @@ class _Download:
     staging: Staging
     chunks: dict[str, bytes]
     todo: list[str]
+    """Paths of chunks that nobody is asked for."""
+    asked: dict[str, dict[bytes, float]] = field(default_factory=dict)
+    """By path of a chunk that is not here: who is asked for it, and since when."""
+    _proved: set[str] = field(default_factory=set)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every chunk is here."""
+        return not self.todo and not self.asked
+
+    def find(self, peer: bytes, now_s: float) -> str | None:
+        """Return what to ask a peer for: nobody's chunk, else one that others do not give."""
+        if self.todo:
+            return self.todo[-1]
+        for path, peers in self.asked.items():
+            if peer not in peers and now_s - max(peers.values()) >= SILENT_S:
+                return path
+        return None
+
+    def ask(self, path: str, peer: bytes, now_s: float) -> None:
+        """Note that a peer is asked."""
+        if path not in self.asked:
+            self.todo.remove(path)
+        self.asked.setdefault(path, {})[peer] = now_s
+
+    def give_up(self, path: str, peer: bytes) -> None:
+        """Note that a peer does not give a chunk."""
+        peers = self.asked.get(path, {})
+        peers.pop(peer, None)
+        if path in self.asked and not peers:
+            del self.asked[path]
+            self.todo.append(path)
+
+    def is_first(self, path: str) -> bool:
+        """Tell whether a proved chunk is the first that came of its path."""
+        first = path not in self._proved
+        self._proved.add(path)
+        return first
 
 
 class SnapshotJoin:
@@ -288,14 +329,16 @@ class SnapshotJoin:
 
         Those who come to offer it later are asked too.
         """
-        manifest = download.staging.manifest
+        manifest, loop = download.staging.manifest, asyncio.get_running_loop()
         workers: dict[asyncio.Task[None], bytes] = {}
         try:
-            while download.todo or workers:
-                busy = list(workers.values())
-                for peer in self._sources(manifest)[:MAX_SOURCES] if download.todo else ():
-                    for _ in range(REQUESTS_PER_SOURCE - busy.count(peer)):
-                        workers[asyncio.ensure_future(self._fetch_from(peer, download))] = peer
+            while not download.is_over:
+                busy, now_s = list(workers.values()), loop.time()
+                for peer in self._sources(manifest)[:MAX_SOURCES]:
+                    if download.find(peer, now_s) is not None:
+                        for _ in range(REQUESTS_PER_SOURCE - busy.count(peer)):
+                            fetching = self._fetch_from(peer, download)
+                            workers[asyncio.ensure_future(fetching)] = peer
                 if not workers:
                     raise _Unreliable(b"", "nobody offers this snapshot any more")
                 done, _ = await asyncio.wait(
@@ -316,22 +359,24 @@ class SnapshotJoin:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def _fetch_from(self, peer: bytes, download: _Download) -> None:
-        """Fetch chunks from one peer until none is left."""
-        manifest = download.staging.manifest
-        while download.todo:
-            path = download.todo.pop()
+        """Fetch chunks from one peer until there is none to ask it for."""
+        manifest, loop = download.staging.manifest, asyncio.get_running_loop()
+        while (path := download.find(peer, loop.time())) is not None:
+            download.ask(path, peer, loop.time())
             try:
                 data = await self._ask_part(peer, manifest, path)
                 try:
                     chunk = await asyncio.to_thread(read_chunk, data, path, download.chunks[path])
                 except BitenergyError as error:
                     raise _Unreliable(peer, f"a chunk does not hold: {error}") from error
+            except BaseException:
+                download.give_up(path, peer)
+                raise
+            if download.is_first(path):
                 async with self._writing:
                     await run_to_end(partial(download.staging.add, path, chunk))
-            except BaseException:
-                download.todo.append(path)
-                raise
-            self.chunks_here += 1
+                del download.asked[path]
+                self.chunks_here += 1
 
     async def _ask_part(self, peer: bytes, manifest: Manifest, path: str) -> bytes:
         height = manifest.header.height

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from market.meters.records import CHUNK_SPACE, CONNECTION_SPACE
+from market.meters.records import CHUNK_SPACE, CONNECTION_SPACE, GAPS_SPACE
 from tests.market.meters.world import SECTION, Metered
 from tests.vectors.kinds import Json, to_json
 from tests.vectors.primitive_inputs import Inputs
@@ -71,13 +71,19 @@ def run_meters(case: dict[str, Json]) -> Json:
         else:
             world.until_deadline_of(place)
     world.commit()
-    own = CHUNK_SPACE + ids["H1"]
     return {
         "connection": world.state.values[CONNECTION_SPACE + ids["H1"]].hex(),
-        "chunks": {
-            key[-2:].hex(): value.hex()
-            for key, value in sorted(world.state.values.items())
-            if key.startswith(own)
-        },
+        "chunks": _slots(world, CHUNK_SPACE),
+        "gaps": _slots(world, GAPS_SPACE),
         "events": [to_json(event[1:]) for event in world.events if event[0] == "meters"],
+    }
+
+
+def _slots(world: Metered, space: bytes) -> Json:
+    """Return the leaves of the member's ring in a space, by slot."""
+    own = space + world.ids["H1"]
+    return {
+        key[-2:].hex(): value.hex()
+        for key, value in sorted(world.state.values.items())
+        if key.startswith(own)
     }

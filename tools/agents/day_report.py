@@ -58,10 +58,19 @@ class IntervalFigures:
     """What sellers paid that did not deliver, and who misstated."""
     prices_half_micro: dict[str, int] = field(default_factory=dict)
     """Price of the first gate by bus; of the whole market under the empty name."""
+    certificates: int = 0
+    """Certificates issued for what plants produced in it, with what they carried."""
+    coin_members: int = 0
+    """Members whose coins were settled."""
     is_settled: bool = False
     """Whether the first settlement is made."""
     is_final: bool = False
     """Whether the correction is made too."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to come: corrected, and its coins settled."""
+        return self.is_final and self.coin_members > 0
 
     @property
     def price_micro_per_kwh(self) -> int | None:
@@ -104,6 +113,8 @@ class MemberFigures:
     """The same flows at retail and feed-in tariff, each interval rounded up."""
     gain_micro: int
     """What its trades brought at its true prices."""
+    coins_micro: int
+    """Green-choice coins that it has in the end."""
 
     @property
     def saved_micro(self) -> int:
@@ -114,9 +125,10 @@ class MemberFigures:
 class DayRecord:
     """Collects the figures of intervals from what the chain tells."""
 
-    def __init__(self, market: str, intervals: Mapping[int, str]) -> None:
-        """Collect for these intervals, each with its local time."""
+    def __init__(self, market: str, intervals: Mapping[int, str], length_ms: int) -> None:
+        """Collect for these intervals, each with its local time and `length_ms` long."""
         self._market = market
+        self._length_ms = length_ms
         self.intervals = {
             number: IntervalFigures(number, text) for number, text in intervals.items()
         }
@@ -124,6 +136,9 @@ class DayRecord:
     def hear(self, told: Told) -> None:
         """Take in an event."""
         fields = told.fields
+        if told.module == "certificates":
+            self._hear_certificates(told)
+            return
         if told.module != "day" or fields.get("market") != self._market:
             return
         if "interval" not in fields:
@@ -141,6 +156,16 @@ class DayRecord:
                 figures.bought_micro += integer_field(fields, "amount_micro")
             case "settle":
                 self._settle(figures, fields)
+
+    def _hear_certificates(self, told: Told) -> None:
+        if told.name == "issue":
+            last = integer_field(told.fields, "produced_until_ms") // self._length_ms - 1
+            if last in self.intervals:
+                self.intervals[last].certificates += integer_field(told.fields, "count")
+        elif told.name == "coins":
+            figures = self.intervals.get(integer_field(told.fields, "interval"))
+            if figures is not None:
+                figures.coin_members = integer_field(told.fields, "members")
 
     def _clear(self, figures: IntervalFigures, fields: Mapping[str, object]) -> None:
         figures.volume_milli_wh += integer_field(fields, "energy_milli_wh")
@@ -189,23 +214,27 @@ def add_truth(
     figures.optimum_micro = _optimum_micro(orders, network, at, minutes)
 
 
-def bill_of(trader: Trader, strategy: str, paid_micro: int) -> MemberFigures:
+def bill_of(trader: Trader, strategy: str, paid_micro: int, coins_micro: int) -> MemberFigures:
     """Return a member's figures of the day; `paid_micro` is by how much its money fell."""
-    tariffs = trader.terms.tariffs
-    flows = [played.flow for played in trader.played.values() if played.flow is not None]
+    flows = [
+        (played.flow, played.view.tariffs)
+        for played in trader.played.values()
+        if played.flow is not None
+    ]
     tariff_bill = 0
-    for flow in flows:
+    for flow, tariffs in flows:
         cost = flow.withdrawn_milli_wh * tariffs.retail_micro_per_kwh
         cost -= flow.injected_milli_wh * tariffs.feed_in_micro_per_kwh
         tariff_bill -= -cost // MILLI_WH_PER_KWH
     return MemberFigures(
         trader.home.name,
         strategy,
-        sum(flow.withdrawn_milli_wh for flow in flows),
-        sum(flow.injected_milli_wh for flow in flows),
+        sum(flow.withdrawn_milli_wh for flow, _ in flows),
+        sum(flow.injected_milli_wh for flow, _ in flows),
         paid_micro,
         tariff_bill,
         sum(played.gain_micro for played in trader.played.values()),
+        coins_micro,
     )
 
 

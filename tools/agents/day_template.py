@@ -47,12 +47,13 @@ CORRECTION_MINUTES: Final = 15
 SUMMER_DAY: Final = "2026-06-21"
 WINTER_DAY: Final = "2026-12-21"
 
+CERTIFICATE_MILLI_WH: Final = 100_000
+"""So small that a roof gets some in every interval: each is the work of a day of larger ones."""
 CERTIFICATES: Final[Mapping[str, object]] = {
     "unit_kwh": "0.1",
     "period_intervals": 1,
     "coins": {"market": MARKET},
 }
-"""So small that a roof gets some in every interval: each is the work of a day of larger ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,6 @@ class DayPlan:
     """The day, for wall clocks: 2026-06-21."""
     over_feeder: bool
     """Whether the market clears over the feeder's lines."""
-    has_certificates: bool = False
-    """Whether plants get certificates, and homes coins, interval by interval."""
     interval_minutes: int = 15
     """Length of an interval."""
 
@@ -125,7 +124,7 @@ def make_template(homes: Sequence[Home], plan: DayPlan) -> dict[str, object]:
                 "correction_minutes": CORRECTION_MINUTES,
             },
             "day": {"markets": [_day_market(plan, clock)]},
-            **({"certificates": CERTIFICATES} if plan.has_certificates else {}),
+            "certificates": CERTIFICATES,
         },
     }  # fmt: skip
 

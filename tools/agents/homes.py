@@ -38,6 +38,11 @@ class Tariffs:
     feed_in_micro_per_kwh: int
     """What upstream pays for one."""
 
+    def bound(self, price_micro_per_kwh: int) -> int:
+        """Return the price, or the tariff beyond which it is: nobody needs to trade there."""
+        least = max(price_micro_per_kwh, self.feed_in_micro_per_kwh)
+        return min(least, self.retail_micro_per_kwh)
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -106,11 +111,11 @@ class Home:
         if load >= plant:
             energy = max(0, load - plant - margin)
             some = _share(energy, self.flexible_percent)
-            prices = tariffs.retail_micro_per_kwh, self.flexible_price_micro_per_kwh
+            prices = tariffs.retail_micro_per_kwh, tariffs.bound(self.flexible_price_micro_per_kwh)
             return Need(BUY, _parts(energy - some, some, prices))
         energy = max(0, plant - load - margin)
         some = _share(energy, self.storable_percent)
-        prices = tariffs.feed_in_micro_per_kwh, self.storable_price_micro_per_kwh
+        prices = tariffs.feed_in_micro_per_kwh, tariffs.bound(self.storable_price_micro_per_kwh)
         return Need(SELL, _parts(energy - some, some, prices))
 
     def flow(

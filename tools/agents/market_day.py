@@ -17,6 +17,7 @@ from market.day.section import read_section
 from market.network import Network
 from tools import calls
 from tools.agents.channel import Channel, Told
+from tools.agents.day_certificates import PlantFigures, plant_figures
 from tools.agents.day_report import DayRecord, MemberFigures, add_truth, bill_of
 from tools.agents.day_template import (
     BALANCE,
@@ -44,7 +45,7 @@ from tools.client import integer_field, object_field, text_field
 from tools.demo_network import DemoNetwork, demo_network
 from tools.errors import NodeTimeout, ToolError, TransactionFailed
 from tools.output import note
-from vm.primitives.address import account_id
+from vm.primitives.address import account_id, encode_address
 from vm.primitives.errors import InvalidInput
 
 START_MS: Final = (8_000, 40_000, 120_000)
@@ -92,8 +93,6 @@ class DayOptions:
     """How far homes stay away from their forecasts when they trade."""
     seed: int
     """Draws homes, strategies and errors."""
-    has_certificates: bool = False
-    """Whether plants get certificates, and homes coins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +107,8 @@ class DayResult:
     """The feeder, where the market cleared over one."""
     members: tuple[MemberFigures, ...]
     """The figures of each home."""
+    plants: tuple[PlantFigures, ...]
+    """What each plant was issued."""
     validators: tuple[dict[str, object], ...]
     """Name, height and state root of each validator."""
     failures: dict[str, int]
@@ -185,7 +186,6 @@ def make_plan(options: DayOptions, start_ms: int) -> DayPlan:
         options.intervals,
         options.profile if options.profile[:1].isdigit() else date,
         options.mechanism == "uniform" and options.members <= MAX_FEEDER_HOMES,
-        options.has_certificates,
     )
     ready_ms = start_ms + START_MS_PER_HOME * options.members
     ready_ms += round(ORDER_MS * options.members * options.intervals)
@@ -214,7 +214,9 @@ class DaySession:
         self.intervals = range(plan.first_interval, plan.first_interval + plan.intervals)
         calendar = self.terms.calendar
         self._record = DayRecord(
-            MARKET, {each: calendar.local_text(each)[11:16] for each in self.intervals}
+            MARKET,
+            {each: calendar.local_text(each)[11:16] for each in self.intervals},
+            plan.interval_minutes * plan.minute_ms,
         )
         self._traders = [self._trader(number, home) for number, home in enumerate(homes)]
         self.runner = Runner(channel, self.terms, self._traders, self._hear)
@@ -226,8 +228,7 @@ class DaySession:
         self._validate_ready()
         self._before_micro = self._money_micro()
         self._register_meters()
-        if self._plan.has_certificates:
-            self._register_plants()
+        self._register_plants()
         self._validate_ready()
 
     def listen(self, listener: Callable[[Told], None]) -> None:
@@ -247,7 +248,7 @@ class DaySession:
         """Play the day and gather its figures."""
         start_s = time.monotonic()
         self.runner.run(self.intervals)
-        self._await_corrections()
+        self._await_end()
         wall_s = time.monotonic() - start_s
         buses = {home.name: street_of(number, home) for number, home in enumerate(self._homes)}
         for figures in self._record.intervals.values():
@@ -258,6 +259,7 @@ class DaySession:
             self._record,
             self._network,
             tuple([self._bill(trader, money[trader.home.name][0]) for trader in self._traders]),
+            plant_figures(self.channel.client, self._traders),
             tuple(self._validators()),
             self.channel.failures,
             self.channel.transactions,
@@ -273,7 +275,7 @@ class DaySession:
         modules = template["modules"]
         section = modules["day"] if isinstance(modules, dict) else {}
         ((market, _),) = read_section(section, lambda name: account_id(name.encode()), lambda _: 1)
-        return DayTerms(MARKET, market.calendar, TARIFFS)
+        return DayTerms(MARKET, market.calendar)
 
     def _trader(self, number: int, home: Home) -> Trader:
         session, seed = self.demo.session, self._options.seed * 1_000_003 + number
@@ -343,20 +345,24 @@ class DaySession:
         if done % NOTE_EVERY == 0 and told.fields.get("part") == 0 and done:
             note(f"{done} of {self._plan.intervals} intervals settled")
 
-    def _await_corrections(self) -> None:
+    def _await_end(self) -> None:
+        """Wait until every interval is corrected, and its coins are settled."""
         deadline = (
             time.monotonic() + DEADLINE_S + 2 * INTERVAL_MINUTES * self._plan.minute_ms / 1000
         )
-        while not all(figures.is_final for figures in self._record.intervals.values()):
+        while not all(figures.is_over for figures in self._record.intervals.values()):
             for told in self.channel.read():
                 self._record.hear(told)
             if time.monotonic() > deadline:
-                raise NodeTimeout("an interval was not corrected in time")
+                raise NodeTimeout("an interval was not corrected, or its coins settled, in time")
             time.sleep(0.05)
 
     def _bill(self, trader: Trader, money_micro: int) -> MemberFigures:
         strategy = self._strategy_of(self._traders.index(trader))
-        return bill_of(trader, strategy, parse_tokens(BALANCE) - money_micro)
+        who = encode_address(trader.signer.account)
+        coins = self.channel.client.get(f"/certificates/coins/{who}")
+        paid_micro = parse_tokens(BALANCE) - money_micro
+        return bill_of(trader, strategy, paid_micro, integer_field(coins, "balance_micro"))
 
     def _account(self, name: str) -> tuple[int, int]:
         """Return all money and energy of an account."""

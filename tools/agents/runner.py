@@ -14,6 +14,8 @@ from typing import Final
 
 from market.auction.orders import BUY, SELL
 from tools.agents.channel import Channel, Told
+from tools.agents.homes import Tariffs
+from tools.agents.terms import load_tariffs
 from tools.agents.trader import DayTerms, Trader
 from tools.client import integer_field, text_field
 from tools.wallet import Signer
@@ -28,9 +30,6 @@ RESPOND: Final = 2
 DELIVER: Final = 3
 FIRST_GATE: Final = 0
 PAUSE_S: Final = 0.02
-RESPONSE_PERCENT: Final = 120
-"""The response price over the market price, as the default of the chain's rounds is."""
-PERCENT: Final = 100
 
 Progress = Callable[[Told], None]
 """Told each event of the market, in order."""
@@ -68,10 +67,14 @@ class Runner:
     def bid(self, intervals: Sequence[int]) -> int:
         """Place, or commit to, all orders of intervals; return the number of transactions."""
         is_sealed = self._terms.calendar.gates[FIRST_GATE].sealed
+        # A vote may have changed them since the last time.
+        tariffs = {each: self._tariffs_of(each) for each in intervals}
         sent: list[tuple[Trader, list[int]]] = []
         orders: list[tuple[Signer, list[Call | None]]] = []
         for trader in self._traders:
-            calls = {each: trader.bid(each, is_sealed=is_sealed) for each in intervals}
+            calls = {
+                each: trader.bid(each, tariffs[each], is_sealed=is_sealed) for each in intervals
+            }
             orders.append((trader.signer, trader.joining(list(calls.values()))))
             sent.append((trader, [each for each, call in calls.items() if call is not None]))
         ids = self._send(orders)
@@ -94,6 +97,9 @@ class Runner:
             if trader.meter is not None:
                 orders.append((trader.meter, calls))
         return sum(map(len, self._send(orders)))
+
+    def _tariffs_of(self, interval: int) -> Tariffs:
+        return load_tariffs(self._channel.client, self._terms.name, interval)
 
     def _plan(self, interval: int) -> None:
         """Note what is to be done for an interval, and when."""
@@ -139,9 +145,7 @@ class Runner:
             for interval in intervals:
                 price = self._prices.get(interval)
                 if price is not None:
-                    most = self._terms.tariffs.retail_micro_per_kwh
-                    response = min(most, price * RESPONSE_PERCENT // PERCENT)
-                    calls.append(trader.respond(interval, price, response))
+                    calls.append(trader.respond(interval, price))
             orders.append((trader.signer, calls))
         return sum(map(len, self._send(orders)))
 

@@ -16,7 +16,7 @@ from tools.agents.homes import Home, Tariffs
 from tools.agents.profiles import load_profiles
 from tools.agents.runner import Runner
 from tools.agents.strategies import make_strategy
-from tools.agents.terms import load_terms
+from tools.agents.terms import load_tariffs, load_terms
 from tools.agents.trader import DayTerms, Trader
 from tools.amounts import format_kwh, format_tokens
 from tools.client import integer_field
@@ -62,11 +62,13 @@ def run_agent(session: Session, options: AgentOptions, signer: str | None) -> in
     """
     client = session.client()
     terms = load_terms(client, options.market)
+    first = options.first or next_interval(terms, time.time_ns() // 1_000_000)
+    tariffs = load_tariffs(client, terms.name, first)
     opened = session.open_signer(signer)
     height = integer_field(client.status(), "final_height")
     channel = Channel([client.url], client.genesis_hash(), read_to=height)
     trader = Trader(
-        make_home(options, opened.name, terms.tariffs),
+        make_home(options, opened.name, tariffs),
         make_strategy(options.strategy, options.seed),
         opened,
         session.open_signer(options.meter) if options.meter else None,
@@ -75,7 +77,6 @@ def run_agent(session: Session, options: AgentOptions, signer: str | None) -> in
         ERROR_PERCENT,
         ERROR_PERCENT,
     )
-    first = options.first or next_interval(terms, time.time_ns() // 1_000_000)
     if not session.as_json:
         note(f"{opened.name} bids from {terms.calendar.local_text(first)} on")
     chosen = count(first) if options.intervals is None else range(first, first + options.intervals)

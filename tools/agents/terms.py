@@ -32,6 +32,22 @@ def load_terms(client: NodeClient, name: str | None) -> DayTerms:
     return _terms(client, chosen[0])
 
 
+def load_tariffs(client: NodeClient, market: str, interval: int) -> Tariffs:
+    """Return the tariffs that hold for an interval; raises ToolError.
+
+    A vote changes them from an interval on: those of the market itself may be of later ones.
+    """
+    found = _interval(client, market, interval)
+    return Tariffs(
+        integer_field(found, "retail_micro_per_kwh"),
+        integer_field(found, "feed_in_micro_per_kwh"),
+    )
+
+
+def _interval(client: NodeClient, market: str, interval: int) -> Json:
+    return client.get(f"/day-markets/{quote(market, safe='')}/intervals/{interval}")
+
+
 def _terms(client: NodeClient, market: Json) -> DayTerms:
     name = text_field(market, "name")
     calendar = Calendar(
@@ -50,18 +66,13 @@ def _terms(client: NodeClient, market: Json) -> DayTerms:
         ),
         tuple([_gate(gate) for gate in list_field(market, "gates")]),
     )
-    tariffs = Tariffs(
-        integer_field(market, "retail_micro_per_kwh"),
-        integer_field(market, "feed_in_micro_per_kwh"),
-    )
-    return DayTerms(name, calendar, tariffs)
+    return DayTerms(name, calendar)
 
 
 def _shift_minutes(client: NodeClient, market: Json) -> int:
     """Return UTC minute less the chain's minute, from how the node shows an interval's start."""
     interval = integer_field(market, "interval")
-    name = quote(text_field(market, "name"), safe="")
-    found = client.get(f"/day-markets/{name}/intervals/{interval}")
+    found = _interval(client, text_field(market, "name"), interval)
     try:
         start = datetime.fromisoformat(text_field(found, "local_start"))
     except ValueError as error:

@@ -25,6 +25,9 @@ MINUTES_PER_DAY: Final = 1_440
 MINUTES_PER_HOUR: Final = 60
 SALT_BYTES: Final = 32
 MILLI_WH_PER_KWH: Final = 1_000_000
+RESPONSE_PERCENT: Final = 120
+"""The response price over the market price, as the default of the chain's rounds is."""
+PERCENT: Final = 100
 NO_ORDER: Final = -1
 ERRORS_OF_A_NEED: Final = 4
 """A reading may be two errors above what was stated: half of such a need, which is tolerated."""
@@ -38,8 +41,6 @@ class DayTerms:
     """The market's name."""
     calendar: Calendar
     """Its intervals and gates."""
-    tariffs: Tariffs
-    """The upstream prices, between which orders lie."""
 
     @property
     def is_one_price(self) -> bool:
@@ -132,12 +133,15 @@ class Trader:
     last_price_micro: int | None = None
     """The last price that it heard of."""
 
-    def bid(self, interval: int, *, is_sealed: bool) -> Call | None:
-        """Return the call that places, or commits to, its order of an interval; None for none."""
+    def bid(self, interval: int, tariffs: Tariffs, *, is_sealed: bool) -> Call | None:
+        """Return the call that places, or commits to, its order of an interval; None for none.
+
+        `tariffs` are those of the interval, between which its prices lie.
+        """
         first_slot = self.terms.first_slot(interval)
-        need = self._need(first_slot)
+        need = self._need(first_slot, tariffs)
         hour = first_slot * SLOT_MINUTES // MINUTES_PER_HOUR
-        view = View(hour, need, self.terms.tariffs, self.last_price_micro)
+        view = View(hour, need, tariffs, self.last_price_micro)
         steps = self.strategy.bid(view) if need.parts else ()
         played = self.played[interval] = Played(view, steps)
         if not steps:
@@ -156,7 +160,7 @@ class Trader:
             TO_THE_LAST,
             played.salt,
         )
-        cover = self._cover_micro(need.energy_milli_wh)
+        cover = _cover_micro(need.energy_milli_wh, tariffs)
         return calls.commit_day_order(self.terms.name, interval, commitment, len(steps), cover)
 
     def joining(self, orders: list[Call | None]) -> list[Call | None]:
@@ -187,7 +191,7 @@ class Trader:
             played.salt,
         )
 
-    def respond(self, interval: int, price_micro: int, response_price_micro: int) -> Call | None:
+    def respond(self, interval: int, price_micro: int) -> Call | None:
         """Return the call that offers what it gives up for others; None for none."""
         played = self.played.get(interval)
         if played is None:
@@ -195,7 +199,9 @@ class Trader:
         played.first_gain_micro = played.gain_micro
         if played.view.need.side != BUY or not played.bought_milli_wh:
             return None
-        offered = Offered(played.bought_milli_wh, price_micro, response_price_micro)
+        retail = played.view.tariffs.retail_micro_per_kwh
+        response = min(retail, price_micro * RESPONSE_PERCENT // PERCENT)
+        offered = Offered(played.bought_milli_wh, price_micro, response)
         step = self.strategy.respond(played.view, offered)
         if step is None:
             return None
@@ -242,7 +248,7 @@ class Trader:
             first = played.first_gain_micro
             self.strategy.learn(Outcome(first, played.gain_micro - first))
 
-    def _need(self, first_slot: int) -> Need:
+    def _need(self, first_slot: int, tariffs: Tariffs) -> Need:
         """Return what the home wants to trade.
 
         In `huang` all of an owner's energy trades at its least favourable price, and what its meter
@@ -250,13 +256,13 @@ class Trader:
         stays away where its forecast is too uncertain.
         """
         slots, percent = self.terms.slots, self.margin_percent
-        need = self.home.need(first_slot, slots, self.terms.tariffs, margin_percent=percent)
+        need = self.home.need(first_slot, slots, tariffs, margin_percent=percent)
         if not self.terms.is_one_price:
             return need
         least = ERRORS_OF_A_NEED * self.home.error_milli_wh(first_slot, slots, percent)
         return need.as_one() if need.energy_milli_wh >= least else Need(need.side, ())
 
-    def _cover_micro(self, energy_milli_wh: int) -> int:
-        """Return what covers any order of so much energy, so that it tells no side and no price."""
-        worst = 2 * self.terms.tariffs.retail_micro_per_kwh
-        return divide_up(energy_milli_wh * worst, MILLI_WH_PER_KWH)
+
+def _cover_micro(energy_milli_wh: int, tariffs: Tariffs) -> int:
+    """Return what covers any order of so much energy, so that it tells no side and no price."""
+    return divide_up(energy_milli_wh * 2 * tariffs.retail_micro_per_kwh, MILLI_WH_PER_KWH)

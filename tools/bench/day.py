@@ -126,7 +126,6 @@ def _measure_interval(members: int) -> tuple[IntervalFigures, float]:
         3,
         0,
         SEED,
-        has_certificates=True,
     )
     with open_day(options, keep=False, quiet=True) as day:
         figures = _Stages(day).measure()

@@ -35,9 +35,10 @@ def test_a_station_pays_for_what_its_meter_shows_above_its_quota(minute_ms: int)
     for name in ("H1", "H2"):
         world.call(name, "demand", number, 10_000, module="quota")
     world.until_end_of(5)
-    # 10 kW for half an hour are 5 kWh. H1 charges 6 of them; of H2 one reading is missing.
+    # 10 kW for half an hour are 5 kWh. H1 charges 6 of them; of H2 one register is missing.
     world.submit("M1", 3, (0, 100), (0, 100 + kwh("4")), (0, 100 + kwh("6")))
-    world.submit("M2", 3, (0, 0), (0, kwh("9")))
+    world.submit("M2", 3, (0, 0))
+    world.submit("M2", 5, (0, kwh("9")))
     code = world.code("M1", "record", number, world.ids["H1"], 5, module="quota")
     assert code == "read_by_meters"
     world.until_deadline_of(5)
@@ -55,17 +56,12 @@ def test_a_station_pays_for_what_its_meter_shows_above_its_quota(minute_ms: int)
     world.check_conservation()
 
 
-def test_a_station_without_meter_is_unread() -> None:
+def test_a_station_needs_a_meter() -> None:
     world = charging({**SECTION, "meters": []})
     number = world.call(
         "DSO", "announce", 20_000, tokens("10"), *at(world, 2, 3, 4, 6, 8), module="quota"
     )
-    world.call("H1", "demand", number, 10_000, module="quota")
-    world.until_deadline_of(5)
-    assert [name for module, name, _ in world.events if module == "quota"][-2:] == [
-        "unread",
-        "stage",
-    ]
+    assert world.code("H1", "demand", number, 10_000, module="quota") == "no_meter"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +128,7 @@ def test_a_silent_meter_proves_no_response() -> None:
     world.until_end_of(13)
     # 1 kWh in each quarter of an hour of the first day, and no word from then on: so the day of
     # the event has no measured day before it to be estimated from, and is estimated as nothing.
+    # That is no response: the event waits until all is final, and an estimate never counts.
     world.submit("M1", 9, *[(0, kwh(str(count))) for count in range(5)])
     world.until_end_of(180)
     times = at(world, 190, 202, 206, 208)
@@ -142,6 +139,8 @@ def test_a_silent_meter_proves_no_response() -> None:
     world.until_deadline_of(205)
     world.advance(1)
     assert [each.withdrawn_milli_wh for each in world.energies("H1", 202, 4)] == [0] * 4
+    assert not [name for _, name, _ in world.events if name == "settle"]
+    world.until_final(205)
     settled = [values[1:] for module, name, values in world.events if name == "settle"]
     # Nothing is delivered; missing beyond the tolerance are 3.6 kWh.
     assert settled == [(world.ids["H1"], 0, 0, tokens("72"))]

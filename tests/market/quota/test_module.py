@@ -304,7 +304,7 @@ def test_leaves_are_small() -> None:
     most = 2**63 - 1
     assert len(QuotaTerms(2, 60, 10_000, most).encode()) < 512
     assert len(Round(b"a" * 20, *[most] * 10).encode()) < 512
-    assert len(Station(*[most] * 9).encode()) < 512
+    assert len(Station(*[most] * 10).encode()) < 512
 
 
 def test_the_page_lists_the_methods() -> None:

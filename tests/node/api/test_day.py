@@ -59,7 +59,8 @@ def make_document() -> bytes:
     known = genesis_document()["roles"]
     assert isinstance(known, list)
     roles = list(dict.fromkeys([*known, "meter", "supplier", "auditor", "consumer"]))
-    modules = {"meters": meters, "day": {"markets": [TERMS]}}
+    votes = {"voters": {"operator": 1}, "voting_period_ms": 2_000, "notice_blocks": 1}
+    modules = {"meters": meters, "day": {"markets": [TERMS]}, "governance": votes}
     document: dict[str, Any] = genesis_document(modules=modules, roles=roles)
     people = {"Sup": "supplier", "Aud": "auditor", **dict.fromkeys(HOMES, "prosumer")}
     people |= {"M" + name: "meter" for name in HOMES}
@@ -131,6 +132,24 @@ async def test_gates_positions_and_sums_are_for_everybody(day_api: Api) -> None:
     assert (await day_api.get("/day-markets/other/intervals/7")).code == "unknown_market"
     assert (await day_api.get(f"/day-markets/local/intervals/{10**12}")).status == 200
     assert (await day_api.get(f"/day-markets/local/intervals/{10**12 + 1}")).status == 400
+
+
+async def test_an_interval_has_the_tariffs_that_hold_for_it(day_api: Api) -> None:
+    node = day_api.node
+    height = node.store.height + 8
+    change = ("day", "local", (("retail_micro_per_kwh", 25 * TOKEN),), height, "")
+    node.grow(node.transaction("Op", ("governance", "propose_parameters", change)))
+    votes = [node.transaction(name, ("governance", "vote", (1, "yes"))) for name in ("Op", "Op2")]
+    node.grow(*votes)
+    while node.store.height < height:
+        node.grow()
+    (market,) = (await day_api.get("/day-markets")).json["markets"]
+    assert market["retail_micro_per_kwh"] == 25 * TOKEN
+    since = market["since_interval"]
+    for interval, retail in ((since - 1, 30), (since, 25)):
+        shown = (await day_api.get(f"/day-markets/local/intervals/{interval}")).json
+        tariffs = [shown[f"{name}_micro_per_kwh"] for name in ("retail", "feed_in", "penalty")]
+        assert tariffs == [retail * TOKEN, 10 * TOKEN, 0]
 
 
 async def test_a_day_is_listed_with_what_its_gates_cleared(day_api: Api) -> None:

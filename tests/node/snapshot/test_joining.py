@@ -355,6 +355,39 @@ def test_chunks_come_from_several_and_survive_who_goes(
     asyncio.run(scenario())
 
 
+def test_a_source_that_falls_silent_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It proves the snapshot and gives no chunk: another is asked long before its deadline."""
+    monkeypatch.setattr("node.snapshot.joining.OFFER_WAIT_S", 0.2)
+    monkeypatch.setattr("node.snapshot.joining.SILENT_S", 0.3)
+    monkeypatch.setattr("node.snapshot.joining.ANSWER_DEADLINE_S", 3600.0)
+
+    async def scenario() -> None:
+        async with network(tmp_path, *THREE, followers=("F", "L")) as net:
+            height = await grown(net)
+            node = await net.start("F", votes=False, peers=[], join="snapshot")
+            async with liar(net, "L", "F") as peer:
+                server = LyingServer(net, peer, "")
+                asked: list[str] = []
+
+                def answer(key: bytes, kind: int, payload: bytes) -> None:
+                    path = decode_part_request(payload)[1] if kind == GET_CHUNK else ""
+                    if path:
+                        asked.append(path)
+                    else:
+                        server.answer(key, kind, payload)
+
+                peer.answer = answer
+                await net.until(lambda: len(asked) == 2, what="two requests that wait")
+                node._peers.configure_peers([net.address_of("V0")])
+                await net.until(lambda: node.chain.height == height)
+            assert state_of(node) == state_of(net.nodes["V0"])
+            assert not dropped_by(node, 1)
+
+    asyncio.run(scenario())
+
+
 def test_a_join_that_was_cut_short_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("node.snapshot.joining.OFFER_WAIT_S", 0.2)
 

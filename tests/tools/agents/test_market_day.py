@@ -9,13 +9,16 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tools.agents.channel import Told
+from tools.agents.day_certificates import PlantFigures
 from tools.agents.day_report import DayRecord, MemberFigures
 from tools.agents.day_template import DayPlan
 from tools.agents.market_day import DayResult
 from tools.cli import run
 from tools.demo_day import check_day
 
-MEMBER = MemberFigures("H1", "truthful", 2_000_000, 500_000, 50_000_000, 52_000_000, 1)
+MEMBER = MemberFigures("H1", "truthful", 2_000_000, 500_000, 50_000_000, 52_000_000, 1, 0)
+PLANT = PlantFigures("H1", issued=4, least=3, most=5)
 
 
 def test_a_short_day_ends_with_one_state_and_nothing_lost(
@@ -34,6 +37,9 @@ def test_a_short_day_ends_with_one_state_and_nothing_lost(
     assert totals["worse_off"] == 0
     assert totals["saved_micro"] > 0
     assert totals["ecoin_milli_wh"] == totals["injected_milli_wh"] > 0
+    assert totals["plants"] == 2
+    assert totals["certificates"] == sum(each["certificates"] for each in day["intervals"]) > 0
+    assert totals["coins_micro"] == sum(member["coins_micro"] for member in day["members"]) > 0
     assert [each["local_time"] for each in day["intervals"]] == ["11:00", "11:15"]
     for each in day["intervals"]:
         assert each["volume_milli_wh"] > 0
@@ -49,14 +55,16 @@ def test_a_short_day_ends_with_one_state_and_nothing_lost(
 
 
 def test_each_thing_that_may_be_wrong_is_found() -> None:
-    record = DayRecord("local", {5: "11:00"})
+    record = DayRecord("local", {5: "11:00"}, 600)
     figures = record.intervals[5]
     figures.withdrawn_milli_wh, figures.injected_milli_wh = 2_000_000, 500_000
     figures.from_upstream_milli_wh = 1_500_000
     roots = tuple([{"name": f"V{n}", "height": 9, "state_root": "aa"} for n in range(4)])
     plan = DayPlan("uniform", 40, 5, 660, 1, "2026-06-21", over_feeder=False)
+    record.hear(Told(8, "certificates", "issue", {"produced_until_ms": 3_600, "count": 4}))
+    record.hear(Told(9, "certificates", "coins", {"interval": 5, "members": 1}))
     good = DayResult(
-        plan, record, None, (MEMBER,), roots, {}, 10, 1_000, 1_000, 500_000, 1.0
+        plan, record, None, (MEMBER,), (PLANT,), roots, {}, 10, 1_000, 1_000, 500_000, 1.0
     )  # fmt: skip
     assert check_day(good) == []
     other = (*roots[:3], {**roots[3], "state_root": "bb"})
@@ -67,6 +75,10 @@ def test_each_thing_that_may_be_wrong_is_found() -> None:
         (replace(good, money_after_micro=999), "money is not conserved"),
         (replace(good, ecoin_milli_wh=499_999), "energy tokens"),
         (replace(good, members=(poor,)), "H1 pays 0.000001 tokens more"),
+        (replace(good, plants=(replace(PLANT, least=5),)), "issued 4 certificates, not 5 to 5"),
+        (replace(good, plants=(replace(PLANT, most=3),)), "issued 4 certificates, not 3 to 3"),
+        (replace(good, plants=(replace(PLANT, issued=5),)), "not those that were told of"),
+        (replace(good, members=(MEMBER, MEMBER)), "coins of 1 members were settled at 11:00"),
         (replace(good, failures={"gate_closed": 2}), "2 transactions failed: gate_closed"),
     ):
         assert words in " ".join(check_day(bad))
