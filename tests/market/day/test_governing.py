@@ -39,6 +39,8 @@ def vote(world: DayWorld, market: str = "local", **values: Any) -> None:
         ({"retail_micro_per_kwh": 9_999_999}, "invalid_parameters"),  # below the feed-in tariff
         ({"feed_in_micro_per_kwh": 30_000_001}, "invalid_parameters"),
         ({"max_energy_milli_wh": 0}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 10**12, "retail_micro_per_kwh": 10**9}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 1, "retail_micro_per_kwh": 10**11}, "invalid_parameters"),
         ({"tolerance_percent": 1_001}, "invalid_parameters"),
         ({"keep_days": 0}, "invalid_parameters"),
         ({"penalty_micro_per_kwh": -1}, "invalid_parameters"),
