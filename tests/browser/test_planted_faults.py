@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -42,7 +43,7 @@ OF_NETWORK: Sequence[Fault] = (
 )
 DAY_OF: Final = f"/days/local?day={DAY}"
 TRADED: Final = (DAY_OF, 0, day.busy_rows)
-SETTLED: Final = (DAY_OF, 1, day.settled_rows)
+SETTLED: Final = (day.AUDITED, 1, day.audited_rows)
 LINES: Final = (DAY_OF, 2, day.full_lines)
 SUMS: Final = ("/meters", 0, day.sums)
 LOTS: Final = ("/certificates", 0, day.lots)
@@ -66,7 +67,7 @@ OF_DAY: Sequence[Fault] = (
 )
 
 
-def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row]) -> None:
+def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row], folder: Path) -> None:
     """Look at a page with a fault in it; fails unless the comparison does."""
     address, place, _, script, whole, planted = fault
     context = chromium.new_context(viewport=DESKTOP, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
@@ -83,7 +84,7 @@ def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row]) -> None:
 
         context.route(f"**/pages/{script}.js", plant)
         visit = Visit(context, url)
-        page = visit.go(address)
+        page = day.open_page(visit, address, folder)
         assert served, "the page does not use that script"
         assert whole in served[0], "the script has no such words any more"
         with pytest.raises(AssertionError):
@@ -93,14 +94,17 @@ def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row]) -> None:
 
 
 @pytest.mark.parametrize("fault", OF_NETWORK, ids=lambda fault: f"{fault[3]}: {fault[5]}")
-def test_faults_of_mechanisms_are_seen(chromium: Browser, explorer: Explorer, fault: Fault) -> None:
-    find(chromium, explorer.url, fault, fault[2](explorer.ask))
+def test_faults_of_mechanisms_are_seen(
+    chromium: Browser, explorer: Explorer, tmp_path: Path, fault: Fault
+) -> None:
+    find(chromium, explorer.url, fault, fault[2](explorer.ask), tmp_path)
 
 
 @pytest.mark.parametrize("fault", OF_DAY, ids=lambda fault: f"{fault[3]}: {fault[5]}")
 def test_faults_of_a_day_are_seen(
     chromium: Browser,
     world: DayWorld,
+    tmp_path: Path,
     fault: Fault,
 ) -> None:
-    find(chromium, world.url, fault, fault[2](world))
+    find(chromium, world.url, fault, fault[2](world), tmp_path)
