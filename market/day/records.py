@@ -8,6 +8,7 @@ Keys, with A the market's number (2 bytes) and I the delivery interval (8), numb
     iDp A I account      the position is there   Da A I page(2)        awards to be written down
     Dk A                 next interval to settle
     Dx A                 next interval to correct
+    Df A                 what is to be forgotten next: interval(8), part(1), page(2)
     Dv A since(8)        the market as it was before that interval
     Di A I part(1)       a settlement            Dh A I part page(2)   the root of a page of lines
     Dr A I part page     the page's records      Dt A account month(4) a member's totals
