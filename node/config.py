@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -163,7 +164,7 @@ def load_config(path: Path) -> NodeConfig:
         tuple(parse_peer(item) for item in reader.texts("p2p", "peers")),
         _address(reader.text("api", "listen"), "api.listen"),
         reader.texts("api", "hosts"),
-        reader.texts("api", "origins"),
+        tuple(_origin(item) for item in reader.texts("api", "origins")),
         reader.count("node", "workers"),
         reader.flag("node", "verify_synced_signatures", default=False),
         mode,
@@ -226,6 +227,14 @@ def _address(text: str, where: str) -> Address:
     if not colon or not host or not port.isdecimal() or int(port) > 65_535:
         raise ConfigError(f"{where} is HOST:PORT", expected="127.0.0.1:8645", actual=text)
     return Address(host, int(port))
+
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/?#@\s]+/?", text):
+        raise ConfigError(
+            "not a web origin in api.origins", expected="https://example.org", actual=text
+        )
+    return text
 
 
 class _Reader:

@@ -125,14 +125,11 @@ class VerifiedAccount:
     """The header whose state holds it."""
     signers: int
     """How many validators signed the header's block."""
-    name_is_proved: bool
-    """Whether it is also proved that the account is the one called by the name that was given."""
 
     def as_json(self) -> dict[str, object]:
         """Return all that was proved, amounts in base units."""
         found: dict[str, object] = {
             "address": encode_address(self.account),
-            "name_proved": self.name_is_proved,
             "exists": self.leaf is not None,
             "height": self.header.height,
             "time_ms": self.header.time_ms,
@@ -241,11 +238,7 @@ def verify_account_proof(
     """
     genesis = _pinned_genesis(session, genesis_file, offline=offline)
     proof, header = _validate_state(fetched.account, genesis)
-    account, proved = _account_meant(session, genesis, who), True
-    if account is None:
-        account, proved = _account_named(genesis, fetched.name, who), bool(fetched.name)
-    if account is None:
-        account = proof.key[1:]
+    account = _account_meant(session, genesis, who) or _account_named(genesis, fetched.name, who)
     if proof.key != account_key(account) or len(account) != 20:
         raise InvalidProof(
             f"the proof is not of the account of {who}",
@@ -261,7 +254,6 @@ def verify_account_proof(
         tuple(name for place, name in enumerate(genesis.roles) if mask >> place & 1),
         header,
         len(decode_certificate(proof.finality.certificate).signatures),
-        proved,
     )
 
 
@@ -445,10 +437,13 @@ def _account_meant(session: Session, genesis: Genesis, who: str) -> bytes | None
     return None
 
 
-def _account_named(genesis: Genesis, data: bytes, who: str) -> bytes | None:
-    """Return the account that a proof of the name's leaf shows; None without such a proof."""
+def _account_named(genesis: Genesis, data: bytes, who: str) -> bytes:
+    """Return the account that a proof of the name's leaf shows; raises InvalidProof without one."""
     if not data:
-        return None
+        raise InvalidProof(
+            f"nothing proves whose account {who} is",
+            hint="Neither the wallet nor genesis knows the name: give the account's address.",
+        )
     proof, _ = _validate_state(data, genesis)
     if proof.key != NAME_SPACE + who.encode() or proof.value is None:
         raise InvalidProof(f"the proof is not of the name {who}", actual=proof.key)

@@ -8,6 +8,7 @@ Keys, with A the market's number (2 bytes) and I the delivery interval (8), numb
     iDp A I account      the position is there   Da A I page(2)        awards to be written down
     Dk A                 next interval to settle
     Dx A                 next interval to correct
+    Df A                 what is to be forgotten next: interval(8), part(1), page(2)
     Dv A since(8)        the market as it was before that interval
     Dg A place(2) gate(1)   what a gate cleared
     Dz A place gate page(1) prices of it at buses

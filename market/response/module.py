@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.meters.proving import Reading
 from market.meters.readings import validate_unmetered
 from market.response.contract_interface import response_interfaces
 from market.response.events import DIRECTION_NAMES, reserve_micro
@@ -15,12 +16,14 @@ from market.response.flexibility import (
     save_event,
     settle_event,
 )
-from market.response.metering import is_measured, validate_intervals, validate_retention
+from market.response.metering import is_read, validate_intervals, validate_retention
 from market.response.records import (
     ENROLMENT_SPACE,
+    EVENT_DUE,
     MARK,
     MEMBER_SPACE,
     ORDERS,
+    ROUND_DUE,
     TERMS_KEY,
     ResponseEvent,
     Round,
@@ -48,10 +51,9 @@ MAX_INTERVALS: Final = 12
 MAX_ENERGY_MILLI_WH: Final = MAX_AMOUNT // MAX_INTERVALS
 """Energy of an interval: a profile's sum stays within 63 bits."""
 MAX_PAST: Final = 24
+MAX_PENALTY_TIMES: Final = 10
+"""How many times its reward an event's penalty is at most."""
 MAX_AHEAD_MS: Final = 400 * 24 * 3_600_000
-
-_ROUND: Final = 0
-_EVENT: Final = 1
 
 
 def _is_energies(value: Value, most: int = MAX_INTERVALS) -> bool:
@@ -102,7 +104,7 @@ class ResponseModule(Module):
         number = ctx.next_number("response")
         save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0))
         for due_ms in (orders_until_ms, responses_until_ms):
-            ctx.schedule(due_ms, encode_trusted((_ROUND, number)))
+            ctx.schedule(due_ms, encode_trusted((ROUND_DUE, number)))
         ctx.emit("open", number, orders_until_ms, responses_until_ms)
         return number
 
@@ -177,6 +179,13 @@ class ResponseModule(Module):
         load_terms(ctx)
         times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
         _validate_times(ctx, *times)
+        if penalty_price_micro_per_kwh > MAX_PENALTY_TIMES * price_micro_per_kwh:
+            raise CallError(
+                "penalty_too_high",
+                "who may take penalties offers a reward",
+                expected=f"at most {MAX_PENALTY_TIMES} times {price_micro_per_kwh}",
+                actual=penalty_price_micro_per_kwh,
+            )
         validate_intervals(ctx, len(profile_milli_wh), start_ms, end_ms, readings_until_ms)
         reserve = reserve_micro(profile_milli_wh, price_micro_per_kwh)
         leaf = load_account(ctx, ctx.caller)
@@ -194,7 +203,7 @@ class ResponseModule(Module):
             members=0,
         )
         save_event(ctx, number, event)
-        ctx.schedule(readings_until_ms, encode_trusted((_EVENT, number)))
+        ctx.schedule(readings_until_ms, encode_trusted((EVENT_DUE, number)))
         ctx.emit("call", number, ctx.caller, direction, sum(profile_milli_wh), price_micro_per_kwh)
         return number
 
@@ -242,12 +251,17 @@ class ResponseModule(Module):
         match unpack_trusted(payload):
             case (0, int(number)):
                 settle_round(ctx, load_terms(ctx), number)
-            case (1, int(number)) if not is_measured(ctx, number):
-                ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
             case (1, int(number)):
-                settle_event(ctx, load_terms(ctx), number)
+                self._event_due(ctx, number, Reading())
+            case (1, int(number), int(step), bytes(resume), int(unproved)):
+                self._event_due(ctx, number, Reading(step, resume, unproved))
             case _:
                 raise InvariantViolation(f"response scheduled something else: {payload.hex()[:80]}")
+
+    def _event_due(self, ctx: CallContext, number: int, reading: Reading) -> None:
+        terms = load_terms(ctx)
+        if is_read(ctx, number, terms, reading):
+            settle_event(ctx, terms, number)
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the entry of a member again from its leaf."""

@@ -44,6 +44,10 @@ VERSION: Final = 1
 MAX_RESULTS: Final = 512
 """Results of events that are kept."""
 
+ROUND_DUE: Final = 0
+EVENT_DUE: Final = 1
+"""What a scheduled item is of; its number follows."""
+
 ORDERS: Final = 0
 RESPONSES: Final = 1
 STAGE_NAMES: Final = ("orders", "responses")

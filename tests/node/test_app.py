@@ -105,6 +105,9 @@ def test_a_good_configuration_has_absolute_paths(tmp_path: Path) -> None:
         ({"p2p": {"peers": [f"{KEY}@h"]}}, "p2p.peers is HOST:PORT"),
         ({"api": {"listen": ":80"}}, "api.listen is HOST:PORT"),
         ({"api": {"hosts": [1]}}, "is a list of texts"),
+        ({"api": {"origins": ["x"]}}, "not a web origin"),
+        ({"api": {"origins": ["https://example.org/page"]}}, "not a web origin"),
+        ({"api": {"origins": ["file://example.org"]}}, "not a web origin"),
     ],
 )
 def test_each_mistake_in_a_configuration_is_named(

@@ -19,7 +19,7 @@ from node.keyfile_format import DerivationCost
 from tests.tools.fake_node import GENESIS, FakeNode, fake_node
 from tools import wallet as wallet_module
 from tools.cli import run
-from tools.errors import EXIT_FAILED
+from tools.errors import EXIT_FAILED, EXIT_USAGE
 from vm.primitives.address import encode_address
 from vm.primitives.signatures import public_key
 
@@ -438,6 +438,9 @@ def test_a_template_is_no_genesis_file_and_init_says_what_makes_it_one(
     assert status == EXIT_FAILED and "\n" not in err.strip()
     assert f"the genesis file {template}: " in err and "bitenergy testnet init --genesis" in err
     assert not (tmp_path / "n").exists()
+    options = ("--dir", str(tmp_path / "n"), "--genesis", str(template))
+    status, _, err = bitenergy("init", *options, "--name", "")
+    assert status == EXIT_USAGE and "A node needs a name" in err
 
 
 def test_a_template_with_a_fault_says_where_templates_are_explained(

@@ -20,7 +20,7 @@ from tools.commands.options import (
 )
 from tools.commands.outcome import call_line
 from tools.errors import EXIT_FAILED, EXIT_OK, Json, ToolError
-from tools.output import note, print_fields, print_json, print_lines
+from tools.output import print_fields, print_json, print_lines
 from tools.session import Session
 
 
@@ -208,8 +208,6 @@ def account(
             ("  in offers", as_kwh(leaf.energy_reserved_milli_wh) + " kWh"),
         ]
     print_fields(f"Proved: block {header.height}, signed by {found.signers} validators", fields)
-    if not found.name_is_proved:
-        note(f"That this is the account of {who} is the node's word: compare the address.")
 
 
 @proof_command.command("reading")

@@ -116,6 +116,8 @@ def init_command(
     from node.genesis_file import reading_genesis
     from node.ledger.genesis import decode_genesis
 
+    if not name:
+        raise click.UsageError("A node needs a name: give one with --name.")
     if mode == LIGHT and validator:
         raise click.UsageError("A light node does not vote: leave --validator away.")
     if trust:

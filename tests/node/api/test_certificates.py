@@ -61,12 +61,6 @@ async def green_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
     node.store.close()
 
 
-def wait_until(node: FakeNode, time_ms: int) -> None:
-    """Make blocks until one is not before a time; each is a second after the one before."""
-    while node.store.head(node.store.height).header.time_ms < time_ms:  # type: ignore[union-attr]
-        node.grow()
-
-
 async def test_lots_plants_and_coins(green_api: Api) -> None:
     node = green_api.node
     (roof,) = (await green_api.get("/certificates/plants")).json["plants"]
@@ -74,10 +68,10 @@ async def test_lots_plants_and_coins(green_api: Api) -> None:
     assert roof["end"] is None
     empty = (await green_api.get("/certificates")).json
     assert empty["terms"]["unit_milli_wh"] == KWH and empty["certificates"] == []
-    wait_until(node, (FIRST + 1) * LENGTH_MS)
+    node.grow_until((FIRST + 1) * LENGTH_MS)
     reading = ("meters", "submit", (FIRST, ((int(3.5 * KWH), 0),)))
     node.grow(node.transaction("MT", reading))
-    wait_until(node, (FIRST + 2) * LENGTH_MS + 1_000)
+    node.grow_until((FIRST + 2) * LENGTH_MS + 1_000)
     (lot,) = (await green_api.get("/certificates?owner=P1")).json["certificates"]
     assert (lot["lot"], lot["plant"], lot["count"], lot["first_serial"]) == (1, "roof", 3, 1)
     assert lot["produced_until_ms"] - lot["produced_from_ms"] == LENGTH_MS

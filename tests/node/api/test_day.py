@@ -100,20 +100,14 @@ def play(node: FakeNode) -> None:
     steps = ((2 * KWH, 20 * TOKEN),)
     for name, side in (("A", "buy"), ("B", "sell")):
         node.grow(node.transaction(name, ("day", "place", ("local", INTERVAL, side, steps, 255))))
-    wait_until(node, (INTERVAL + 1) * INTERVAL_MS)
+    node.grow_until((INTERVAL + 1) * INTERVAL_MS)
     readings = []
     for place, name in enumerate(HOMES):
         registers = ((0, 0), (3 * KWH, 0) if place % 2 else (0, 2 * KWH))
         call = ("meters", "submit", (INTERVAL - 1, registers))
         readings.append(node.transaction("M" + name, call))
     node.grow(*readings)
-    wait_until(node, (INTERVAL + 7) * INTERVAL_MS)
-
-
-def wait_until(node: FakeNode, time_ms: int) -> None:
-    """Make blocks until one is not before a time."""
-    while node.store.head(node.store.height).header.time_ms < time_ms:  # type: ignore[union-attr]
-        node.grow()
+    node.grow_until((INTERVAL + 7) * INTERVAL_MS)
 
 
 async def test_gates_positions_and_sums_are_for_everybody(day_api: Api) -> None:

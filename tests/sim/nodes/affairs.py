@@ -139,12 +139,12 @@ class Affairs:
         yield "O0", (("members", "set_roles", (account, 1 << ROLES.index("prosumer"))),)
 
     def _stake(self, affair: Affair) -> Steps:
-        """Stake moves, towards those who are honest."""
+        """Stake moves, towards those who are honest and know the time."""
         random = self._random
         scenario = self._world.scenario
-        honest = [n for n in range(scenario.validators) if n not in scenario.dishonest]
+        sound = [n for n in range(scenario.validators) if n not in scenario.unreliable]
         for _ in range(6):
-            name = self._world.names[random.choice(honest)]
+            name = self._world.names[random.choice(sound)]
             amount = random.randrange(100_000, 900_000)
             if random.randrange(2):
                 trader = f"T{random.randrange(TRADERS)}"

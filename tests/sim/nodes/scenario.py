@@ -131,6 +131,12 @@ class Scenario:
         """The validators that lie."""
         return frozenset(fault.node for fault in self.faults if fault.kind == "liar")
 
+    @property
+    def unreliable(self) -> frozenset[int]:
+        """The validators that lie, or whose clocks are wrong: together below a third."""
+        late = frozenset(fault.node for fault in self.faults if fault.kind == "clock")
+        return self.dishonest | late
+
     def without(self, faults: tuple[Fault, ...]) -> "Scenario":
         """Return the same network with fewer faults."""
         left = tuple(fault for fault in self.faults if fault not in faults)

@@ -64,7 +64,7 @@ def test_the_drawn_seeds_take_every_kind_of_fault() -> None:
         assert kinds.count(kind) >= 5, kind
     assert {network.validators + network.followers for network in drawn} >= {4, 5, 6, 7, 10}
     assert any(fault.amount == 40 for n in drawn for fault in n.faults if fault.kind == "loss")
-    assert all(3 * len(network.dishonest) < network.validators for network in drawn)
+    assert all(3 * len(network.unreliable) < network.validators for network in drawn)
     assert len({network.gas_price_micro for network in drawn}) > 1
 
 
