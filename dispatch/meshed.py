@@ -212,6 +212,7 @@ def _standard(problem: MeshedProblem, slack: int) -> Standard:
     )
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what diverges is seen to, and said
 def interior_point(standard: Standard) -> tuple[Floats, Floats, int]:
     """Return x, the multipliers of G x ≤ g, and the steps taken."""
     below, bound, equal = standard.below, standard.bound, standard.equal

@@ -18,7 +18,7 @@ reactances (Babai's nearest plane, 1986), and the lines of the forest carry what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -34,18 +34,42 @@ MAX_ERROR_W: Final = 0.99
 """How far passing watts may take a power from its exact value: the proof excuses one watt."""
 
 
+class Rounded(NamedTuple):
+    """An injection that has been rounded already: what storages do."""
+
+    bus: int
+    """Number of its bus."""
+    exact_w: float
+    """What it is in the optimum."""
+    whole_w: int
+    """What it is now."""
+
+
 def quantise_meshed(
-    layout: DispatchLayout, interval: int, dispatch: MeshedDispatch, chooses: Flags
+    layout: DispatchLayout,
+    interval: int,
+    dispatch: MeshedDispatch,
+    chooses: Flags,
+    rounded: Sequence[Rounded] = (),
 ) -> IntervalResult:
-    """Return the integer result of one interval; raises InvalidInput `no_rounding`."""
+    """Return the integer result of one interval, without what its storages do.
+
+    `rounded` are injections besides those of the units. Raises InvalidInput `no_rounding`.
+    """
     prices, cycle_prices = _round_prices(layout, dispatch)
     fixed = {
         line: layout.lines[line].rating_w * (1 if dispatch.congestion[line] > 0 else -1)
         for line in np.flatnonzero(dispatch.congestion).tolist()
     }
     forest = _Forest(layout, fixed)
-    powers = _round_powers(layout, interval, dispatch, chooses, forest, prices)
-    flows = _round_flows(layout, interval, dispatch, powers, forest)
+    powers = _round_powers(layout, interval, dispatch, chooses, forest, prices, rounded)
+    injected = [0] * len(prices)
+    for bus, power in (
+        *((row.bus, power) for row, power in zip(layout.units[interval], powers, strict=True)),
+        *((each.bus, each.whole_w) for each in rounded),
+    ):
+        injected[bus] += power
+    flows = _round_flows(layout, dispatch, injected, forest)
     return IntervalResult(tuple(prices), tuple(powers), tuple(flows), tuple(cycle_prices))
 
 
@@ -148,6 +172,7 @@ def _round_powers(
     chooses: Flags,
     forest: _Forest,
     prices: list[int],
+    rounded: Sequence[Rounded],
 ) -> list[int]:
     """Return whole powers of all units by which each zone balances."""
     rows = layout.units[interval]
@@ -164,12 +189,14 @@ def _round_powers(
     missing = list(forest.outflow_w)
     for power, row in zip(powers, rows, strict=True):
         missing[forest.zone[row.bus]] -= power
+    for each in rounded:
+        missing[forest.zone[each.bus]] -= each.whole_w
     for units, watts in zip(moving, missing, strict=True):
         _balance(rows, units, exact, powers, watts)
     residue = sum(
         prices[row.bus] * PRICE_UNIT * (power - value)
         for power, value, row in zip(powers, exact, rows, strict=True)
-    )
+    ) + sum(prices[each.bus] * PRICE_UNIT * (each.whole_w - each.exact_w) for each in rounded)
     scaled = [price * PRICE_UNIT for price in prices]
     _pass_watts(rows, moving, exact, powers, scaled, residue)
     return powers
@@ -232,16 +259,10 @@ def _pass_watts(
 
 
 def _round_flows(
-    layout: DispatchLayout,
-    interval: int,
-    dispatch: MeshedDispatch,
-    powers: list[int],
-    forest: _Forest,
+    layout: DispatchLayout, dispatch: MeshedDispatch, injected: list[int], forest: _Forest
 ) -> list[int]:
     """Return whole flows that balance every bus exactly, near those of the dispatch."""
-    left = [0] * len(layout.places)
-    for power, row in zip(powers, layout.units[interval], strict=True):
-        left[row.bus] += power
+    left = list(injected)
     flows = [0] * len(layout.lines)
     for line, flow in forest.fixed.items():
         flows[line] = flow

@@ -10,6 +10,7 @@ import numpy as np
 from dispatch.admm import solve_admm
 from dispatch.admm_mesh import solve_admm_mesh
 from dispatch.arrays import Floats, Integers, RadialArrays, radial_arrays
+from dispatch.mesh_storage import solve_meshed_with_storages
 from dispatch.meshed import (
     W_PER_MW,
     read_interval,
@@ -81,11 +82,15 @@ def solve_meshed_by_admm(problem: DispatchProblem) -> Solution:
 
 
 def solve_storages(problem: DispatchProblem) -> Solution:
-    """Return the optimum of a sound radial problem with storages, over all its intervals at once.
+    """Return the optimum of a sound problem with storages, over all its intervals at once.
 
     Raises InvalidInput `no_solution`, `no_rounding`.
     """
-    certificate = solve_with_storages(lay_out(problem))
+    layout = lay_out(problem)
+    if problem.is_radial:
+        certificate = solve_with_storages(layout)
+    else:
+        certificate = solve_meshed_with_storages(layout)
     return Solution(DIRECT, certificate, (0,) * problem.intervals)
 
 
@@ -103,14 +108,14 @@ def solve(
         return solve_meshed(problem)
     if method == ADMM and is_meshed and not problem.storages:
         return solve_meshed_by_admm(problem)
-    if method in (TREE, DIRECT) and problem.storages and not is_meshed:
+    if method in (TREE, DIRECT) and problem.storages:
         return solve_storages(problem)
     if method not in METHODS or method == DIRECT or is_meshed or problem.storages:
         raise InvalidInput(
             f"the method {method!r} cannot solve this problem",
             code="unsuitable_method",
-            expected="tree or direct with storages in a radial network; tree, direct or admm in "
-            "a meshed one; tree, admm, consensus or innovations in a radial one",
+            expected="tree or direct with storages; without them tree, direct or admm in a meshed "
+            "network, and tree, admm, consensus or innovations in a radial one",
             actual=f"a {'meshed' if is_meshed else 'radial'} network, "
             f"{len(problem.storages)} storages",
         )

@@ -20,6 +20,7 @@ from dispatch.storage_active import (
     LOWER,
     UPPER,
     ActivePoint,
+    join_zones,
     settle_active,
 )
 from dispatch.storage_arrays import StorageArrays, storage_arrays
@@ -63,7 +64,8 @@ def quantise_storages(
         if (parted.state.tobytes(), first) in tried:
             continue
         tried[parted.state.tobytes(), first] = True
-        moves = choose_watts(arrays, parted, values, bound, first)
+        joined = join_zones(arrays, parted.state)
+        moves = choose_watts(arrays, parted, joined, values, bound, first)
         fitted = fit_prices(arrays, found, moves)
         worth = round_values(arrays, fitted)
         prices = round_prices(
@@ -124,7 +126,7 @@ def _round_units(
     first = np.zeros(len(tree.parent) + 1, dtype=np.int64)
     np.add.at(first, unit_bus + 1, 1)
     extended = Tree(tree.parent, tree.upward, tree.rating_w, np.cumsum(first), order)
-    takes = takers(arrays, found)
+    takes = takers(arrays, found, join_zones(arrays, found.state))
     result = []
     for hour in range(len(found.x)):
         bids = radial.interval_bids(hour)

@@ -100,11 +100,12 @@ def _both(arrays: StorageArrays, near: InteriorPoint) -> NDArray[np.bool_]:
     return is_free & (least > PASSED)
 
 
-def join_zones(arrays: StorageArrays, state: States) -> tuple[Integers, int]:
-    """Return (t, z) the number of each zone's price, one for all that are joined, and their count.
+PriceZones = tuple[Integers, int]
+"""(t, z) the number of each zone's price, one for all that are joined, and the count of numbers."""
 
-    Lines that are not full join zones.
-    """
+
+def join_zones(arrays: StorageArrays, state: States) -> PriceZones:
+    """Return the price zones of an optimum: lines that are not full join zones."""
     units, lines = arrays.ends[:2]
     open_line = state[:, units:lines] == FREE
     forest = arrays.forest

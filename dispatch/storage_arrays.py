@@ -145,7 +145,23 @@ class StorageArrays:
 
 def storage_arrays(layout: DispatchLayout, arrays: RadialArrays) -> StorageArrays:
     """Return the programme of a sound radial problem with storages."""
-    forest, bus_zone, line_bus = _zones(arrays)
+    return _programme(layout, arrays, *_zones(arrays))
+
+
+def parted_arrays(layout: DispatchLayout, arrays: RadialArrays) -> StorageArrays:
+    """Return the programme of a sound problem without its lines: each bus is a zone by itself."""
+    buses = np.arange(len(layout.places), dtype=np.int64)
+    none = np.full(len(buses), -1, dtype=np.int64)
+    return _programme(layout, arrays, Forest(none, none, buses), buses, buses[:0])
+
+
+def _programme(
+    layout: DispatchLayout,
+    arrays: RadialArrays,
+    forest: Forest,
+    bus_zone: Integers,
+    line_bus: Integers,
+) -> StorageArrays:
     bids = arrays.bids
     hours = len(bids.a)
     scale = _scale(layout, arrays)

@@ -2,7 +2,8 @@
 
 Every variable and every equation of every hour stands in one matrix, put together from the problem
 itself in SI units, and the interior point of `meshed` solves it. Lines without a rating are not
-joined here but carry what they must.
+joined here but carry what they must. In a meshed network the voltage law is an equation for each
+cycle.
 """
 
 from __future__ import annotations
@@ -25,29 +26,38 @@ def solve_storages_plain(layout: DispatchLayout) -> tuple[Floats, Floats]:
 
     Raises InvalidInput `no_solution` where none is found.
     """
-    units, lines, storages = len(layout.units[0]), len(layout.branches), len(layout.storages)
-    hours, buses = len(layout.units), len(layout.places)
+    ends = [
+        *((row.bus, row.parent, row.rating_w) for row in layout.branches),
+        *((row.start, row.end, row.rating_w) for row in layout.lines),
+    ]
+    units, lines, storages = len(layout.units[0]), len(ends), len(layout.storages)
+    hours, buses, cycles = len(layout.units), len(layout.places), len(layout.cycles)
     wide = units + lines + 3 * storages
     largest = max(1, *(-row.lo_w for rows in layout.units for row in rows))
     dearest = max(1, *(abs(row.b) for rows in layout.units for row in rows))
     quadratic, linear = np.zeros((hours, wide)), np.zeros((hours, wide))
     low, high = np.zeros((hours, wide)), np.zeros((hours, wide))
-    equal = np.zeros((hours * (buses + storages), hours * wide))
+    rows_an_hour = buses + storages + cycles
+    equal = np.zeros((hours * rows_an_hour, hours * wide))
     equal_to = np.zeros(len(equal))
     for hour in range(hours):
-        first, balance = hour * wide, hour * (buses + storages)
+        first, balance = hour * wide, hour * rows_an_hour
         for unit, row in enumerate(layout.units[hour]):
             quadratic[hour, unit] = row.a * largest / dearest
             linear[hour, unit] = row.b / dearest
             low[hour, unit], high[hour, unit] = row.lo_w / largest, row.hi_w / largest
             equal[balance + row.bus, first + unit] = 1.0
-        for line, branch in enumerate(layout.branches):
+        for line, (start, end, rating_w) in enumerate(ends):
             column = units + line
-            unlimited = branch.rating_w == UNLIMITED
-            rating = FAR_PART * units if unlimited else branch.rating_w / largest
+            rating = FAR_PART * units if rating_w == UNLIMITED else rating_w / largest
             low[hour, column], high[hour, column] = -rating, rating
-            equal[balance + branch.bus, first + column] = -1.0
-            equal[balance + branch.parent, first + column] = 1.0
+            equal[balance + start, first + column] = -1.0
+            equal[balance + end, first + column] = 1.0
+        for number, cycle in enumerate(layout.cycles):
+            around = sum(layout.lines[line].reactance_nano_ohm for line, _ in cycle)
+            for line, direction in cycle:
+                part = direction * layout.lines[line].reactance_nano_ohm / around
+                equal[balance + buses + storages + number, first + units + line] = part
         for place, one in enumerate(layout.storages):
             storage = one.storage
             taken = units + lines + place

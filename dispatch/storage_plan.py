@@ -16,7 +16,7 @@ import numpy as np
 
 from dispatch.arrays import Floats
 from dispatch.exact_curves import NANO, Curve, span
-from dispatch.storage_active import settle_active
+from dispatch.storage_active import join_zones, settle_active
 from dispatch.storage_arrays import Forest, Scale, StorageArrays
 from dispatch.storage_fit import fit_prices
 from dispatch.storage_interior import solve_interior
@@ -58,13 +58,15 @@ def plan_storages(
     arrays = _arrays_of(curves, rows, minutes)
     found = settle_active(arrays, solve_interior(arrays))
     values = round_values(arrays, found)
+    joined = join_zones(arrays, found.state)
     pieces = [_pieces(curve) for curve in curves]
     scale = arrays.scale.power_w * arrays.scale.price
     turnover_twice = 2.0 * float(np.abs(found.x[:, : arrays.ends[0]] * found.price).sum()) * scale
     best, least_off = StoragePlan((), ()), 0
     for offset in range(min(TRIED, len(rows))):
         first = attempt * TRIED + offset
-        moves = choose_watts(arrays, found, values, turnover_twice / TOLERANCE_RADIAL, first)
+        bound = turnover_twice / TOLERANCE_RADIAL
+        moves = choose_watts(arrays, found, joined, values, bound, first)
         fitted = fit_prices(arrays, found, moves)
         worth = round_values(arrays, fitted)
         prices = round_prices(

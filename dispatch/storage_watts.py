@@ -9,7 +9,8 @@ not look ahead.
 
 So each storage takes the cheapest way through the hours, in which a state is how far its level is
 off the optimum's, and a step some whole watts near the optimum's. What a step costs is what the
-verifier would count, with a large price on what cannot be. Storages take turns, each with the
+verifier would count, with a large price on what cannot be: less than a limit at which it is best to
+stand may be the only way to end within a level's bound. Storages take turns, each with the
 others as they are, until none finds a cheaper way. States that lie close together count as one.
 """
 
@@ -22,7 +23,7 @@ from typing import Final
 import numpy as np
 
 from dispatch.arrays import Floats, Integers
-from dispatch.storage_active import FREE, LOWER, UPPER, ActivePoint, join_zones
+from dispatch.storage_active import FREE, LOWER, UPPER, ActivePoint, PriceZones
 from dispatch.storage_arrays import Flags, StorageArrays
 from market.dispatch_problem import PPM
 
@@ -59,18 +60,19 @@ def part_at_lines(arrays: StorageArrays, found: ActivePoint, near_w: float) -> A
 def choose_watts(
     arrays: StorageArrays,
     found: ActivePoint,
+    joined: PriceZones,
     values: Sequence[Sequence[int]],
     bound: float,
     first: int,
 ) -> Integers:
     """Return (2, t, s) whole watts that storages take and give near an optimum.
 
-    `values` are those of stored energy, `bound` what all may cost together, as twice the gap in
-    1e-24 $/h. Storage number `first` begins.
+    `joined` are its price zones, `values` those of stored energy, `bound` what all may cost
+    together, as twice the gap in 1e-24 $/h. Storage number `first` begins.
     """
     bound = max(bound, 1.0)  # nothing is free where nothing is turned over
     paths = [_Path(arrays, found, values, bound, k) for k in range(found.value.shape[1])]
-    zones = _zones(arrays, found, sum_w=np.stack([path.exact_w for path in paths], axis=1))
+    zones = _zones(arrays, found, joined, sum_w=np.stack([path.exact_w for path in paths], axis=1))
     off = np.zeros((len(found.x), len(paths)))
     # Who has not had its turn yet may still make up any sum.
     open_zone = np.zeros(len(zones.slope), dtype=np.int64)
@@ -87,6 +89,7 @@ def choose_watts(
             others = np.where(zones.of_storage == own[:, None], off, 0.0).sum(axis=1)
             costs = [
                 zones.cost(own[hour], others[hour] + path.off_w(hour), bound, open_zone[own[hour]])
+                + path.lost(hour)
                 for hour in range(len(others))
             ]
             cost = max(cost, path.take_cheapest(costs))
@@ -126,12 +129,12 @@ class _Zones:
         return np.asarray(taken + drift + bound * BROKEN * beyond, dtype=np.float64)
 
 
-def _zones(arrays: StorageArrays, found: ActivePoint, sum_w: Floats) -> _Zones:
+def _zones(arrays: StorageArrays, found: ActivePoint, joined: PriceZones, sum_w: Floats) -> _Zones:
     """Return the zones of an optimum in which storages inject (t, s) `sum_w`."""
-    number, count = join_zones(arrays, found.state)
+    number, count = joined
     units, scale = len(arrays.unit_zone), arrays.scale
     more, less = _room_w(arrays, found)
-    inside = takers(arrays, found)
+    inside = takers(arrays, found, joined)
     zone = number[:, arrays.unit_zone][inside]
     sloped = np.zeros(count)
     flat = np.zeros(count, dtype=bool)
@@ -147,12 +150,12 @@ def _zones(arrays: StorageArrays, found: ActivePoint, sum_w: Floats) -> _Zones:
     return _Zones(of_storage, slope, more_w, less_w, np.rint(rest_w) - rest_w)
 
 
-def takers(arrays: StorageArrays, found: ActivePoint) -> Flags:
+def takers(arrays: StorageArrays, found: ActivePoint, joined: PriceZones) -> Flags:
     """Tell, (t, u), which units take over what storages leave: those at the margin.
 
     Of these one at a limit goes one way only, and is left out where another is inside its limits.
     """
-    number, count = join_zones(arrays, found.state)
+    number, count = joined
     units = len(arrays.unit_zone)
     free: Flags = found.state[:, :units] == FREE
     more, less = _room_w(arrays, found)
@@ -191,9 +194,14 @@ class _Path:
         """(t,) what it injects in the optimum."""
         free: Flags = found.state[:, columns] == FREE
         self.moves: Flags = free[:, 0] | free[:, 1]
-        """(t,) whether its watts may be other than the nearest."""
-        self._side = np.where(free[:, 1], 1, 0)
+        """(t,) whether other watts than the nearest cost nothing by themselves."""
+        at_top = found.state[:, columns] == UPPER
+        self._side = np.where(free[:, 1] | (at_top[:, 1] & ~free[:, 0]), 1, 0)
         """(t,) 1 where it gives, 0 where it takes."""
+        slope = arrays.linear - arrays.priced(found.price, found.value)
+        lost = np.where(free, 0.0, np.abs(slope[:, columns])) * arrays.scale.price
+        self._lost = 2.0 * lost
+        """(t, 2) what a watt less than its limit costs, as twice the gap."""
         effect = np.array([arrays.stored[number], -arrays.drawn[number]])
         most = arrays.upper[0, columns] * power_w
         self._bound, self._near = bound, float(arrays.drawn[number])
@@ -202,7 +210,8 @@ class _Path:
         self._rounded = np.rint(exact)
         for hour, side in enumerate(self._side.tolist()):
             nearest = self._rounded[hour, side]
-            watts = nearest + (TRIED_W if self.moves[hour] else TRIED_W[:1])
+            tried = self.moves[hour] or at_top[hour, side]
+            watts = nearest + (TRIED_W if tried else TRIED_W[:1])
             watts = watts[(watts >= 0) & (watts <= np.rint(most[side]))]
             self._tried.append(watts)
             still = self._rounded[hour, 1 - side] - exact[hour, 1 - side]
@@ -224,6 +233,12 @@ class _Path:
         other = self._rounded[hour, 1 - side]
         injected = self._tried[hour] - other if side else other - self._tried[hour]
         return np.asarray(injected - self.exact_w[hour], dtype=np.float64)
+
+    def lost(self, hour: int) -> Floats:
+        """Return what each step costs that is tried, as twice the gap: less than its limit."""
+        side = int(self._side[hour])
+        away = np.abs(self._tried[hour] - self._rounded[hour, side])
+        return np.asarray(self._lost[hour, side] * away, dtype=np.float64)
 
     def chosen_off_w(self) -> Floats:
         """Return (t,) the same of the steps that were taken."""

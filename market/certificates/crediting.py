@@ -22,6 +22,7 @@ from market.certificates.records import (
     credit_key,
     load_credit,
     load_plant,
+    plant_at,
     save_credit,
     save_lot,
     save_plant,
@@ -171,6 +172,27 @@ def _issue(
     )
 
 
+def take_debt(ctx: CallContext, plant: Plant) -> int:
+    """Return what a plant's carry is below 0, for the one that follows it; it has nothing then."""
+    debt = min(0, plant.carry_milli_wh)
+    if debt:
+        plant.carry_milli_wh = 0
+        save_plant(ctx, plant)
+    return debt
+
+
+def _leave_debt(ctx: CallContext, plant: Plant) -> None:
+    """Have the plant that feeds the connection now make up for what this one was issued too much.
+
+    Else closing a plant and registering it anew would make the surplus good. Where none follows
+    yet, the next one takes it when it is registered.
+    """
+    successor = plant_at(ctx, plant.member)
+    if successor is not None and successor.number != plant.number:
+        successor.carry_milli_wh += take_debt(ctx, plant)
+        save_plant(ctx, successor)
+
+
 def last_interval(terms: CertificateTerms, period: int) -> int:
     """Return the last interval of a period."""
     return (period + 1) * terms.period_intervals - 1
@@ -224,6 +246,7 @@ def _credit(
     if energy != known:
         add_energy(ctx, terms, meters, plant, energy - known, bounds)
     if is_over:
+        _leave_debt(ctx, plant)
         plant.is_watched = False
         ctx.delete(PLANT_INDEX + plant.number.to_bytes(4, "big"))
     if energy != known or is_over:

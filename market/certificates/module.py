@@ -13,6 +13,7 @@ from market.certificates.crediting import (
     credit_due,
     last_interval,
     settle_due,
+    take_debt,
 )
 from market.certificates.due import COINS, CREDIT, EXPIRE, SETTLE
 from market.certificates.governing import changed_terms
@@ -114,7 +115,10 @@ class CertificatesModule(Module):
 
     @method(Argument("plant", NAME), roles=REGISTRAR_ROLES)
     def close(self, ctx: CallContext, plant: str) -> Encodable:
-        """End a plant's registration with the interval that runs; what it carries is given up."""
+        """End a plant's registration with the interval that runs; what it carries is given up.
+
+        What it was issued too much, the next plant at the connection makes up for.
+        """
         load_terms(ctx)
         found = find_plant(ctx, plant)
         _validate_open(found)
@@ -238,7 +242,8 @@ def _register(
         )
     number = ctx.next_number(PLANT_COUNTER)
     since = _interval_now(ctx) + since_later
-    save_plant(ctx, Plant(number, *first, since, None, 0, 0, since, since, is_watched=True))
+    debt = 0 if other is None else take_debt(ctx, other)
+    save_plant(ctx, Plant(number, *first, since, None, 0, debt, since, since, is_watched=True))
     for key in (name, PLANT_OF_SPACE + first.member):
         ctx.put(key, number.to_bytes(4, "big"))
     ctx.put(PLANT_INDEX + number.to_bytes(4, "big"), MARK)

@@ -1,8 +1,9 @@
 """A gate clears: awards become contracts in the positions, what is left stands on.
 
 The clearing itself is one step, however large the book. The positions of those who traded are
-written down at once, or, where that is more than one step can tell, page by page in the next block.
-No money moves between members here: it stays set aside until the interval is settled.
+written down at once, or, where that is more than one step can tell, page by page in steps that are
+due when the clearing was: so before the next gate and the settlement, though the chain stood still
+over them. No money moves between members here: it stays set aside until the interval is settled.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ from market.day.records import (
     load_position,
     save_position,
 )
+from market.day.results import save_result
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.address import ACCOUNT_ID_BYTES
 from vm.primitives.errors import InvariantViolation
+from vm.system.accounts import SUSPENDED
 
 PAGE_ITEMS: Final = 900
 """Awards and forfeits that one step writes down: a receipt tells of each."""
@@ -56,12 +59,14 @@ def clear_gate(ctx: CallContext, market: DayMarket, interval: int, gate: int) ->
     if sum([len(own) for _, own in items]) <= ITEMS_AT_ONCE and pages:
         write_down(ctx, market, interval, gate, pages[0], positions)
         pages = []
+    due_ms = market.calendar.windows(interval)[gate].clears_ms
     for number, page in enumerate(pages):
         ctx.put(award_key(prefix, number), encode_awards(page))
-        schedule(ctx, ctx.time_ms + 1, AWARDS, market, interval, gate, number)
+        schedule(ctx, due_ms, AWARDS, market, interval, gate, number)
     book.pages = len(pages)
     _go_on(ctx, market, interval, gate, book, positions, dict(items))
     save_book(ctx, prefix, book)
+    save_result(ctx, market, interval, gate, steps, clearing)
     _tell(ctx, market, interval, gate, steps, clearing, book.seed)
 
 
@@ -94,7 +99,7 @@ def write_down(
     page: Page,
     positions: Mapping[bytes, Position],
 ) -> None:
-    """Turn awards into contracts, and let forfeited deposits go to the market's account."""
+    """Turn awards into contracts, and let go what is set aside for commitments not opened."""
     prefix = market.prefix(interval)
     head = (market.name, interval, gate)
     accounts = WorkingAccounts(ctx)
@@ -105,11 +110,7 @@ def write_down(
             order = own.pop(number)
             if order.commitment:
                 position.reserved_micro -= order.cover_micro + amount
-                leaf = accounts.account(account)
-                leaf.spend_reserved_money(amount)
-                leaf.release_money(order.cover_micro)
-                accounts.account(market.account).earn(amount)
-                ctx.emit("forfeit", market.name, interval, number, account, market.account, amount)
+                _forfeit(ctx, market, interval, account, order, accounts)
                 continue
             traded = sum(energies)
             left = _left(order, energies)
@@ -127,6 +128,28 @@ def write_down(
         position.orders = tuple([own[number] for number in sorted(own)])
         save_position(ctx, prefix, account, position)
     accounts.save()
+
+
+def _forfeit(
+    ctx: CallContext,
+    market: DayMarket,
+    interval: int,
+    account: bytes,
+    order: StandingOrder,
+    accounts: WorkingAccounts,
+) -> None:
+    """Set the cover of a commitment that was not opened free, and take its deposit."""
+    amount = order.deposit_micro
+    leaf = accounts.account(account)
+    leaf.release_money(order.cover_micro)
+    if leaf.status == SUSPENDED:
+        # It could not open: who suspends a member does not take its deposit.
+        leaf.release_money(amount)
+        ctx.emit("release", market.name, interval, order.number, account)
+        return
+    leaf.spend_reserved_money(amount)
+    accounts.account(market.account).earn(amount)
+    ctx.emit("forfeit", market.name, interval, order.number, account, market.account, amount)
 
 
 def _load_positions(ctx: CallContext, prefix: bytes) -> dict[bytes, Position]:

@@ -25,6 +25,7 @@ from market.day.due import (
     schedule,
     settle_next,
 )
+from market.day.forgetting import forget_until
 from market.day.lines import (
     Contracts,
     Flow,
@@ -69,7 +70,7 @@ from market.day.standing import let_go
 from market.meters.readings import is_closed, read_interval, true_ups
 from market.meters.records import MEASURED, load_terms
 from market.working_accounts import WorkingAccounts
-from vm.context import CallContext
+from vm.context import MAX_EVENTS, CallContext
 from vm.primitives.address import ACCOUNT_ID_BYTES, account_id
 from vm.primitives.errors import InvariantViolation
 from vm.primitives.integers import MAX_AMOUNT, divide_up
@@ -109,12 +110,14 @@ def correct_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """
     step = _Step(ctx, market, interval, CORRECTED)
     if step.run():
-        following = next_to_correct(ctx, market) or interval
+        known = next_to_correct(ctx, market)
+        first = following = known or _first_settled(ctx, market, interval)
         while is_corrected(ctx, market, following):
             following += 1
         save_next_to_correct(ctx, market, following)
         kept = market.keep_days * MINUTES_PER_DAY // market.calendar.interval_minutes
-        _prune(ctx, market, interval - kept)
+        until = min(interval - kept, following)
+        forget_until(ctx, market, until, first=interval - kept if known else first)
     else:
         schedule(ctx, ctx.time_ms + 1, CORRECTION, market, interval)
 
@@ -125,14 +128,14 @@ def is_corrected(ctx: CallContext, market: DayMarket, interval: int) -> bool:
     return found is not None and found.stage == DONE
 
 
-def _prune(ctx: CallContext, market: DayMarket, interval: int) -> None:
-    """Delete what lines of an interval follow from; totals of months stay."""
-    for part in (FIRST, CORRECTED) if interval > 0 else ():
-        found = load_settlement(ctx, market, interval, part)
-        for page in range(found.pages if found is not None else 0):
-            ctx.delete(head_key(market, interval, part, page))
-            ctx.delete(page_key(market, interval, part, page))
-        ctx.delete(settlement_key(market, interval, part))
+def _first_settled(ctx: CallContext, market: DayMarket, interval: int) -> int:
+    """Return the market's first interval, from one that is settled.
+
+    After a standstill the first correction to be done may be another's than the first interval's.
+    """
+    while load_settlement(ctx, market, interval - 1, FIRST) is not None:
+        interval -= 1
+    return interval
 
 
 class _Step:
@@ -168,9 +171,11 @@ class _Step:
         return sums.stage == DONE
 
     def _has_room(self) -> bool:
-        """Tell whether there is gas for a page more, and to write down what is changed so far."""
+        """Tell whether a page more fits: its gas, what is changed so far, and what is told."""
         left = self._ctx.gas_limit - self._ctx.gas_used
-        return left > GAS_OF_PAGE + GAS_OF_ACCOUNT * len(self._accounts)
+        # Each member of a page may have left; the end tells of itself.
+        has_events = len(self._ctx.events) + PAGE_MEMBERS < MAX_EVENTS
+        return has_events and left > GAS_OF_PAGE + GAS_OF_ACCOUNT * len(self._accounts)
 
     def _collect(self) -> None:
         """Collect from a page of members, or go on to paying."""

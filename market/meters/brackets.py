@@ -9,6 +9,7 @@ back can only be taken to have moved more, or less, than otherwise.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -61,31 +62,31 @@ def gas_of_reach(config: MetersConfig) -> int:
     return (_GAS_OF_CHUNK + 2 * GAS_READ) * (config.slots + 2)
 
 
-class RegisterReader:
-    """The energies of a member as they are kept, read once."""
+class Brackets:
+    """What a member's registers prove of any time within some intervals; they are read once."""
 
-    __slots__ = ("_chunks", "_config", "_ctx", "_member")
+    __slots__ = ("_chunks", "_config", "_ctx", "_ends", "_member", "_stretches")
 
-    def __init__(self, ctx: CallContext, config: MetersConfig, member: bytes) -> None:
+    def __init__(
+        self, ctx: CallContext, config: MetersConfig, member: bytes, first: int, end: int
+    ) -> None:
         self._ctx = ctx
         self._config = config
         self._member = member
         self._chunks: dict[int, Chunk | None] = {}
+        self._stretches = list(self._read(first, end))
+        self._ends = [each.end for each in self._stretches]
 
-    def brackets(self, first: int, size: int, parts: int) -> list[Bracket]:
-        """Return what is proved of each of `parts` times of `size` intervals from `first` on."""
-        stretches = list(self._stretches(first, first + size * parts))
-        bounds = range(first, first + size * parts, size)
-        return [self._bracket(stretches, begin, begin + size) for begin in bounds]
-
-    def _bracket(self, stretches: list[_Stretch], begin: int, end: int) -> Bracket:
+    def of(self, first: int, end: int) -> Bracket:
+        """Return what is proved of the intervals from `first` up to but not including `end`."""
         carries = self._config.max_energy_milli_wh
         least, greatest = [0, 0], [0, 0]
         is_enclosed = True
-        for stretch in stretches:
-            inside = min(end, stretch.end) - max(begin, stretch.first)
-            if inside <= 0:
-                continue
+        for place in range(bisect_right(self._ends, first), len(self._stretches)):
+            stretch = self._stretches[place]
+            if stretch.first >= end:
+                break
+            inside = min(end, stretch.end) - max(first, stretch.first)
             most, elsewhere = inside * carries, (stretch.end - stretch.first - inside) * carries
             if stretch.energy is None:
                 is_enclosed = False
@@ -96,7 +97,7 @@ class RegisterReader:
                 greatest[way] += min(energy, most)
         return Bracket((least[0], least[1]), (greatest[0], greatest[1]), is_enclosed)
 
-    def _stretches(self, first: int, end: int) -> Iterator[_Stretch]:
+    def _read(self, first: int, end: int) -> Iterator[_Stretch]:
         """Yield what lies between known bounds, ascending, so far that it covers a time."""
         lowest = self._config.oldest_retained(self._ctx.time_ms)
         highest = self._config.interval_of(self._ctx.time_ms)
@@ -112,18 +113,18 @@ class RegisterReader:
             if not self._is_known(upper):
                 yield _Stretch(bound, end, None)
                 return
-            enclosed = self._is_known(bound) and self._ends(upper)
+            enclosed = self._is_known(bound) and self._is_shown(upper)
             yield _Stretch(bound, upper, self._energy(bound, upper) if enclosed else None)
             bound = upper
 
     def _is_known(self, bound: int) -> bool:
         """Tell whether a meter's register at the beginning of an interval is known."""
-        if self._ends(bound):
+        if self._is_shown(bound):
             return True
         chunk, place = self._chunk(bound), bound % CHUNK_INTERVALS
         return chunk is not None and (chunk.begins(place) or chunk.quality(place) == MEASURED)
 
-    def _ends(self, bound: int) -> bool:
+    def _is_shown(self, bound: int) -> bool:
         """Tell whether the meter of the interval before a bound showed its register there."""
         chunk = self._chunk(bound - 1)
         return chunk is not None and chunk.end_is_known((bound - 1) % CHUNK_INTERVALS)

@@ -162,11 +162,12 @@ class Series:
         first, count = own.latest, bound - own.latest
         energy = self._passed(_latest(own), register, count)
         begin = max(first, self._first_open)
+        later = self._estimated_from(bound)
         if begin > first:
             left = self.total(begin, bound)
             told = (
-                own.estimated_injected_milli_wh - left[0],
-                own.estimated_withdrawn_milli_wh - left[1],
+                own.estimated_injected_milli_wh - left[0] - later[0],
+                own.estimated_withdrawn_milli_wh - left[1] - later[1],
             )
             part = _part(energy, begin - first, count)
             self._true_up(bound, (part[0] - told[0], part[1] - told[1]))
@@ -177,7 +178,16 @@ class Series:
         own.latest = bound
         self._after.clear()
         own.latest_injected_milli_wh, own.latest_withdrawn_milli_wh = register
-        own.estimated_injected_milli_wh = own.estimated_withdrawn_milli_wh = 0
+        own.estimated_injected_milli_wh, own.estimated_withdrawn_milli_wh = later
+
+    def _estimated_from(self, bound: int) -> Pair:
+        """Return what was estimated for intervals after a register that is the latest now."""
+        own = self.connection
+        end = bound
+        if own.estimated_injected_milli_wh or own.estimated_withdrawn_milli_wh:
+            while self.quality(end) != NONE:
+                end += 1
+        return self.total(bound, end)
 
     def _add_earlier(self, bound: int, register: Pair) -> None:
         """Take a register between two that are known, or between what is final and one of them."""

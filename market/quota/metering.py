@@ -9,22 +9,17 @@ penalty: a true one only takes away from what could have been.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-from market.meters.brackets import RegisterReader, gas_of_reach
-from market.meters.readings import has_meter, is_closed, validate_measurable
-from market.meters.records import MetersConfig, load_config
+from market.meters.brackets import Brackets
+from market.meters.proving import PROVED, Readers, Reading, are_read
+from market.meters.readings import has_meter, validate_measurable
+from market.meters.records import load_config
 from market.quota.records import Round, load_stations, save_station
 from vm.context import CallContext
 from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import CallError
 
-READ: Final = 0
-"""Those are read whose registers enclose the period."""
-FINAL: Final = 1
-"""All are read, unless the chain stood still when that was due."""
-LATE: Final = 2
-"""All are read."""
 GAS_OF_STATION: Final = 1_500
 """What a station takes at most, beside its registers: for being found and read, or settled."""
 
@@ -55,73 +50,35 @@ def validate_metered(ctx: CallContext) -> None:
         )
 
 
-class Reading(NamedTuple):
-    """How far the stations of a round are read."""
-
-    step: int = READ
-    """READ, FINAL or LATE."""
-    resume: bytes = b""
-    """The last station that was looked at in it; empty before the first."""
-    unproved: int = 0
-    """Those of them that are not read."""
-
-
 def is_read(ctx: CallContext, number: int, found: Round, reading: Reading) -> bool:
     """Tell whether all stations are read; else read those that can be, and look again later."""
     meters = load_config(ctx)
     if meters is None:
         return True
-    last = meters.interval_of(found.end_ms) - 1
-    if not is_closed(ctx, last):
-        _look_again(ctx, ctx.time_ms + 1, number, reading)  # meters close in steps
-        return False
-    final_ms = meters.correction_ms(last)
-    is_late = ctx.time_ms > final_ms + meters.interval_ms
-    if reading == Reading(FINAL) and is_late:
-        # The chain stood still then, so that nobody could prove anything: once more, in time.
-        _look_again(ctx, ctx.time_ms + grace_ms(meters), number, Reading(LATE))
-        return False
-    reading, is_done = _read_stations(ctx, meters, number, found, reading)
-    if not is_done:
-        _look_again(ctx, ctx.time_ms + 1, number, reading)
-    elif reading.unproved:
-        _look_again(ctx, final_ms, number, Reading(FINAL))
-        ctx.emit("wait", number, reading.unproved, final_ms)
-    return is_done and not reading.unproved
-
-
-def grace_ms(meters: MetersConfig) -> int:
-    """Return how long meters have to submit again after a standstill of the chain."""
-    return max(meters.deadline_minutes, meters.interval_minutes) * meters.minute_ms
-
-
-def _look_again(ctx: CallContext, due_ms: int, number: int, reading: Reading) -> None:
-    ctx.schedule(due_ms, encode_trusted((number, *reading)))
-
-
-def _read_stations(
-    ctx: CallContext, meters: MetersConfig, number: int, found: Round, reading: Reading
-) -> tuple[Reading, bool]:
-    """Read the stations that are not, while there is gas; return how far, and if that was all."""
     first = meters.interval_of(found.start_ms)
-    count = meters.interval_of(found.end_ms) - first
+    end = meters.interval_of(found.end_ms)
     stations = load_stations(ctx, number)
-    step, resume, unproved = reading
-    need = gas_of_reach(meters) + GAS_OF_STATION * (1 + len(stations))
-    for account, station in stations.items():
-        if account <= resume or station.measured_milli_wh is not None:
-            continue
-        if ctx.gas_limit - ctx.gas_used < need:
-            return Reading(step, resume, unproved), False
-        resume = account
-        (bracket,) = RegisterReader(ctx, meters, account).brackets(first, count, 1)
-        assumed = bracket.greatest[1] - bracket.least[1]
-        if assumed and step == READ:
-            unproved += 1
-            continue
-        station.measured_milli_wh, station.assumed_milli_wh = bracket.greatest[1], assumed
+
+    def read(account: bytes, step: int) -> bool:
+        bracket = Brackets(ctx, meters, account, first, end).of(first, end)
+        proved, charged = bracket.least[1], bracket.greatest[1]
+        if proved < charged and step == PROVED:
+            return False
+        station = stations[account]
+        station.measured_milli_wh, station.assumed_milli_wh = charged, charged - proved
         save_station(ctx, number, account, station)
-        ctx.emit("record", number, account, bracket.greatest[1], station.quota_w)
-        if assumed:
-            ctx.emit("unproved", number, account, bracket.least[1], assumed)
-    return Reading(step, resume, unproved), True
+        ctx.emit("record", number, account, charged, station.quota_w)
+        if proved < charged:
+            ctx.emit("unproved", number, account, proved, charged - proved)
+        return True
+
+    unread = [each for each, station in stations.items() if station.measured_milli_wh is None]
+    readers = Readers(
+        number,
+        found.end_ms,
+        unread,
+        read,
+        GAS_OF_STATION * (1 + len(stations)),
+        lambda due_ms, step: ctx.schedule(due_ms, encode_trusted((number, *step))),
+    )
+    return are_read(ctx, meters, readers, reading)

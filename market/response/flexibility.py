@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from market.meters.records import load_config
 from market.response.events import (
     baseline_milli_wh,
     delivered_milli_wh,
@@ -12,7 +13,6 @@ from market.response.events import (
     reserve_micro,
     reward_micro,
 )
-from market.response.metering import read_meter
 from market.response.records import (
     ENROLMENT_SPACE,
     EVENT_SPACE,
@@ -128,21 +128,15 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     """Pay rewards, take penalties, and set free what is left of reserves.
 
     A member without baseline or reading gets no reward and pays no penalty. Where genesis has
-    meters, both come from its own.
+    meters, all are read, and one of whom they prove no baseline delivered nothing.
     """
-    event = load_event(ctx, number)
+    event, is_metered = load_event(ctx, number), load_config(ctx) is not None
     accounts = WorkingAccounts(ctx)
     totals = [0, 0, 0]
     for account, enrolment in load_each(ctx, Enrolment, ENROLMENT_SPACE, number).items():
-        read_meter(ctx, terms, account, event, enrolment)
         reward = penalty = 0
-        if enrolment.baseline and enrolment.measured:
-            delivered = [
-                delivered_milli_wh(*each, event.direction)
-                for each in zip(
-                    enrolment.baseline, enrolment.measured, enrolment.promised, strict=True
-                )
-            ]
+        if enrolment.measured and (enrolment.baseline or is_metered):
+            delivered = _delivered(enrolment, event.direction)
             reward = reward_micro(delivered, event.price_micro_per_kwh)
             penalty = penalty_micro(
                 enrolment.promised,
@@ -166,6 +160,16 @@ def settle_event(ctx: CallContext, terms: ResponseTerms, number: int) -> None:
     ctx.delete(number_key(EVENT_SPACE, number))
     save_result(ctx, EventResult(number, *totals))
     ctx.emit("ended", number)
+
+
+def _delivered(enrolment: Enrolment, direction: int) -> list[int]:
+    """Return what counts of each promise; nothing without a baseline."""
+    if not enrolment.baseline:
+        return [0] * len(enrolment.promised)
+    return [
+        delivered_milli_wh(*each, direction)
+        for each in zip(enrolment.baseline, enrolment.measured, enrolment.promised, strict=True)
+    ]
 
 
 def _validate_apart(ctx: CallContext, event: ResponseEvent) -> None:

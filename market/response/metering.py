@@ -1,33 +1,38 @@
 """Readings of demand-response events where genesis has meters: they come from the chain itself.
 
 What counts is what a connection consumes: what it withdrew less what it injected. A baseline is
-taken from the same times of the days before the event, as far as these are measured.
+taken from the same times of the days before the event. Where registers leave open when energy
+flowed, the course counts that is worst for the member: of an event that calls for less, the most
+that it can have consumed in the event, against the least that it can have before; of one that calls
+for more, the other way round. So a reading kept back never makes a response.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import chain
+from typing import Final
 
-from market.meters.readings import (
-    NOT_MEASURED,
-    Measured,
-    add_up,
-    is_closed,
-    read_intervals,
-    validate_measurable,
+from market.meters.brackets import Bracket, Brackets
+from market.meters.proving import PROVED, Readers, Reading, are_read
+from market.meters.readings import validate_measurable
+from market.meters.records import MINUTES_PER_DAY, MetersConfig, load_config
+from market.response.events import DOWN, baseline_milli_wh
+from market.response.records import (
+    ENROLMENT_SPACE,
+    EVENT_DUE,
+    Enrolment,
+    ResponseEvent,
+    ResponseTerms,
+    load_each,
+    load_event,
+    save_own,
 )
-from market.meters.records import (
-    INTERPOLATED,
-    MEASURED,
-    MINUTES_PER_DAY,
-    NONE,
-    MetersConfig,
-    load_config,
-)
-from market.response.events import baseline_milli_wh
-from market.response.records import Enrolment, ResponseEvent, ResponseTerms, load_event
 from vm.context import CallContext
+from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import CallError, InvalidGenesis
+
+GAS_OF_ENROLMENT: Final = 4_000
+"""What a member takes at most, beside its registers: for being found and read, or settled."""
 
 
 def validate_retention(ctx: CallContext, terms: ResponseTerms) -> None:
@@ -63,74 +68,79 @@ def validate_intervals(
         )
 
 
-def is_measured(ctx: CallContext, number: int) -> bool:
-    """Tell whether the network's meters, if it has any, have an event's readings."""
+def is_read(ctx: CallContext, number: int, terms: ResponseTerms, reading: Reading) -> bool:
+    """Tell whether all who are enrolled are read; else read those that can be, and look again."""
     meters = load_config(ctx)
     if meters is None:
         return True
-    return is_closed(ctx, meters.interval_of(load_event(ctx, number).end_ms) - 1)
+    event = load_event(ctx, number)
+    enrolled = load_each(ctx, Enrolment, ENROLMENT_SPACE, number)
+
+    def read(account: bytes, step: int) -> bool:
+        past, found = _brackets(ctx, meters, account, event, terms.past_intervals)
+        is_proved = all(each.least == each.greatest for each in chain(found, *past))
+        if step == PROVED and not is_proved:
+            return False
+        enrolment = enrolled[account]
+        _set_readings(enrolment, past, found, event.direction, terms.highest)
+        save_own(ctx, ENROLMENT_SPACE, number, account, enrolment)
+        ctx.emit("baseline", number, account, *enrolment.baseline)
+        ctx.emit("record", number, account, *enrolment.measured)
+        return True
+
+    readers = Readers(
+        number,
+        event.end_ms,
+        [account for account, enrolment in enrolled.items() if not enrolment.measured],
+        read,
+        GAS_OF_ENROLMENT * (1 + len(enrolled)),
+        lambda due_ms, step: ctx.schedule(due_ms, encode_trusted((EVENT_DUE, number, *step))),
+    )
+    return are_read(ctx, meters, readers, reading)
 
 
-def read_meter(
-    ctx: CallContext,
-    terms: ResponseTerms,
-    account: bytes,
-    event: ResponseEvent,
+def _brackets(
+    ctx: CallContext, meters: MetersConfig, account: bytes, event: ResponseEvent, days: int
+) -> tuple[list[list[Bracket]], list[Bracket]]:
+    """Return what is proved of each interval of a profile: on the days before, and in the event."""
+    first, end = meters.interval_of(event.start_ms), meters.interval_of(event.end_ms)
+    size = (end - first) // len(event.profile)
+    begins = [first - day * meters.intervals_per_day for day in range(days + 1)]
+    begins = [begin for begin in begins if begin >= 0]
+    brackets = Brackets(ctx, meters, account, begins[-1], end)
+    found, *past = [
+        [brackets.of(begin + place, begin + place + size) for place in range(0, end - first, size)]
+        for begin in begins
+    ]
+    return past, found
+
+
+def _set_readings(
     enrolment: Enrolment,
+    past: list[list[Bracket]],
+    found: list[Bracket],
+    direction: int,
+    highest: int,
 ) -> None:
-    """Set baseline and readings of an enrolment; both stay empty where meters have none of one.
+    """Set baseline and readings; the baseline stays empty where nothing encloses a past interval.
 
-    An estimate proves nothing: where one is in a part of the profile, the reading is the baseline.
+    A past interval that no registers of one meter enclose is none that compares.
     """
-    meters = load_config(ctx)
-    if meters is None:
-        return
-    first, parts = meters.interval_of(event.start_ms), len(event.profile)
-    count = meters.interval_of(event.end_ms) - first
-    past = _past(ctx, meters, account, first, count, terms.past_intervals, parts)
-    found = read_intervals(ctx, meters, account, first, count)
-    if not all(past) or add_up(found).quality == NONE:
-        return
-    enrolment.baseline = tuple([baseline_milli_wh(each, terms.highest) for each in past])
-    read = zip(enrolment.baseline, _consumed(_without_estimates(found), parts), strict=True)
-    enrolment.measured = tuple([base if each is None else each for base, each in read])
+    is_down = direction == DOWN
+    compared = [
+        [_least(each) if is_down else _greatest(each) for each in part if each.is_enclosed]
+        for part in zip(*past, strict=True)
+    ]
+    if compared and all(compared):
+        enrolment.baseline = tuple([baseline_milli_wh(each, highest) for each in compared])
+    enrolment.measured = tuple([_greatest(each) if is_down else _least(each) for each in found])
 
 
-def _past(
-    ctx: CallContext,
-    meters: MetersConfig,
-    account: bytes,
-    first: int,
-    count: int,
-    days: int,
-    parts: int,
-) -> list[list[int]]:
-    """Return for each interval of a profile what was consumed at that time of the days before."""
-    past: list[list[int]] = [[] for _ in range(parts)]
-    for day in range(1, days + 1):
-        begin = first - day * meters.intervals_per_day
-        if begin < 0:
-            break
-        found = _without_estimates(read_intervals(ctx, meters, account, begin, count))
-        for known, energy in zip(past, _consumed(found, parts), strict=True):
-            if energy is not None:
-                known.append(energy)
-    return past
+def _least(bracket: Bracket) -> int:
+    """Return what was consumed at least."""
+    return bracket.least[1] - bracket.greatest[0]
 
 
-def _without_estimates(found: Sequence[Measured]) -> list[Measured]:
-    """Return the intervals, those without a reading of the meter as not measured."""
-    read = (MEASURED, INTERPOLATED)
-    return [each if each.quality in read else NOT_MEASURED for each in found]
-
-
-def _consumed(found: Sequence[Measured], parts: int) -> list[int | None]:
-    """Return what was consumed in each of `parts` equal parts; None where something is missing."""
-    size = len(found) // parts
-    energies: list[int | None] = []
-    for place in range(0, len(found), size):
-        part = found[place : place + size]
-        missing = any(each.quality == NONE for each in part)
-        consumed = sum([each.withdrawn_milli_wh - each.injected_milli_wh for each in part])
-        energies.append(None if missing else consumed)
-    return energies
+def _greatest(bracket: Bracket) -> int:
+    """Return what was consumed at most."""
+    return bracket.greatest[1] - bracket.least[0]

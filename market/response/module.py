@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.auction.orders import BUY, SELL
+from market.meters.proving import Reading
 from market.meters.readings import validate_unmetered
 from market.response.contract_interface import response_interfaces
 from market.response.events import DIRECTION_NAMES, reserve_micro
@@ -15,18 +17,24 @@ from market.response.flexibility import (
     save_event,
     settle_event,
 )
-from market.response.metering import is_measured, validate_intervals, validate_retention
+from market.response.governing import changed_terms
+from market.response.metering import is_read, validate_intervals, validate_retention
 from market.response.records import (
     ENROLMENT_SPACE,
+    EVENT_DUE,
     MARK,
     MEMBER_SPACE,
     ORDERS,
+    ROUND_DUE,
     TERMS_KEY,
     ResponseEvent,
     Round,
     encode_leaf,
     load_terms,
+    load_terms_of_event,
+    load_terms_of_round,
     mark_enrolled,
+    save_changed_terms,
 )
 from market.response.rounds import give_up, place_order, retract_order, save_round, settle_round
 from market.response.section import read_section
@@ -48,10 +56,9 @@ MAX_INTERVALS: Final = 12
 MAX_ENERGY_MILLI_WH: Final = MAX_AMOUNT // MAX_INTERVALS
 """Energy of an interval: a profile's sum stays within 63 bits."""
 MAX_PAST: Final = 24
+MAX_PENALTY_TIMES: Final = 10
+"""How many times its reward an event's penalty is at most."""
 MAX_AHEAD_MS: Final = 400 * 24 * 3_600_000
-
-_ROUND: Final = 0
-_EVENT: Final = 1
 
 
 def _is_energies(value: Value, most: int = MAX_INTERVALS) -> bool:
@@ -97,12 +104,12 @@ class ResponseModule(Module):
     )
     def open(self, ctx: CallContext, orders_until_ms: int, responses_until_ms: int) -> Encodable:
         """Open a round of two settlements; returns its number."""
-        load_terms(ctx)
+        version = load_terms(ctx).version
         _validate_times(ctx, orders_until_ms, responses_until_ms)
         number = ctx.next_number("response")
-        save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0))
+        save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0, version))
         for due_ms in (orders_until_ms, responses_until_ms):
-            ctx.schedule(due_ms, encode_trusted((_ROUND, number)))
+            ctx.schedule(due_ms, encode_trusted((ROUND_DUE, number)))
         ctx.emit("open", number, orders_until_ms, responses_until_ms)
         return number
 
@@ -116,7 +123,8 @@ class ResponseModule(Module):
         self, ctx: CallContext, number: int, energy_milli_wh: int, max_price_micro_per_kwh: int
     ) -> Encodable:
         """Bid for energy in a round; money at the upstream price is set aside."""
-        place_order(ctx, load_terms(ctx), number, BUY, energy_milli_wh, max_price_micro_per_kwh)
+        terms = load_terms_of_round(ctx, number)
+        place_order(ctx, terms, number, BUY, energy_milli_wh, max_price_micro_per_kwh)
         return None
 
     @method(
@@ -129,7 +137,8 @@ class ResponseModule(Module):
         self, ctx: CallContext, number: int, energy_milli_wh: int, min_price_micro_per_kwh: int
     ) -> Encodable:
         """Offer energy in a round; it is set aside."""
-        place_order(ctx, load_terms(ctx), number, SELL, energy_milli_wh, min_price_micro_per_kwh)
+        terms = load_terms_of_round(ctx, number)
+        place_order(ctx, terms, number, SELL, energy_milli_wh, min_price_micro_per_kwh)
         return None
 
     @method(Argument("round", UINT63))
@@ -174,9 +183,16 @@ class ResponseModule(Module):
         readings_until_ms: int,
     ) -> Encodable:
         """Call for a profile; the rewards are set aside. Returns the event's number."""
-        load_terms(ctx)
+        version = load_terms(ctx).version
         times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
         _validate_times(ctx, *times)
+        if penalty_price_micro_per_kwh > MAX_PENALTY_TIMES * price_micro_per_kwh:
+            raise CallError(
+                "penalty_too_high",
+                "who may take penalties offers a reward",
+                expected=f"at most {MAX_PENALTY_TIMES} times {price_micro_per_kwh}",
+                actual=penalty_price_micro_per_kwh,
+            )
         validate_intervals(ctx, len(profile_milli_wh), start_ms, end_ms, readings_until_ms)
         reserve = reserve_micro(profile_milli_wh, price_micro_per_kwh)
         leaf = load_account(ctx, ctx.caller)
@@ -192,9 +208,10 @@ class ResponseModule(Module):
             profile=profile_milli_wh,
             reserve_micro=reserve,
             members=0,
+            version=version,
         )
         save_event(ctx, number, event)
-        ctx.schedule(readings_until_ms, encode_trusted((_EVENT, number)))
+        ctx.schedule(readings_until_ms, encode_trusted((EVENT_DUE, number)))
         ctx.emit("call", number, ctx.caller, direction, sum(profile_milli_wh), price_micro_per_kwh)
         return number
 
@@ -217,7 +234,7 @@ class ResponseModule(Module):
         Where genesis has meters, theirs are the readings, and nobody records any.
         """
         validate_unmetered(ctx)
-        record_past(ctx, load_terms(ctx), number, member, past)
+        record_past(ctx, load_terms_of_event(ctx, number), number, member, past)
         return None
 
     @method(
@@ -237,17 +254,31 @@ class ResponseModule(Module):
         record_event(ctx, number, member, measured_milli_wh)
         return None
 
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set the terms of rounds and events that begin from now on."""
+        if subject:
+            raise CallError("unknown_subject", "demand response has no parts", actual=subject)
+        known = load_terms(ctx)
+        save_changed_terms(ctx, known, changed_terms(ctx, known, values))
+
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Make a settlement that is due."""
         match unpack_trusted(payload):
             case (0, int(number)):
-                settle_round(ctx, load_terms(ctx), number)
-            case (1, int(number)) if not is_measured(ctx, number):
-                ctx.schedule(ctx.time_ms + 1, payload)  # meters close their intervals in steps
+                settle_round(ctx, load_terms_of_round(ctx, number), number)
             case (1, int(number)):
-                settle_event(ctx, load_terms(ctx), number)
+                self._event_due(ctx, number, Reading())
+            case (1, int(number), int(step), bytes(resume), int(unproved)):
+                self._event_due(ctx, number, Reading(step, resume, unproved))
             case _:
                 raise InvariantViolation(f"response scheduled something else: {payload.hex()[:80]}")
+
+    def _event_due(self, ctx: CallContext, number: int, reading: Reading) -> None:
+        terms = load_terms_of_event(ctx, number)
+        if is_read(ctx, number, terms, reading):
+            settle_event(ctx, terms, number)
 
     def rebuild_index(self, ctx: CallContext, key: bytes, value: bytes) -> None:
         """Write the entry of a member again from its leaf."""

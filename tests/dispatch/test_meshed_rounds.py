@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -11,9 +11,11 @@ from market.dispatch_check import validate_certificate, verify_certificate
 from market.dispatch_layout import lay_out
 from market.dispatch_problem import GENERATOR, Bid, DispatchProblem, Unit
 from market.dispatch_records import PROVED
+from tests.dispatch.test_mesh_storage import day_of
 from tests.dispatch.test_meshed import case_of
 from tests.market.dispatch_world import DispatchWorld, wire
 from tests.market.support import Person
+from vm.primitives.codec import encode_integer
 
 HOURS = 3
 
@@ -45,6 +47,19 @@ def world_of(problem: DispatchProblem) -> DispatchWorld:
         },
         intervals=HOURS,
     )
+    for storage in problem.storages:
+        numbers = tuple(getattr(storage, each.name) for each in fields(storage)[2:])
+        world.act(
+            "operator",
+            "register",
+            "grid",
+            storage.name,
+            world.ids["utility"],
+            storage.bus,
+            "storage",
+            (),
+            tuple(encode_integer(number) for number in numbers),
+        )
     for unit in problem.units:
         bid = unit.bids[0]
         bids = [
@@ -85,6 +100,28 @@ def test_a_round_over_a_mesh_goes_from_open_to_paid(name: str, method: str) -> N
     assert world.prices(found.number) == [list(one.prices) for one in certificate.intervals]
     world.advance(1)
     assert [values[1] for values in world.told("settle_round")] == [found.number]
+    world.assert_conserved()
+
+
+def test_a_round_over_a_mesh_with_storages_goes_from_open_to_paid() -> None:
+    drawn = day_of("case9", 3, HOURS)
+    storages = tuple(replace(each, energy_end_min_milli_wh=0) for each in drawn.storages)
+    drawn = replace(drawn, storages=storages)
+    world = world_of(drawn)
+    found = world.open()
+    problem = world.problem(found.number)
+    assert [each.name for each in problem.storages] == [each.name for each in drawn.storages]
+    intervals = solve(problem).certificate.intervals
+    idle = tuple(
+        replace(one, storages=other.storages)
+        for one, other in zip(intervals, intervals[::-1], strict=True)
+    )
+    assert world.submit("board", found, *idle)[0] is False, "another hour's storages"
+    assert world.submit("board", found, *intervals) == (True, "")
+    assert world.round(found.number).status == PROVED
+    world.advance(1)
+    settled = {values[2] for values in world.told("settle")}
+    assert settled >= {each.name for each in problem.storages}
     world.assert_conserved()
 
 

@@ -162,14 +162,19 @@ class World:
     due_gas = 2_000_000
     """Gas of one due item."""
 
-    def advance(self, milliseconds: int) -> int:
-        """Begin a block so much later, running what is due in it; return how many items were."""
+    def advance(self, milliseconds: int, *, most: int | None = None) -> int:
+        """Begin a block so much later, running what is due in it; return how many items were.
+
+        Of more than `most`, the others wait for the next block.
+        """
         self.commit()
         self.height += 1
         self.time_ms += milliseconds
         end = QUEUE_SPACE + (self.time_ms + 1).to_bytes(8, "big")
         count = 0
         while (found := next(self.overlay.scan(QUEUE_SPACE, end), None)) is not None:
+            if count == most:
+                break
             _, module, payload = decode_due(*found)
             self.overlay.put(found[0], None)
             ctx = self.context(gas=self.due_gas)

@@ -150,7 +150,7 @@ def open_day(options: DayOptions, *, keep: bool, quiet: bool) -> Iterator[DaySes
                 urls = [node.api_url for node in demo.network.nodes]
                 channel = Channel(urls, demo.network.genesis)
                 try:
-                    # Sums of few homes are shown to the DSO alone.
+                    # What a market settled is shown to the DSO and auditors alone.
                     channel.client.sign_as(demo.session.open_signer(OPERATOR))
                     day = DaySession(options, plan, homes, demo, channel)
                     day.prepare()

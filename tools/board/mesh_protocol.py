@@ -11,7 +11,7 @@ down.
 
 Nobody can stand in for a board here, whose steps depend on all its lines. Where one is silent all
 come to stand, the slack bus computes the result from the public problem, and the others do if that
-keeps silent too.
+keeps silent too. So they do where there are storages: these need all hours and all buses at once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class MeshRound(Participant):
     ) -> None:
         """Begin the round `number` at `now_ms` for the board at `bus`.
 
-        The problem is sound, meshed, and without storages.
+        The problem is sound and meshed.
         """
         self.view: MeshView = mesh_views_of(problem)[bus]
         super().__init__(number, problem, bus, self.view.parent, self.view.children, patience)
@@ -77,11 +77,16 @@ class MeshRound(Participant):
         self._parts: dict[str, MeshPart] = {}
         self._reported = False
         self._gave_up = False
-        self._say(now_ms)
+        self._is_coupled = bool(problem.storages)
+        """True where boards do not step together, and the slack bus computes the whole at once."""
+        if not self._is_coupled:
+            self._say(now_ms)
 
     def receive(self, neighbour: str, message: Message, now_ms: int) -> None:
         """Take a message of a neighbour; raises DecodeError on one that has no right form."""
         if message.round != self.number or neighbour not in self._lines:
+            return
+        if message.kind == STEP and self._is_coupled:
             return
         if message.kind == STEP:
             self._take_step(neighbour, message)
@@ -104,11 +109,9 @@ class MeshRound(Participant):
         if self.result is None and not self._gave_up:
             patience = self._patience
             waited_ms, longer_ms = now_ms - self._moved_ms, now_ms - self._began_ms
+            stall_ms = 0 if self._is_coupled else patience.stall_ms
             later_ms = 0 if self._turn == 0 else patience.alone_ms
-            if (
-                waited_ms >= patience.stall_ms + later_ms
-                or longer_ms >= patience.together_ms + later_ms
-            ):
+            if waited_ms >= stall_ms + later_ms or longer_ms >= patience.together_ms + later_ms:
                 self._go_alone(now_ms)
         if self.result is None and not self._gave_up:
             self._send_again(self._steps, now_ms)
@@ -136,7 +139,7 @@ class MeshRound(Participant):
 
     def _advance(self, now_ms: int) -> None:
         """Step on as far as what was heard allows, then report."""
-        if self.result is not None or self._gave_up:
+        if self.result is not None or self._gave_up or self._is_coupled:
             return
         while not self._stopped and all((self._step, each) in self._heard for each in self._lines):
             self._agree(now_ms)

@@ -117,6 +117,36 @@ def test_a_correction_downwards_is_made_up_for_before_the_next_certificate() -> 
     assert sum(lot.count for lot in world.lots("A")) == 8
 
 
+@pytest.mark.parametrize("again_at", [3, 5, 20])
+def test_a_plant_registered_anew_makes_up_for_what_the_closed_one_was_issued_too_much(
+    again_at: int,
+) -> None:
+    world = CertificateWorld()
+    world.flow("A", 0, ("0", "0"))
+    world.go((world.first + 7) * QUARTER)
+    world.call("MA", "submit", world.first + 6, ((kwh("6"), 0),), module="meters")
+    world.hours(1)
+    assert [lot.count for lot in world.lots("A")] == [2]
+    world.call("MA", "submit", world.first + 2, ((kwh("0.5"), 0),), module="meters")
+    world.do("O", "close", "roof")
+    a = world.ids["A"]
+    if again_at < 20:
+        world.go(world.time_ms + again_at * QUARTER)
+    else:
+        world.final(3)
+        assert not world.plant(1).is_watched and world.plant(1).carry_milli_wh < 0
+    number = world.do("O", "register", "roof2", a, a, "solar", 8_000)
+    since = world.plant(number).since
+    world.read_until["A"], world.registers["A"] = since, [kwh("6"), 0]
+    world.flow("A", since - world.first + 1, ("2", "0"))
+    world.final((since + 2 - world.first) // 4 + 1)
+    old, new = world.plant(1), world.plant(number)
+    assert (old.issued, old.carry_milli_wh) == (7, 0)
+    # Six kWh were for the old one's seven; the debt came before the new one's two, or after.
+    assert new.issued * kwh("1") + new.carry_milli_wh == kwh("1")
+    assert new.issued == (1 if again_at == 20 else 2)
+
+
 def test_the_carry_goes_below_nothing_and_issued_certificates_stay() -> None:
     world = CertificateWorld()
     ctx = world.context()

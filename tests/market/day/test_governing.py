@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from market.day import forgetting, settlement
 from market.day.bills import read_bill
+from market.day.contract_interface import day_interfaces
 from market.day.governing import first_unopened
 from market.day.module import DayModule
 from market.day.records import read_version
-from tests.market.day.day_world import HUANG, QUARTER, DayWorld, step
+from tests.market.day.day_world import HUANG, MINUTE, QUARTER, TERMS, DayWorld, step
 from tests.market.support import kwh, tokens
 from vm.primitives.errors import CallError
 
@@ -38,6 +40,8 @@ def vote(world: DayWorld, market: str = "local", **values: Any) -> None:
         ({"retail_micro_per_kwh": 9_999_999}, "invalid_parameters"),  # below the feed-in tariff
         ({"feed_in_micro_per_kwh": 30_000_001}, "invalid_parameters"),
         ({"max_energy_milli_wh": 0}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 10**12, "retail_micro_per_kwh": 10**9}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 1, "retail_micro_per_kwh": 10**11}, "invalid_parameters"),
         ({"tolerance_percent": 1_001}, "invalid_parameters"),
         ({"keep_days": 0}, "invalid_parameters"),
         ({"penalty_micro_per_kwh": -1}, "invalid_parameters"),
@@ -68,6 +72,13 @@ def test_a_change_holds_from_the_first_interval_that_has_not_opened() -> None:
     assert (new.penalty_micro_per_kwh, new.retail_micro_per_kwh) == (tokens("6"), tokens("40"))
     assert read_version(world.overlay, new, new.since) == new
     assert read_version(world.overlay, new, new.since - 1) == old
+    told_to_contracts = day_interfaces()["day"]["tariffs"].run
+    for interval, version in ((new.since, new), (new.since - 1, old)):
+        assert told_to_contracts(world.context(), "local", interval) == (
+            version.retail_micro_per_kwh,
+            version.feed_in_micro_per_kwh,
+            version.penalty_micro_per_kwh,
+        )
 
 
 def test_changes_follow_one_another() -> None:
@@ -127,3 +138,33 @@ def test_a_deposit_is_that_of_all_sealed_gates() -> None:
     open_world = DayWorld()
     vote(open_world, deposit_micro=tokens("5"))
     assert [gate.deposit_micro for gate in open_world.local.calendar.gates] == [0, 0, 0]
+
+
+def kept(world: DayWorld) -> list[int]:
+    """Return the intervals of which sums or pages are there still."""
+    world.commit()
+    found = {key[:2]: set[int]() for key in (b"Di--", b"Dh--", b"Dr--")}
+    for key in world.state.values:
+        if key[:2] in found:
+            found[key[:2]].add(int.from_bytes(key[4:12], "big"))
+    return sorted(set().union(*found.values()))
+
+
+@pytest.mark.parametrize("gas_of_page", [400, 1_950_000])
+def test_what_is_kept_for_less_time_is_forgotten_whole(
+    gas_of_page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settlement, "PAGE_MEMBERS", 1)
+    world = DayWorld({**TERMS, "keep_days": 2})
+    per_day = 24 * 60 * MINUTE
+    world.go(world.time_ms + per_day)
+    vote(world, keep_days=1)
+    world.go(world.time_ms + 2 * per_day)
+    before = kept(world)
+    monkeypatch.setattr(forgetting, "GAS_OF_PAGE", gas_of_page)
+    world.go(world.time_ms + 2 * per_day)
+    after = kept(world)
+    assert after[0] == after[-1] - len(after) + 1, "nothing is left behind"
+    assert after[0] > before[0]
+    if gas_of_page == 400:
+        assert len(after) == 96 + 9, "a day from its correction on, and what is to be corrected"

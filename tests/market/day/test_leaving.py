@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import vm.context
+from market.day import settlement
 from market.day.records import STANDING_INDEX, STANDING_SPACE
+from market.day.settlement_records import CORRECTED, DONE, FIRST
 from tests.market.day.day_world import METERS, QUARTER, TERMS, DayWorld, step
 from tests.market.support import kwh, tokens
 
@@ -99,3 +102,50 @@ def test_a_market_can_be_left_for_another() -> None:
     world = DayWorld()
     world.ask("A", "leave", "local")
     assert world.refused("A", "leave", "other") == "unknown_market"
+
+
+def test_more_members_leave_at_once_than_a_receipt_can_tell_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (vm.context, settlement):
+        monkeypatch.setattr(module, "MAX_EVENTS", 100)
+    names = tuple(f"H{number:04}" for number in range(200))
+    world = DayWorld(names=names, metered=("H0000",))
+    for name in names[1:]:
+        world.ask(name, "leave", "local")
+    world.go(final_ms(world.time_ms // QUARTER + 1))
+    assert len(world.told("left")) == len(names) - 1
+    assert is_there(world, names[0])
+
+
+def test_nobody_is_let_go_before_the_first_interval_is_corrected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = DayWorld({**TERMS, "members": []}, metered=())
+    world.before(10)
+    world.place("A", "buy", step("1", "20"))
+    for name in "BCD":
+        world.place(name, "sell", step("1", "20"))
+    world.go(world.interval * QUARTER + MINUTE)
+    for name in "ABCD":
+        assert world.ask(name, "leave", "local") == world.interval + 1
+    monkeypatch.setattr(settlement, "PAGE_MEMBERS", 1)
+    world.settle()
+    world.go(world.time_ms + 2 * QUARTER)
+    # A page a step and a step a quarter: the first correction takes longer than the next one, of
+    # an interval in which nothing was.
+    monkeypatch.setattr(settlement._Step, "_has_room", has_room_once)
+    world.time_ms = final_ms(world.interval + 1)
+    for _ in range(20):
+        world.advance(QUARTER)
+    assert world.settlement(CORRECTED).stage == DONE
+    assert len(world.told("left")) == 4
+    world.check_conservation()
+
+
+def has_room_once(step: settlement._Step) -> bool:
+    """Let a step of a correction do one thing, any other all."""
+    if step._part == FIRST:
+        return True
+    is_first, step._resumed = not hasattr(step, "_resumed"), True
+    return is_first

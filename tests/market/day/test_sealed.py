@@ -5,6 +5,7 @@ from __future__ import annotations
 from market.day.lines import MISSTATEMENT, PENALTY, RETAIL, SHORTFALL, SOLD
 from tests.market.day.day_world import HUANG, DayWorld, shown, step
 from tests.market.support import kwh, tokens
+from vm.system.accounts import SUSPENDED
 
 
 def test_a_sealed_round_of_huang_and_its_misstatement_penalty() -> None:
@@ -86,3 +87,16 @@ def test_openings_have_their_time_and_their_cover() -> None:
     assert world.refused("B", "open", *poor) == "not_covered"
     world.before(45)
     assert world.refused("A", "open", *early) in ("wrong_time", "unknown_order")
+
+
+def test_who_is_suspended_and_cannot_open_keeps_its_deposit() -> None:
+    world = DayWorld(HUANG)
+    world.seal("A", "buy", step("1", "20"))
+    world.seal("B", "buy", step("1", "20"))
+    world.set_status("A", SUSPENDED)
+    world.settle()
+    assert [values[3] for values in world.told("forfeit")] == [world.ids["B"]]
+    assert world.told("release") == [("local", world.interval, 1, world.ids["A"])]
+    assert world.account("A").money_reserved_micro == 0
+    assert world.money("A") == tokens("1000")
+    world.conserve()

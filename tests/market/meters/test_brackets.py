@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.meters.brackets import Bracket, RegisterReader, gas_of_reach
+from market.meters.brackets import Bracket, Brackets, gas_of_reach
 from market.meters.records import GAPS_SPACE
 from tests.market.meters.test_properties import (
     ALL_OPEN,
     COUNT,
+    HOURLY,
     begin,
     draw,
     play,
@@ -28,8 +29,10 @@ NOTHING_PROVED = Bracket((0, 0), (MOST, MOST), is_enclosed=False)
 def brackets(
     world: Metered, member: str, place: int, size: int = 1, parts: int = 1
 ) -> list[Bracket]:
-    reader = RegisterReader(world.context(), world.config, world.ids[member])
-    return reader.brackets(world.first + place, size, parts)
+    first = world.first + place
+    end = first + size * parts
+    found = Brackets(world.context(), world.config, world.ids[member], first, end)
+    return [found.of(begin, begin + size) for begin in range(first, end, size)]
 
 
 def enclosed(least: tuple[int, int], greatest: tuple[int, int]) -> Bracket:
@@ -95,7 +98,7 @@ def test_a_meter_that_takes_over_at_the_last_register_leaves_no_gap() -> None:
     assert brackets(world, "H1", 0, parts=3) == [exact(0, 1), exact(0, 5), exact(0, 7)]
 
 
-@pytest.mark.parametrize("section", [SECTION, ALL_OPEN], ids=["soon final", "open"])
+@pytest.mark.parametrize("section", [SECTION, ALL_OPEN, HOURLY], ids=["soon final", "open", "mean"])
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_registers_prove_their_difference_whatever_was_final_when_they_came(
@@ -137,7 +140,6 @@ def test_looking_at_all_that_is_kept_stays_within_its_gas() -> None:
     world = Metered()
     world.until_end_of(400)
     ctx = world.context()
-    reader = RegisterReader(ctx, world.config, world.ids["H1"])
     before = ctx.gas_used
-    reader.brackets(world.first + 300, 1, 1)
+    Brackets(ctx, world.config, world.ids["H1"], world.first + 300, world.first + 301)
     assert 0 < ctx.gas_used - before <= gas_of_reach(world.config)

@@ -14,9 +14,17 @@ from market.meters.records import NONE
 from tests.market.meters.world import SECTION, Metered
 from vm.primitives.errors import CallError
 
-COUNT = 30
+COUNT = 40
 ALL_OPEN = {**SECTION, "correction_minutes": 1_300}
 """Nothing of 30 intervals becomes final."""
+HOURLY = {
+    **SECTION,
+    "interval_minutes": 60,
+    "deadline_minutes": 60,
+    "correction_minutes": 180,
+    "retention_days": 3,
+}
+"""What is missing of the last intervals is estimated from a day before."""
 ROLLOVER = 1_000_000
 
 
@@ -73,7 +81,7 @@ def frozen(world: Metered) -> dict[int, Measured]:
     return {each: world.energies("H1", each)[0] for each in final}
 
 
-@pytest.mark.parametrize("section", [SECTION, ALL_OPEN], ids=["soon final", "open"])
+@pytest.mark.parametrize("section", [SECTION, ALL_OPEN, HOURLY], ids=["soon final", "open", "mean"])
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_energies_and_true_ups_add_up_to_the_difference_of_registers(

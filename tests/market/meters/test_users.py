@@ -128,6 +128,7 @@ def test_a_silent_meter_proves_no_response() -> None:
     world.until_end_of(13)
     # 1 kWh in each quarter of an hour of the first day, and no word from then on: so the day of
     # the event has no measured day before it to be estimated from, and is estimated as nothing.
+    # That is no response: the event waits until all is final, and an estimate never counts.
     world.submit("M1", 9, *[(0, kwh(str(count))) for count in range(5)])
     world.until_end_of(180)
     times = at(world, 190, 202, 206, 208)
@@ -138,6 +139,8 @@ def test_a_silent_meter_proves_no_response() -> None:
     world.until_deadline_of(205)
     world.advance(1)
     assert [each.withdrawn_milli_wh for each in world.energies("H1", 202, 4)] == [0] * 4
+    assert not [name for _, name, _ in world.events if name == "settle"]
+    world.until_final(205)
     settled = [values[1:] for module, name, values in world.events if name == "settle"]
     # Nothing is delivered; missing beyond the tolerance are 3.6 kWh.
     assert settled == [(world.ids["H1"], 0, 0, tokens("72"))]

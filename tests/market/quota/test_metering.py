@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from market.quota.metering import grace_ms
+from market.meters.proving import grace_ms
 from market.quota.module import MAX_STATIONS, QuotaModule
 from market.quota.records import Station, load_stations, read_round
 from market.quota.rules import excess_penalty_micro

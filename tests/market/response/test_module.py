@@ -264,6 +264,13 @@ def test_what_an_event_refuses() -> None:
         found = world.refused("O", "call", direction, profile, *prices, *world.at(10, 20, 50, 60))
         assert found == code, (direction, profile)
     assert world.refused("O", "call", "down", BOTH, *prices, *world.at(1, 2, 2, 4)) == "wrong_times"
+    for reward, penalty, code in (
+        (0, 1, "penalty_too_high"),
+        (5, 51, "penalty_too_high"),
+        (5, 50, ""),
+    ):
+        times = world.at(10, 20, 50, 60)
+        assert world.refused("O", "call", "down", BOTH, reward, penalty, *times) == code
     event = world.called()
     assert world.refused("A", "enrol", 99, BOTH) == "unknown_event"
     assert world.refused("A", "enrol", event, (1,)) == "wrong_length"

@@ -13,6 +13,7 @@ from dispatch.solve import solve
 from market.dispatch_check import verify_certificate
 from market.dispatch_layout import lay_out
 from market.dispatch_problem import DispatchProblem
+from tests.dispatch.test_mesh_storage import day_of
 from tests.dispatch.test_meshed import case_of
 from tests.tools.board.links import Lie, Links
 from tools.board.messages import PART, STEP, Message
@@ -163,3 +164,23 @@ def test_a_step_of_no_right_form_is_refused() -> None:
     links = Links(problem, lies={"8": short}, patience=QUICK, delay_ms=20)
     assert_optimal(problem, links, 30_000)
     assert set(links.refused) == {"8"}
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_storages_in_a_mesh_are_computed_at_once_at_the_slack_bus(stopped: bool) -> None:
+    problem = day_of("case9", 2, 3)
+    slack = problem.network.slack
+    links = Links(problem, loss=0.1, stops={slack: 0} if stopped else {})
+    assert (assert_optimal(problem, links, 30_000) == slack) is not stopped
+    for _ in range(100):
+        links.run(links.now_ms + 20)
+    standing = [board for bus, board in links.boards.items() if bus != slack or not stopped]
+    assert all(board.result for board in standing), "it is passed on, or each computes it"
+    assert not any(message.kind == STEP for _, _, message in links.sent)
+
+
+def test_storages_in_a_mesh_that_cannot_serve_it_make_the_round_fall_back() -> None:
+    problem = day_of("case9", 2, 3)
+    lines = tuple(replace(line, rating_w=10_000) for line in problem.network.lines)
+    links = Links(replace(problem, network=replace(problem.network, lines=lines)))
+    assert links.run(20_000) is None
