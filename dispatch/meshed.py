@@ -117,7 +117,7 @@ def read_interval(layout: DispatchLayout, interval: int) -> tuple[MeshedProblem,
     reactance = np.array([float(line.reactance_nano_ohm) for line in layout.lines])
     limit_w = np.array([float(line.rating_w) for line in layout.lines])
     if not any(row.hi_w > 0 for row in rows) or not any(row.lo_w < 0 for row in rows):
-        # Nothing can be traded: lines without a rating have one of 0 then, and must not part prices.
+        # Nothing can be traded: lines without a rating, of 0 W then, must not part prices.
         limit_w = np.maximum(limit_w, max((max(row.hi_w, -row.lo_w) for row in rows), default=1))
     problem = MeshedProblem(
         a=np.array([row.a * SLOPE_UNIT for row in free]),
