@@ -19,8 +19,10 @@ from market.day.section import (
     MAX_PRICE,
     MAX_TOLERANCE_PERCENT,
     validate_market,
+    validate_meters,
 )
 from market.governed import Bounds, governed_numbers
+from market.meters.records import MetersConfig
 from vm.primitives.codec import Value
 from vm.primitives.errors import CallError, InvalidGenesis
 
@@ -38,7 +40,11 @@ GOVERNED: Final[Bounds] = {
 
 
 def changed_market(
-    market: DayMarket, values: Mapping[str, Value], time_ms: int, buses: int
+    market: DayMarket,
+    values: Mapping[str, Value],
+    time_ms: int,
+    buses: int,
+    meters: MetersConfig | None,
 ) -> DayMarket:
     """Return the market with other parameters; raises CallError where they do not fit."""
     numbers = governed_numbers(values, GOVERNED, "a day market has")
@@ -53,6 +59,7 @@ def changed_market(
     changed = replace(market, calendar=calendar, since=since, **numbers)  # type: ignore[arg-type]
     try:
         validate_market(changed, f"day market {market.name!r}", buses)
+        validate_meters(changed, meters)
     except InvalidGenesis as error:
         raise CallError("invalid_parameters", str(error)) from error
     return changed

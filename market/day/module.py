@@ -14,6 +14,7 @@ from market.auction.feeder import count_buses
 from market.auction.module import SALT, SIDE, TRADER_ROLES
 from market.auction.orders import SIDE_NAMES
 from market.day.clearing import apply_page, clear_gate
+from market.day.contract_interface import day_interfaces
 from market.day.due import AWARDS, CLEARING, CORRECTION, SETTLEMENT
 from market.day.gates import TO_THE_LAST
 from market.day.governing import changed_market
@@ -39,13 +40,13 @@ from market.day.records import (
     load_market_at,
     save_changed_market,
 )
-from market.day.section import read_section
+from market.day.section import read_section, validate_meters
 from market.day.settlement import DAY_ACCOUNT, correct_due, settle_due
 from market.day.standing import join, leave, pay_arrears
 from market.meters.records import load_config
 from vm.arguments import ACCOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string, integer
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import Encodable, Value, unpack_trusted
 from vm.primitives.errors import InvalidGenesis, InvariantViolation
@@ -102,11 +103,15 @@ class DayModule(Module):
             )
         save_account(ctx, DAY_ACCOUNT, Account(bytes(32), 0, REMOVED, 0, 0, 0, 0, 0))
         for market, members in found:
-            _validate_meters(ctx, market)
+            validate_meters(market, load_config(ctx))
             ctx.put(MARKET_SPACE + market.name.encode(), market.encode())
             ctx.put(NAME_SPACE + market.number.to_bytes(2, "big"), market.name.encode())
             for account in members:
                 join(ctx, market, account)
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `day`."""
+        return day_interfaces()
 
     @method(Argument("market", NAME), roles=TRADER_ROLES)
     def join(self, ctx: CallContext, name: str) -> Encodable:
@@ -220,7 +225,8 @@ class DayModule(Module):
         """Set parameters of the market called `subject`, for intervals that have not opened."""
         known = load_market(ctx, subject)
         buses = count_buses(ctx, known.feeder) if known.feeder else 0
-        save_changed_market(ctx, known, changed_market(known, values, ctx.time_ms, buses))
+        changed = changed_market(known, values, ctx.time_ms, buses, load_config(ctx))
+        save_changed_market(ctx, known, changed)
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Clear a gate, write awards down, settle or correct an interval, or forget one."""
@@ -251,15 +257,3 @@ def _act(ctx: CallContext, kind: int, market: DayMarket, what: tuple[int, int, i
         correct_due(ctx, market, interval)
     else:
         raise InvariantViolation(f"day scheduled an unknown thing: {kind}")
-
-
-def _validate_meters(ctx: CallContext, market: DayMarket) -> None:
-    """Raise InvalidGenesis unless the chain's meters measure the market's intervals."""
-    terms, calendar = load_config(ctx), market.calendar
-    wanted = (calendar.interval_minutes, calendar.minute_ms)
-    if terms is None or (terms.interval_minutes, terms.minute_ms) != wanted:
-        raise InvalidGenesis(
-            f"day market {market.name!r}: the section 'meters' has the same intervals",
-            expected=f"{wanted[0]} minutes of {wanted[1]} ms",
-            actual="no meters" if terms is None else f"{terms.interval_minutes} minutes",
-        )

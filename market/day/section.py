@@ -27,20 +27,27 @@ from market.day.gates import (
     jump_minutes,
 )
 from market.day.records import DayMarket
+from market.meters.records import MetersConfig
 from vm.primitives.errors import InvalidGenesis
 from vm.primitives.genesis_fields import AccountOf, GenesisFields, read_object
-from vm.primitives.integers import MAX_AMOUNT
+from vm.primitives.integers import MAX_AMOUNT, MILLI_WH_PER_KWH, divide_up
 
 MAX_MARKETS: Final = 100
 MAX_CHANGES: Final = 200
 MAX_MEMBERS: Final = 100_000
 MAX_OFFSET_MINUTES: Final = 14 * 60
 MAX_PRICE: Final = 10**12
-"""A million tokens per kWh: amounts of the greatest energy fit 64 bits."""
+"""A million tokens per kWh."""
 MAX_TOLERANCE_PERCENT: Final = 1_000
 MAX_KEEP_DAYS: Final = 3_660
 MAX_ENERGY: Final = 10**12
 """A million kWh."""
+MAX_OF_ORDERS_MICRO: Final = MAX_AMOUNT // 20_000
+"""Most that an interval's orders may come to for a member: a book takes orders of fewer than 20,000
+members, and what a settlement comes to in all fits 64 bits."""
+MAX_OF_METER_MICRO: Final = MAX_AMOUNT // 2_000_000
+"""Most that an interval's readings may come to: the sum over MAX_MEMBERS is a twentieth of what
+fits, and a debt that nobody pays takes decades to be more."""
 _FIELDS: Final = (
     "name",
     "account",
@@ -214,6 +221,15 @@ def validate_market(market: DayMarket, where: str, buses: int) -> None:
         raise InvalidGenesis(f"{where}: 'feed_in' is above 'retail'")
     if not market.max_energy_milli_wh:
         raise InvalidGenesis(f"{where}: 'max_energy_kwh' is above 0")
+    # Bought, sold short, and misstated, each at the retail price.
+    of_orders = 3 * market.retail_micro_per_kwh + market.penalty_micro_per_kwh
+    of_orders = divide_up(of_orders * market.max_energy_milli_wh, MILLI_WH_PER_KWH)
+    if of_orders > MAX_OF_ORDERS_MICRO:
+        raise InvalidGenesis(
+            f"{where}: 'max_energy_kwh' at 'retail' and 'penalty' is more than can be settled",
+            expected=f"at most {MAX_OF_ORDERS_MICRO} micro-tokens for a member and interval",
+            actual=of_orders,
+        )
     if market.account == market.upstream:
         raise InvalidGenesis(f"{where}: 'account' and 'upstream' are two members")
     if any(offset % calendar.interval_minutes for offset in calendar.zone.offsets()):
@@ -232,6 +248,28 @@ def validate_market(market: DayMarket, where: str, buses: int) -> None:
     for number, gate in enumerate(calendar.gates):
         _validate_gate(market, gate, f"{where}, gate {number}")
     _validate_order(calendar, where)
+
+
+def validate_meters(market: DayMarket, meters: MetersConfig | None) -> None:
+    """Raise InvalidGenesis unless the chain's meters measure the market's intervals.
+
+    What a connection can carry in one, at the retail price, is bounded.
+    """
+    calendar, where = market.calendar, f"day market {market.name!r}"
+    wanted = (calendar.interval_minutes, calendar.minute_ms)
+    if meters is None or (meters.interval_minutes, meters.minute_ms) != wanted:
+        raise InvalidGenesis(
+            f"{where}: the section 'meters' has the same intervals",
+            expected=f"{wanted[0]} minutes of {wanted[1]} ms",
+            actual="no meters" if meters is None else f"{meters.interval_minutes} minutes",
+        )
+    of_meter = divide_up(meters.max_energy_milli_wh * market.retail_micro_per_kwh, MILLI_WH_PER_KWH)
+    if of_meter > MAX_OF_METER_MICRO:
+        raise InvalidGenesis(
+            f"{where}: 'meters.max_power_w' at 'retail' is more than can be settled",
+            expected=f"at most {MAX_OF_METER_MICRO} micro-tokens for an interval",
+            actual=of_meter,
+        )
 
 
 def _validate_gate(market: DayMarket, gate: Gate, where: str) -> None:

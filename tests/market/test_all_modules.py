@@ -69,7 +69,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
                 "name": "day",
                 "account": "EDC",
                 "upstream": "wind",
-                "retail": "1000000",
+                "retail": "150",
                 "feed_in": "0",
                 "penalty": "0.000001",
                 "max_energy_kwh": "1000000",

@@ -8,6 +8,7 @@ import pytest
 
 from market.day import forgetting, settlement
 from market.day.bills import read_bill
+from market.day.contract_interface import day_interfaces
 from market.day.governing import first_unopened
 from market.day.module import DayModule
 from market.day.records import read_version
@@ -39,6 +40,8 @@ def vote(world: DayWorld, market: str = "local", **values: Any) -> None:
         ({"retail_micro_per_kwh": 9_999_999}, "invalid_parameters"),  # below the feed-in tariff
         ({"feed_in_micro_per_kwh": 30_000_001}, "invalid_parameters"),
         ({"max_energy_milli_wh": 0}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 10**12, "retail_micro_per_kwh": 10**9}, "invalid_parameters"),
+        ({"max_energy_milli_wh": 1, "retail_micro_per_kwh": 10**11}, "invalid_parameters"),
         ({"tolerance_percent": 1_001}, "invalid_parameters"),
         ({"keep_days": 0}, "invalid_parameters"),
         ({"penalty_micro_per_kwh": -1}, "invalid_parameters"),
@@ -69,6 +72,13 @@ def test_a_change_holds_from_the_first_interval_that_has_not_opened() -> None:
     assert (new.penalty_micro_per_kwh, new.retail_micro_per_kwh) == (tokens("6"), tokens("40"))
     assert read_version(world.overlay, new, new.since) == new
     assert read_version(world.overlay, new, new.since - 1) == old
+    told_to_contracts = day_interfaces()["day"]["tariffs"].run
+    for interval, version in ((new.since, new), (new.since - 1, old)):
+        assert told_to_contracts(world.context(), "local", interval) == (
+            version.retail_micro_per_kwh,
+            version.feed_in_micro_per_kwh,
+            version.penalty_micro_per_kwh,
+        )
 
 
 def test_changes_follow_one_another() -> None:
