@@ -1,0 +1,594 @@
+"""Random signed transactions of every market module into a chain, block by block as nodes do it.
+
+Each block is built, and checked again as another node would. Members trade in day markets, call
+auctions and the posted market, charge, respond, hold certificates; operators and a DSO register and
+revoke meters, suspend and remove members and change their roles; keys rotate; voters change terms;
+and sometimes the chain stands still for hours. After each block all money and energy adds up,
+nothing that was due failed, and nothing but a refusal comes of any call.
+
+`python -m tests.market.random_calls --seeds 50` is the campaign; the suite draws a few.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from market.auction.rounds import commitment_of as auction_commitment
+from market.day import clearing, settlement
+from market.day.orders import commitment_of as day_commitment
+from node.ledger.transaction import Transaction, sign_transaction
+from node.modules import make_runtime
+from tests.ledger.support import TIME_MS, Chain, id_of, key_of, node_proof, seed
+from tests.market.support import tokens
+from vm.context import BlockContext, CallContext, read_last_number
+from vm.overlay import INDEX_SPACE, ORDERED_SPACES, Overlay
+from vm.primitives.signatures import public_key
+from vm.runtime import Call
+from vm.system.accounts import ACCOUNT_SPACE, decode_account, load_supply
+
+MINUTE = 60_000
+QUARTER = 15 * MINUTE
+HOMES = tuple(f"H{number}" for number in range(8))
+ROLES = (
+    "operator",
+    "validator",
+    "edc",
+    "dso",
+    "prosumer",
+    "consumer",
+    "meter",
+    "board",
+    "aggregator",
+    "supplier",
+)
+NETWORK = {
+    "slack": "n1",
+    "buses": ["n1", "n2", "n3"],
+    "lines": [
+        {"name": "L1", "from": "n2", "to": "n1", "rating_w": 6_000},
+        {"name": "L2", "from": "n3", "to": "n2", "rating_w": 4_000},
+    ],
+}
+INTRADAY = {"kind": "intraday", "minutes": 60}
+REAL_TIME = {"kind": "real_time", "minutes": 5}
+DAY = {
+    "account": "Op",
+    "upstream": "U",
+    "zone": {"offset_minutes": 60, "rule": "eu"},
+    "retail": "30",
+    "feed_in": "10",
+    "penalty": "4",
+    "max_energy_kwh": "20",
+    "keep_days": 1,
+}
+SEALED = {"sealed": True, "deposit": "0.5"}
+MODULES_SECTIONS: dict[str, Any] = {
+    "market": {"markets": [{"name": "grid", "network": NETWORK}]},
+    "meters": {
+        "deadline_minutes": 15,
+        "correction_minutes": 60,
+        "retention_days": 3,
+        "mean_days": 1,
+        "meters": [{"meter": "M" + name, "member": name} for name in HOMES[:6]],
+    },
+    "quota": {"penalty_price": "224.3", "billed_minutes": 15},
+    "auction": {
+        "auctions": [
+            {"name": "bids", "account": "Op", "mechanism": "pay_as_bid", "sealed": False},
+            {"name": "zones", "account": "Op", "sealed": False, "market": "grid"},
+            {"name": "huang", "account": "Op", "mechanism": "huang", "deposit": "0.1"},
+        ]
+    },
+    "response": {"upstream_price": "0.5", "account": "Op", "past_intervals": 1},
+    "day": {
+        "markets": [
+            {"name": "local", **DAY, "members": list(HOMES[:3]), "gates": [INTRADAY, REAL_TIME]},
+            {
+                "name": "sealed",
+                **DAY,
+                "gates": [{**INTRADAY, **SEALED, "mechanism": "huang"}, REAL_TIME],
+            },
+            {"name": "wires", **DAY, "feeder": "grid", "gates": [REAL_TIME]},
+        ]
+    },
+    "certificates": {
+        "unit_kwh": "0.1",
+        "period_intervals": 2,
+        "validity_days": 1,
+        "technologies": ["solar"],
+        "coins": {"market": "local", "earned": "1", "lost": "1"},
+        "plants": [
+            {
+                "plant": "roof",
+                "owner": "H0",
+                "member": "H0",
+                "technology": "solar",
+                "capacity_w": 9_000,
+            }
+        ],
+    },
+    "governance": {
+        "voters": {"operator": 1},
+        "quorum": [1, 2],
+        "threshold": [1, 2],
+        "voting_period_ms": 10 * MINUTE,
+        "notice_blocks": 1,
+    },
+}
+TERMS = {
+    ("day", "local"): {
+        "retail_micro_per_kwh": (10_000_000, 60_000_000),
+        "keep_days": (1, 3),
+        "penalty_micro_per_kwh": (0, 9_000_000),
+        "max_energy_milli_wh": (10**6, 3 * 10**7),
+    },
+    ("certificates", ""): {"validity_days": (1, 3), "unit_milli_wh": (1, 10**6)},
+    ("quota", ""): {"penalty_price_micro_per_kwh": (0, 10**9)},
+}
+CALLED = ("accounts", "market", "meters", "quota", "auction", "response", "day", "certificates")
+
+
+SENDERS = (*HOMES, "U", "D", "Op")
+
+
+def roles_of(name: str) -> tuple[str, ...]:
+    """Return the roles with which a member begins."""
+    own = {"O": "operator", "V": "validator", "U": "supplier", "M": "meter"}.get(name[0])
+    if own is not None:
+        return (own,)
+    return ("dso", "operator") if name == "D" else ("prosumer", "consumer", "aggregator")
+
+
+class FinalState:
+    """The state after the last block as a store gives it, changed in place."""
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, bytes] = {}
+        self.pages: dict[str, bytes | None] = {}
+        self._ordered: list[bytes] = []
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.entries.get(key)
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        for place in range(bisect_left(self._ordered, start), bisect_left(self._ordered, end)):
+            yield self._ordered[place], self.entries[self._ordered[place]]
+
+    def page(self, path: str) -> bytes | None:
+        return self.pages.get(path)
+
+    def absorb(self, overlay: Overlay, pages: dict[str, bytes | None]) -> None:
+        for key, value in overlay.changes.items():
+            if value is None:
+                self.entries.pop(key, None)
+            else:
+                self.entries[key] = value
+        self._ordered = sorted(key for key in self.entries if key[0] in ORDERED_SPACES)
+        self.pages.update(pages)
+
+
+class RandomCalls(Chain):
+    """A chain and what its members do, all by one seed."""
+
+    def __init__(self, number: int) -> None:
+        self.rng = rng = random.Random(number)
+        names = ("Op", "Op2", "D", "U", "V1", "V2", "V3", "V4", *HOMES)
+        members = [self._member(name) for name in (*names, *("M" + name for name in HOMES))]
+        runtime = make_runtime(ROLES)
+        modules = [
+            each for name, each in runtime.modules.items() if name not in ("accounts", "members")
+        ]
+        price = rng.choice((0, 0, 1))
+        super().__init__(
+            *modules,
+            roles=list(ROLES),
+            members=members,
+            modules=MODULES_SECTIONS,
+            parameters={
+                "due_gas_per_block": rng.choice((2_100_000, 10_000_000)),
+                "gas_price_micro": price,
+            },
+        )
+        self.methods = {name: self.runtime.modules[name].methods() for name in CALLED}
+        self.final = FinalState()
+        self._settle()
+        self.members = {name: id_of(name) for name in names}
+        self.meters = {"M" + name: id_of("M" + name) for name in HOMES}
+        self.purposes: dict[str, str] = {}
+        self.rotations: dict[Any, tuple[str, str]] = {}
+        self.registers = dict.fromkeys(self.meters, (0, 0))
+        self.read_to = dict.fromkeys(self.meters, TIME_MS // QUARTER)
+        self.commitments: dict[bytes, tuple[str, tuple[Any, ...]]] = {}
+        self.sealed: list[tuple[str, Call]] = []
+        self.done: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.blocks = 0
+
+    @staticmethod
+    def _member(name: str) -> dict[str, object]:
+        found: dict[str, object] = {"name": name, "key": key_of(name).hex()}
+        if name[0] == "V":
+            found["vote_key"] = key_of(name, "vote").hex()
+            found["node_key"] = key_of(name, "node").hex()
+            found["node_proof"] = node_proof(name).hex()
+        home = name in HOMES
+        return found | {
+            "roles": list(roles_of(name)),
+            "balance": "4000" if home else "2000" if name == "U" else "5",
+            "energy": "20" if home else "0",
+            "bus": f"n{1 + int(name[1]) % 3}" if home else "",
+        }
+
+    @property
+    def now(self) -> int:
+        """The time of the last block."""
+        return self.parent.header.time_ms
+
+    def run_blocks(self, count: int) -> None:
+        """Grow by so many blocks, and check each."""
+        for _ in range(count):
+            rng = self.rng
+            transactions: list[Transaction] = []
+            ahead: Counter[str] = Counter()
+            for _ in range(rng.randrange(20)):
+                name, calls = self._draw()
+                transactions.append(self._sign(name, calls, ahead[name]))
+                ahead[name] += 1
+            minutes = rng.choice((1, 1, 2, 3, 3, 5, 5, 8, 14, rng.choice((15, 45, 300, 1_500))))
+            self.grow(*transactions, time_ms=self.now + minutes * MINUTE + rng.randrange(1_000))
+
+    def grow(self, *transactions: Transaction, **options: object) -> Any:
+        built = super().grow(*transactions, **options)
+        executed = built.candidate.executed
+        for receipt in executed.receipts[: executed.first_transaction]:
+            assert not receipt.code, f"what was due failed: {receipt.code}"
+        for receipt, transaction in zip(built.receipts, built.candidate.transactions, strict=False):
+            called = ".".join(transaction.calls[0][:2])
+            if receipt.code:
+                self.refused[f"{called} {receipt.code}"] += 1
+            else:
+                self.done[called] += 1
+                self._remember(transaction.calls[0], receipt.values[0])
+                if called == "members.rotate_key":
+                    name, purpose = self.rotations.pop(transaction.calls[0][2][0])
+                    self.purposes[name] = purpose
+        self._settle()
+        self._conserve()
+        self.blocks += 1
+        return built
+
+    def _remember(self, call: Call, value: object) -> None:
+        """Keep what opens a commitment, with the number that it got."""
+        module, method, arguments = call
+        if method == "commit" and arguments[2] in self.commitments:
+            name, opening = self.commitments.pop(arguments[2])
+            self.sealed.append((name, (module, "open", (*arguments[:2], value, *opening))))
+
+    def _settle(self) -> None:
+        state: Any = self.parent.state
+        self.final.absorb(state.overlay, state.pages)
+        state.settle(self.final)
+
+    def _conserve(self) -> None:
+        money = energy = 0
+        for key, value in self.final.entries.items():
+            if key[:1] == ACCOUNT_SPACE and len(key) == 21:
+                leaf = decode_account(value)
+                money += leaf.money_micro + leaf.money_reserved_micro
+                energy += leaf.energy_milli_wh + leaf.energy_reserved_milli_wh
+                assert min(leaf.money_micro, leaf.money_reserved_micro) >= 0
+        assert (money, energy) == load_supply(self._context(self.final))
+
+    def _context(self, state: FinalState) -> CallContext:
+        block = BlockContext(self.genesis.digest, self.height, self.now, self.genesis.parameters)
+        return CallContext(block, Overlay(state), 10**12)
+
+    def check_index(self) -> None:
+        """Check that the index is what the leaves give."""
+        bare = FinalState()
+        bare.entries = {k: v for k, v in self.final.entries.items() if k[:1] != INDEX_SPACE}
+        ctx = self._context(bare)
+        for key, value in bare.entries.items():
+            for module in self.runtime.modules.values():
+                module.rebuild_index(ctx, key, value)
+        kept = {k: v for k, v in self.final.entries.items() if k[:1] == INDEX_SPACE}
+        assert ctx.state.changes == kept
+
+    def _sign(self, name: str, calls: tuple[Call, ...], ahead: int) -> Transaction:
+        seed_ = seed(name, self.purposes.get(name, "account"))
+        small = self.rng.random() < 0.03
+        return sign_transaction(
+            seed_,
+            genesis=self.genesis.digest,
+            sender=id_of(name),
+            key=public_key(seed_),
+            nonce=self.nonce(name) + ahead,
+            gas_limit=self.rng.randrange(1_500, 5_000) if small else 400_000,
+            max_fee_micro=400_000,
+            expiry_height=self.height + 9,
+            calls=calls,
+        )
+
+    def _draw(self) -> tuple[str, tuple[Call, ...]]:
+        """Return who sends, and what."""
+        rng = self.rng
+        if self.sealed and rng.random() < 0.3:
+            place = rng.randrange(len(self.sealed))
+            name, call = self.sealed[place]
+            delivery_ms = call[2][1] * QUARTER
+            if delivery_ms - 45 * MINUTE < self.now:
+                self.sealed.pop(place)
+            elif self.now + 3 * MINUTE < delivery_ms - 60 * MINUTE and rng.random() < 0.95:
+                return self._trade()
+            return (name if rng.random() < 0.95 else rng.choice(HOMES)), (call,)
+        draws: tuple[tuple[float, Callable[[], tuple[str, tuple[Call, ...]]]], ...] = (
+            (0.25, self._trade),
+            (0.20, self._read),
+            (0.12, self._seal),
+            (0.08, self._govern),
+            (0.05, self._rotate),
+            (1.0, self._any),
+        )
+        chance = rng.random()
+        for part, draw in draws:
+            if chance < part:
+                return draw()
+            chance -= part
+        return self._any()
+
+    def _interval(self) -> int:
+        return self.now // QUARTER + self.rng.choice((1, 1, 2, 2, 5, 6, 7, 0, -4))
+
+    def _trade(self) -> tuple[str, tuple[Call, ...]]:
+        rng, name = self.rng, self.rng.choice(HOMES)
+        place = int(name[1])
+        own = ("local", "sealed", "wires")[place % 3]
+        market = own if rng.random() < 0.9 else "local"
+        side = (
+            ("buy", "sell")[place // 3 % 2] if rng.random() < 0.9 else rng.choice(("buy", "sell"))
+        )
+        price = tokens(str(rng.choice((10, 15, 16, 20, 29, 30))))
+        energy = rng.choice((1, 1_000, 10**6, 1_234_567, 3 * 10**6))
+        steps: tuple[tuple[int, int], ...] = ((energy, price),)
+        if rng.random() < 0.3:
+            other = price + (1 if side == "sell" else -1) * rng.randrange(1, 10**6)
+            steps = (*steps, (energy, other))
+        count = rng.choice((1, 1, 1, 4))
+        last = rng.choice((255, 255, 255, 0))
+        intervals = [self.now // QUARTER + rng.randrange(1, 7) for _ in range(count)]
+        return name, tuple([("day", "place", (market, i, side, steps, last)) for i in intervals])
+
+    def _seal(self) -> tuple[str, tuple[Call, ...]]:
+        rng, name = self.rng, self.rng.choice(HOMES[1::3] * 2 + HOMES)
+        interval, salt = self.now // QUARTER + rng.choice((5, 6)), rng.randbytes(32)
+        side = rng.choice((0, 0, 0, 1)) ^ (int(name[1]) % 2)
+        price = tokens(str(rng.choice((10, 15, 16, 20, 29, 30))))
+        steps = ((rng.choice((1, 10**6, 2 * 10**6)), price),)
+        word = ("buy", "sell")[side]
+        if rng.random() < 0.5:
+            digest = auction_commitment("huang", interval, id_of(name), side, steps, salt)
+            self.commitments[digest] = name, (word, steps, salt)
+            cover = (tokens("70"), 2 * 10**6)
+            return name, (("auction", "commit", ("huang", interval, digest, *cover)),)
+        digest = day_commitment("sealed", interval, id_of(name), side, steps, 255, salt)
+        self.commitments[digest] = name, (word, steps, 255, salt)
+        return name, (("day", "commit", ("sealed", interval, digest, 1, tokens("70"))),)
+
+    def _read(self) -> tuple[str, tuple[Call, ...]]:
+        """Have a meter tell what it counted, or tell late, twice, with a gap, or wrongly."""
+        rng, name = self.rng, self.rng.choice(list(self.meters))
+        first, until = self.read_to[name], self.now // QUARTER
+        registers: list[tuple[int, int]] = []
+        for _ in range(first, min(until, first + 96)):
+            before = self.registers[name]
+            flows = rng.choice(((0, 500_000), (700_000, 0), (0, 0), (1, 1)))
+            self.registers[name] = before[0] + flows[0], before[1] + flows[1]
+            registers.append(self.registers[name])
+        if not registers or rng.random() < 0.1:
+            wrong = rng.choice(((0, 0), self.registers[name], (2**63 - 1, 0)))
+            registers, first = [wrong], until - rng.randrange(8)
+        else:
+            self.read_to[name] = first + len(registers)
+        if len(registers) > 2 and rng.random() < 0.3:
+            first, registers = first + 1, registers[1:]
+        return name, (("meters", "submit", (max(0, first), tuple(registers))),)
+
+    def _rotate(self) -> tuple[str, tuple[Call, ...]]:
+        name = self.rng.choice((*HOMES, "U", *self.meters))
+        purpose = f"account {self.blocks} {self.rng.randrange(10**9)}"
+        call = ("members", "rotate_key", (key_of(name, purpose),))
+        self.rotations[key_of(name, purpose)] = name, purpose
+        return name, (call,)
+
+    def _govern(self) -> tuple[str, tuple[Call, ...]]:
+        rng, who = self.rng, self.rng.choice(("Op", "Op", "D"))
+        account = id_of(rng.choice((*HOMES[2:], *self.meters, *("U",) * (rng.random() < 0.2))))
+        mask = self.runtime.role_mask(["prosumer", "consumer"])
+        start = self.now // QUARTER + rng.randrange(3)
+        home = rng.choice(HOMES)
+        (module, subject), bounds = rng.choice(list(TERMS.items()))
+        values = tuple(
+            sorted((each, rng.randint(*bounds[each])) for each in rng.sample(list(bounds), 1))
+        )
+        last = read_last_number(self.final, "proposal")
+        height = self.height + rng.randrange(3, 30)
+        proposal = (module, subject, values, height, "")
+        return rng.choice(
+            [
+                (
+                    who,
+                    (
+                        (
+                            "members",
+                            rng.choice(("suspend", "reinstate", "reinstate", "reinstate")),
+                            (account,),
+                        ),
+                    ),
+                ),
+                (who, (("members", "set_roles", (id_of(home), mask)),)),
+                (who, (("members", "set_bus", (id_of(home), rng.choice(("n1", "n3", "")))),)),
+                ("D", (("meters", "revoke", (id_of("M" + home), ())),)),
+                *[
+                    (
+                        "D",
+                        (
+                            (
+                                "meters",
+                                "register",
+                                (
+                                    id_of("M" + home),
+                                    id_of(home),
+                                    start,
+                                    *self.registers["M" + home],
+                                    0,
+                                ),
+                            ),
+                        ),
+                    )
+                ]
+                * 3,
+                ("D", (("members", "remove", (id_of(rng.choice(HOMES[5:])),)),))
+                if rng.random() < 0.1
+                else (
+                    "D",
+                    (
+                        (
+                            "certificates",
+                            "register",
+                            ("P" + home, id_of(home), id_of(home), "solar", 5_000),
+                        ),
+                    ),
+                ),
+                *[("Op", (("governance", "propose_parameters", proposal),))] * 2,
+                *[
+                    (voter, (("governance", "vote", (max(1, last - rng.randrange(3)), "yes")),))
+                    for voter in ("Op", "Op2", "D")
+                ],
+            ]
+        )
+
+    def _any(self) -> tuple[str, tuple[Call, ...]]:
+        """Return a call of any method of the market, with arguments drawn by their names."""
+        module = self.rng.choice(CALLED)
+        name, found = self.rng.choice(list(self.methods[module].items()))
+        declared = found.declaration.arguments
+        arguments = [self._argument(module, each.name) for each in declared]
+        times = [place for place, each in enumerate(declared) if each.name.endswith("_ms")]
+        quarters = sorted(self.rng.sample(range(2, 12), len(times)))
+        if self.rng.random() < 0.8:
+            # The deadline that meters have.
+            quarters[-1:] = [quarter + 1 for quarter in quarters[-2:-1]] or quarters[-1:]
+        for place, quarter in zip(times, quarters, strict=True):
+            arguments[place] = (self.now // QUARTER + quarter) * QUARTER
+        able = [who for who in SENDERS if set(found.declaration.roles) & set(roles_of(who))]
+        return self.rng.choice(able or HOMES), ((module, name, tuple(arguments)),)
+
+    def _argument(self, module: str, name: str) -> Any:
+        rng = self.rng
+        homes = [id_of(each) for each in (*HOMES, "U", "Op")]
+        if name in (
+            "to",
+            "member",
+            "account",
+            "station",
+            "reader",
+            "owner",
+            "first",
+            "second",
+            "beneficiary",
+        ):
+            return rng.choice(homes)
+        if name == "meter":
+            return rng.choice(list(self.meters.values()))
+        counters = {
+            "round": module,
+            "event": "response_event",
+            "lot": "certificate_lot",
+            "offer_id": "offer",
+        }
+        if name in counters:
+            return max(1, read_last_number(self.final, counters[name]) - rng.randrange(3))
+        few = tuple([rng.choice((0, 1, 10**5)) for _ in range(rng.choice((1, 1, 2)))])
+        drawn: dict[str, Callable[[], Any]] = {
+            "market": lambda: (
+                "grid" if module == "market" else rng.choice(("local", "sealed", "wires"))
+            ),
+            "auction": lambda: rng.choice(("bids", "zones", "huang")),
+            "order": lambda: rng.randrange(1, 9),
+            "interval": lambda: 0 if module == "market" else self._interval(),
+            "first_interval": self._interval,
+            "side": lambda: rng.choice(("buy", "sell")),
+            "steps": lambda: ((rng.choice((1, 10**6)), tokens(str(rng.choice((12, 20, 28))))),),
+            "last_gate": lambda: rng.choice((0, 1, 255)),
+            "salt": lambda: rng.randbytes(32),
+            "commitment": lambda: rng.randbytes(32),
+            "memo": lambda: "",
+            "purpose": lambda: "",
+            "direction": lambda: rng.choice(("down", "up")),
+            "registers": lambda: ((1, 1),),
+            "final": lambda: (),
+            "plant": lambda: rng.choice(("roof", "PH1", "PH2")),
+            "technology": lambda: "solar",
+            "line": lambda: "L1",
+            "policy": lambda: rng.choice(("ignore", "skip", "penalty")),
+            "penalty_payee": lambda: "seller",
+            "allow_partial": lambda: rng.random() < 0.7,
+            "profile_milli_wh": lambda: few,
+            "promised_milli_wh": lambda: few,
+            "measured_milli_wh": lambda: few,
+            "past_milli_wh": lambda: (few,),
+            "count": lambda: rng.choice((1, 1, 2, 5)),
+            "most_steps": lambda: 1,
+        }
+        if name in drawn:
+            return drawn[name]()
+        return rng.choice((0, 1, 7, 1_000, 10**5, 10**6, 10**6, 20 * 10**6, 2**63 - 1))
+
+
+def make_pages_small(set_attribute: Callable[[object, str, int], None]) -> None:
+    """Have awards and settlements take several steps though there are few members."""
+    set_attribute(clearing, "ITEMS_AT_ONCE", 2)
+    set_attribute(clearing, "PAGE_ITEMS", 2)
+    set_attribute(settlement, "PAGE_MEMBERS", 2)
+
+
+def main() -> int:
+    """Draw many seeds; print what happened."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=1_000)
+    parser.add_argument("--blocks", type=int, default=400)
+    chosen = parser.parse_args()
+    make_pages_small(setattr)
+    done: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
+    started = time.monotonic()
+    for number in range(chosen.first, chosen.first + chosen.seeds):
+        chain = RandomCalls(number)
+        try:
+            chain.run_blocks(chosen.blocks)
+            chain.check_index()
+        except BaseException:
+            print(f"\nseed {number} failed at height {chain.height}", file=sys.stderr)
+            raise
+        done += chain.done
+        refused += chain.refused
+        end = "\r" if sys.stderr.isatty() else "\n"
+        print(f"{number - chosen.first + 1} of {chosen.seeds} chains", end=end, file=sys.stderr)
+    print(f"{chosen.seeds} chains of {chosen.blocks} blocks in {time.monotonic() - started:.0f} s")
+    print(f"{done.total()} calls done: " + ", ".join(f"{k} {v}" for k, v in done.most_common()))
+    print(
+        f"{refused.total()} refused: " + ", ".join(f"{k} {v}" for k, v in refused.most_common(40))
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
