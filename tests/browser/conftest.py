@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.browser.day_world import DayWorld, day_world
+from tests.browser.day_world import DayWorld, day_world, sealed_world
 from tests.e2e.full_network import HOSTILE, play, write_template
 from tests.e2e.support import Commands, Json, until
 
@@ -102,6 +102,13 @@ def explorer(
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DayWorld]:
     """A node with a day of a day market behind it."""
     with day_world(tmp_path_factory.mktemp("day")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def open_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DayWorld]:
+    """A node with a day market whose gates are open, the first of them sealed."""
+    with sealed_world(tmp_path_factory.mktemp("open-day")) as found:
         yield found
 
 

@@ -1,6 +1,6 @@
-"""A node in memory whose day market, meters and plants have had a day, and pages over its API.
+"""Nodes in memory with a day market, one with a day behind it and one that trades, and their pages.
 
-Its clock is the chain's own, so hours of trading, readings and corrections take no time.
+Their clock is the chain's own, so hours of trading, readings and corrections take no time.
 """
 
 from __future__ import annotations
@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from node.api.request_signing import sign_request
 from node.api.server import ApiServer
-from tests.ledger.support import TIME_MS, genesis_document, key_of
-from tests.node.api import support
+from node.submission import Submission
+from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api.support import KWH, MARKETS, TOKEN, FakeNode
 from tests.node.api.test_day import INTERVAL_MS, TERMS
 from tools.explorer.files import load_site
@@ -32,17 +34,61 @@ DELIVERED = 3
 """Intervals in which is traded, from INTERVAL on; the first two are corrected or settled."""
 
 
+SEALED_GATES = [
+    {"kind": "intraday", "minutes": 60, "mechanism": "huang", "sealed": True, "deposit": "2"},
+    {"kind": "real_time", "minutes": 5},
+]
+
+
+class EagerNode(FakeNode):
+    """A node that makes a block of what it is handed at once."""
+
+    async def submit(self, transactions: Sequence[bytes]) -> Sequence[Submission]:
+        """Take transactions, and make them final."""
+        found = await super().submit(transactions)
+        if self.waiting:
+            self.grow(*self.waiting.values())
+        return found
+
+
 @dataclass(frozen=True)
 class DayWorld:
-    """Where its pages are."""
+    """Where its pages are, and its node."""
 
     url: str
+    node: FakeNode
+    loop: asyncio.AbstractEventLoop
 
-    def ask(self, path: str, headers: dict[str, str] | None = None) -> Any:
-        """Return what the documented API answers."""
-        request = Request(f"{self.url}api/v1{path}", headers=headers or {})
+    def ask(self, path: str, signer: str = "") -> Any:
+        """Return what the documented API answers, to a member if one is named."""
+        headers = {}
+        if signer:
+            status = self.ask("/status")
+            headers["Authorization"] = sign_request(
+                seed(signer),
+                genesis=bytes.fromhex(status["genesis"]),
+                node=status["node"],
+                method="GET",
+                target=f"/api/v1{path}",
+                account=id_of(signer),
+                time_ms=time.time_ns() // 1_000_000,
+            )
+        request = Request(f"{self.url}api/v1{path}", headers=headers)
         with urlopen(request, timeout=20) as got:
             return json.load(got)
+
+    @property
+    def now_ms(self) -> int:
+        """The time of the last block."""
+        return int(self.ask("/status")["time_ms"])
+
+    def act(self, action: Callable[[FakeNode], object]) -> None:
+        """Do something to the node, between two of its answers."""
+
+        async def do() -> None:
+            action(self.node)
+
+        asyncio.run_coroutine_threadsafe(do(), self.loop).result(20)
 
 
 def make_document() -> bytes:
@@ -65,11 +111,33 @@ def make_document() -> bytes:
     assert isinstance(known, list)
     roles = list(dict.fromkeys([*known, "meter", "supplier", "auditor", "consumer"]))
     document: dict[str, Any] = genesis_document(modules=modules, roles=roles)
-    people = {"Sup": "supplier", **dict.fromkeys(HOMES, "prosumer")}
+    people = {"Sup": "supplier", "Aud": "auditor", **dict.fromkeys(HOMES, "prosumer")}
     people |= {"M" + name: "meter" for name in HOMES}
     document["members"] += [
         {"name": name, "roles": [role], "balance": "1000", "key": key_of(name).hex()}
         | ({"bus": BUSES[HOMES.index(name)]} if name in HOMES else {})
+        for name, role in people.items()
+    ]
+    return json.dumps(document).encode()
+
+
+def make_sealed_document() -> bytes:
+    """Return the genesis of four homes whose market has a sealed gate, and one after it."""
+    homes = HOMES[:4]
+    meters = [{"meter": "M" + name, "member": name} for name in homes]
+    terms = TERMS | {"gates": SEALED_GATES, "penalty": "4", "max_energy_kwh": "20"}
+    modules = {
+        "meters": {"minute_ms": 400, "meters": meters},
+        "day": {"markets": [terms | {"members": list(homes)}]},
+    }
+    known = genesis_document()["roles"]
+    assert isinstance(known, list)
+    roles = list(dict.fromkeys([*known, "meter", "supplier", "consumer"]))
+    document: dict[str, Any] = genesis_document(modules=modules, roles=roles)
+    people = {"Sup": "supplier", **dict.fromkeys(homes, "prosumer")}
+    people |= {"M" + name: "meter" for name in homes}
+    document["members"] += [
+        {"name": name, "roles": [role], "balance": "1000", "key": key_of(name).hex()}
         for name, role in people.items()
     ]
     return json.dumps(document).encode()
@@ -90,7 +158,7 @@ def play(node: FakeNode) -> None:
                 "B", ("day", "place", ("local", interval, "buy", ((KWH, 20 * TOKEN),), EVERYBODY))
             ),
         )
-    wait_until(node, (INTERVAL + 2) * INTERVAL_MS)
+    node.grow_until((INTERVAL + 2) * INTERVAL_MS)
     readings = []
     for place, name in enumerate(HOMES):
         used, made = (place + 1) * KWH // 4, 2 * KWH if name in ("A", "B") else 0
@@ -100,38 +168,42 @@ def play(node: FakeNode) -> None:
         )
     node.grow(*readings)
     # Until corrections of the first are over, while the last one still takes orders.
-    wait_until(node, (INTERVAL + 8) * INTERVAL_MS)
+    node.grow_until((INTERVAL + 8) * INTERVAL_MS)
     late = INTERVAL + 12
     for name, side, price in (("C", "buy", 25), ("D", "sell", 11)):
         steps = ((KWH, price * TOKEN),)
         node.grow(node.transaction(name, ("day", "place", ("local", late, side, steps, EVERYBODY))))
 
 
-def wait_until(node: FakeNode, time_ms: int) -> None:
-    """Make blocks until one is not before a time."""
-    while node.store.head(node.store.height).header.time_ms < time_ms:  # type: ignore[union-attr]
-        node.grow()
+@contextmanager
+def day_world(folder: Path) -> Iterator[DayWorld]:
+    """Run the node with a day behind it, and its pages."""
+    with _serve(lambda: FakeNode(folder, make_document()), play) as found:
+        yield found
 
 
 @contextmanager
-def day_world(folder: Path) -> Iterator[DayWorld]:
-    """Run the node and the pages in a thread of their own."""
-    found: list[str] = []
+def sealed_world(folder: Path) -> Iterator[DayWorld]:
+    """Run the node whose gates are open, and its pages."""
+    with _serve(lambda: EagerNode(folder, make_sealed_document()), FakeNode.grow) as found:
+        yield found
+
+
+@contextmanager
+def _serve(make: Callable[[], FakeNode], begin: Callable[[FakeNode], object]) -> Iterator[DayWorld]:
+    """Run a node and its pages in a thread of their own."""
+    found: list[DayWorld] = []
     failed: list[BaseException] = []
     ready, ended = threading.Event(), threading.Event()
 
     async def serve() -> None:
-        real = support.make_document
-        support.make_document = make_document
-        try:
-            node = FakeNode(folder)
-        finally:
-            support.make_document = real
-        play(node)
+        node = make()
+        begin(node)
         server = ApiServer(node, port=0, on_fatal=failed.append)
         url = f"http://127.0.0.1:{await server.start()}"
         pages = ExplorerServer(load_site(), url, host="127.0.0.1", port=0)
-        found.append(f"http://127.0.0.1:{await pages.start()}/")
+        own = f"http://127.0.0.1:{await pages.start()}/"
+        found.append(DayWorld(own, node, asyncio.get_running_loop()))
         ready.set()
         await asyncio.to_thread(ended.wait)
         await pages.stop()
@@ -151,7 +223,7 @@ def day_world(folder: Path) -> Iterator[DayWorld]:
         ready.wait(60)
         if failed:
             raise failed[0]
-        yield DayWorld(found[0])
+        yield found[0]
     finally:
         ended.set()
         thread.join(20)

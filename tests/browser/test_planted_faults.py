@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -42,7 +44,7 @@ OF_NETWORK: Sequence[Fault] = (
 )
 DAY_OF: Final = f"/days/local?day={DAY}"
 TRADED: Final = (DAY_OF, 0, day.busy_rows)
-SETTLED: Final = (DAY_OF, 1, day.settled_rows)
+SETTLED: Final = (day.AUDITED, 1, day.audited_rows)
 LINES: Final = (DAY_OF, 2, day.full_lines)
 SUMS: Final = ("/meters", 0, day.sums)
 LOTS: Final = ("/certificates", 0, day.lots)
@@ -66,41 +68,66 @@ OF_DAY: Sequence[Fault] = (
 )
 
 
-def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row]) -> None:
-    """Look at a page with a fault in it; fails unless the comparison does."""
-    address, place, _, script, whole, planted = fault
+OF_BILL: Sequence[tuple[str, str]] = (
+    ("money(found.totals.amount_micro)", "money(-found.totals.amount_micro)"),
+    ("energy(row.energy_milli_wh)} ·", "energy(0)} ·"),
+    ("cell: (row) => money(row.amount_micro)", "cell: (row) => money(row.energy_milli_wh)"),
+    ("rows: found.lines", "rows: found.lines.slice(1)"),
+)
+"""What the script of bills has, and what is planted."""
+
+
+@contextmanager
+def planted(chromium: Browser, url: str, script: str, whole: str, fault: str) -> Iterator[Visit]:
+    """Open a window to which one of the pages' scripts comes with a fault."""
     context = chromium.new_context(viewport=DESKTOP, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+    served: list[str] = []
+
+    def plant(route: Route) -> None:
+        text = route.fetch().text()
+        served.append(text)
+        route.fulfill(body=text.replace(whole, fault), content_type="text/javascript")
+
     try:
-        served: list[str] = []
-
-        def plant(route: Route) -> None:
-            text = route.fetch().text()
-            served.append(text)
-            route.fulfill(
-                body=text.replace(whole, planted),
-                content_type="text/javascript",
-            )
-
         context.route(f"**/pages/{script}.js", plant)
-        visit = Visit(context, url)
-        page = visit.go(address)
+        yield Visit(context, url)
         assert served, "the page does not use that script"
         assert whole in served[0], "the script has no such words any more"
-        with pytest.raises(AssertionError):
-            compare(page, place, wanted)
     finally:
         context.close()
 
 
+def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row], folder: Path) -> None:
+    """Look at a page with a fault in it; fails unless the comparison does."""
+    address, place, _, script, whole, wrong = fault
+    with planted(chromium, url, script, whole, wrong) as visit:
+        page = day.open_page(visit, address, folder)
+        with pytest.raises(AssertionError):
+            compare(page, place, wanted)
+
+
 @pytest.mark.parametrize("fault", OF_NETWORK, ids=lambda fault: f"{fault[3]}: {fault[5]}")
-def test_faults_of_mechanisms_are_seen(chromium: Browser, explorer: Explorer, fault: Fault) -> None:
-    find(chromium, explorer.url, fault, fault[2](explorer.ask))
+def test_faults_of_mechanisms_are_seen(
+    chromium: Browser, explorer: Explorer, tmp_path: Path, fault: Fault
+) -> None:
+    find(chromium, explorer.url, fault, fault[2](explorer.ask), tmp_path)
 
 
 @pytest.mark.parametrize("fault", OF_DAY, ids=lambda fault: f"{fault[3]}: {fault[5]}")
 def test_faults_of_a_day_are_seen(
     chromium: Browser,
     world: DayWorld,
+    tmp_path: Path,
     fault: Fault,
 ) -> None:
-    find(chromium, world.url, fault, fault[2](world))
+    find(chromium, world.url, fault, fault[2](world), tmp_path)
+
+
+@pytest.mark.parametrize(("whole", "wrong"), OF_BILL, ids=[wrong for _, wrong in OF_BILL])
+def test_faults_of_a_bill_are_seen(
+    chromium: Browser, world: DayWorld, tmp_path: Path, whole: str, wrong: str
+) -> None:
+    with planted(chromium, world.url, "bill", whole, wrong) as visit:
+        page, bill = day.show_bill(visit, tmp_path, "A")
+        with pytest.raises(AssertionError):
+            day.compare_bill(page, bill)

@@ -9,6 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Page
 
+from market.auction import rounds
+from market.auction.orders import SIDE_NAMES
+from market.day import orders
 from node.ledger.transaction import sign_transaction
 from tests.browser.conftest import Visit
 from vm.primitives.address import account_id, encode_address
@@ -29,6 +32,7 @@ def run(page: Page, code: str, value: object) -> object:
         "async (value) => { const codec = await import('/core/codec.js');"
         " const crypto = await import('/core/crypto.js');"
         " const proof = await import('/core/proof.js');"
+        " const sealed = await import('/core/sealed.js');"
         " const { signTransaction } = await import('/core/transaction.js');" + code + "}",
         value,
     )
@@ -120,3 +124,56 @@ def test_signatures_equal_pythons(visit: Visit) -> None:
         assert found == [wanted.raw.hex(), wanted.id.hex(), encode_address(to)]
 
     signs_alike()
+
+
+AMOUNTS = st.integers(0, 2**63 - 1)
+
+
+def test_commitments_equal_pythons(visit: Visit) -> None:
+    page = visit.go("/verify")
+
+    @settings(max_examples=25)
+    @given(
+        st.from_regex(r"[A-Za-z0-9._-]{1,32}", fullmatch=True),
+        AMOUNTS,
+        st.binary(min_size=20, max_size=20),
+        st.sampled_from(SIDE_NAMES),
+        st.lists(st.tuples(AMOUNTS, AMOUNTS), min_size=1, max_size=20),
+        st.integers(0, 255),
+        st.binary(min_size=32, max_size=32),
+    )
+    def commits_alike(
+        name: str,
+        interval: int,
+        account: bytes,
+        side: str,
+        steps: list[tuple[int, int]],
+        last_gate: int,
+        salt: bytes,
+    ) -> None:
+        place = SIDE_NAMES.index(side)
+        wanted = [
+            orders.commitment_of(name, interval, account, place, steps, last_gate, salt),
+            rounds.commitment_of(name, interval, account, place, steps, salt),
+        ]
+        found = run(
+            page,
+            "const order = { name: value.name, interval: BigInt(value.interval), side: value.side,"
+            " pairs: value.steps.map((pair) => pair.map(BigInt)),"
+            " lastGate: BigInt(value.gate), salt: codec.fromHex(value.salt) };"
+            "const account = codec.fromHex(value.account);"
+            "return Promise.all(['day', 'auction'].map(async (module) =>"
+            " codec.toHex(await sealed.commitmentOf({ ...order, module }, account))));",
+            {
+                "name": name,
+                "interval": str(interval),
+                "account": account.hex(),
+                "side": side,
+                "steps": [[str(energy), str(price)] for energy, price in steps],
+                "gate": last_gate,
+                "salt": salt.hex(),
+            },
+        )
+        assert found == [commitment.hex() for commitment in wanted]
+
+    commits_alike()

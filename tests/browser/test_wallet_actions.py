@@ -43,16 +43,21 @@ def walk(page: Page, link: str, *further: str) -> None:
         page.wait_for_selector("main[aria-busy=false]")
 
 
-def sign(form: Locator, button: str, *words: str) -> None:
-    """Press a form's button, read what is to be signed, sign it, and wait until it is final."""
-    page = form.page
-    before = page.evaluate("performance.now()")
+def consent(form: Locator, button: str, *words: str) -> None:
+    """Press a form's button, read what is to be signed, and sign it."""
     form.get_by_role("button", name=button, exact=True).click()
-    dialog = page.get_by_role("dialog")
+    dialog = form.page.get_by_role("dialog")
     for each in words:
         expect(dialog).to_contain_text(each)
     dialog.get_by_role("button", name="Sign", exact=True).click()
     expect(dialog).to_have_count(0)
+
+
+def sign(form: Locator, button: str, *words: str) -> None:
+    """Sign what a form's button asks for, and wait until it is final."""
+    page = form.page
+    before = page.evaluate("performance.now()")
+    consent(form, button, *words)
     page.wait_for_function(
         "(before) => performance.getEntriesByName('final').some((one) => one.startTime > before)",
         arg=before,

@@ -107,8 +107,8 @@ class Following:
 class FakeNode:
     """A NodeFacade whose chain moves only when a test says so."""
 
-    def __init__(self, folder: Path) -> None:
-        self.genesis_document = make_document()
+    def __init__(self, folder: Path, document: bytes = b"") -> None:
+        self.genesis_document = document or make_document()
         self.genesis = decode_genesis(self.genesis_document)
         self.runtime = make_runtime(self.genesis.roles)
         self.store = Store(folder)
@@ -174,6 +174,11 @@ class FakeNode:
         for follower in list(self.followers):
             follower.queue.put_nowait(FinalBlock(block, block.header.time_ms + 5))
         return block
+
+    def grow_until(self, time_ms: int) -> None:
+        """Make blocks until one is not before a time."""
+        while self._parent.header.time_ms < time_ms:
+            self.grow()
 
     def trade(self) -> Candidate:
         """Let P1 post two offers and P2 buy from both, in two blocks; return the second."""

@@ -13,6 +13,7 @@ from market.auction.rounds import commitment_of
 from tests.ledger.support import TIME_MS, genesis_document, id_of
 from tests.node.api import support
 from tests.node.api.conftest import Api, serve
+from tests.node.api.signed import ask
 from tests.node.api.support import KWH, TOKEN, FakeNode
 
 AUCTIONS = [
@@ -60,12 +61,6 @@ async def day_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     node.store.close()
 
 
-def wait_until(node: FakeNode, time_ms: int) -> None:
-    """Make blocks until one is not before a time; each is a second after the one before."""
-    while node.store.head(node.store.height).header.time_ms < time_ms:  # type: ignore[union-attr]
-        node.grow()
-
-
 def next_interval() -> int:
     return (TIME_MS + 20_000) // LENGTH_MS + 1
 
@@ -104,7 +99,7 @@ async def test_an_open_auction_over_a_feeder(day_api: Api) -> None:
     assert [other] == own and own[0]["cover_micro"] == 20 * TOKEN
     assert own[0]["steps"] == [{"energy_milli_wh": KWH, "price_micro_per_kwh": 20 * TOKEN}]
 
-    wait_until(node, shown["clearing_ms"])
+    node.grow_until(shown["clearing_ms"])
     (cleared,) = (await day_api.get(f"{path}/clearings?member=P2")).json["clearings"]
     assert (cleared["interval"], cleared["energy_milli_wh"]) == (interval, KWH * 3 // 4)
     assert cleared["flows"] == [{"line": "L2", "energy_milli_wh": KWH * 3 // 4}]
@@ -134,7 +129,7 @@ async def test_a_sealed_auction_shows_no_order_before_it_is_opened(day_api: Api)
     path = f"/auctions/sealed/intervals/{interval}"
     shown = (await day_api.get(path)).json
     assert [(each["side"], each["steps"]) for each in shown["book"]] == [(None, [])] * 2
-    wait_until(node, shown["gate_ms"])
+    node.grow_until(shown["gate_ms"])
     first = shown["book"][0]["order"]
     node.grow(
         node.transaction(
@@ -142,7 +137,7 @@ async def test_a_sealed_auction_shows_no_order_before_it_is_opened(day_api: Api)
         )
     )
     assert (await day_api.get(path)).json["book"][0]["side"] == "sell"
-    wait_until(node, shown["clearing_ms"])
+    node.grow_until(shown["clearing_ms"])
     (cleared,) = (await day_api.get("/auctions/sealed/clearings")).json["clearings"]
     assert (cleared["energy_milli_wh"], cleared["orders"], cleared["forfeits"]) == (0, 1, 1)
     told = (await day_api.get("/modules/auction/events?event=forfeit")).json["events"]
@@ -158,7 +153,7 @@ async def test_quotas(day_api: Api) -> None:
     answer = (await day_api.get("/quotas")).json
     assert answer["terms"]["penalty_price_micro_per_kwh"] == 224 * TOKEN
     assert [(each["stage"], each["demand_w"]) for each in answer["rounds"]] == [("demand", 20_000)]
-    wait_until(node, times[0])
+    node.grow_until(times[0])
     node.grow(node.transaction("P1", ("quota", "offer", (1, 1_000, 90 * TOKEN))))
     shown = (await day_api.get("/quotas/1")).json
     assert (shown["stage"], shown["dso_name"]) == ("trade", "Op")
@@ -179,6 +174,8 @@ async def test_demand_response(day_api: Api) -> None:
     called = ("down", (KWH, KWH), 5 * TOKEN, 2 * TOKEN, *times)
     node.grow(node.transaction("Op", ("response", "call", called)))
     node.grow(node.transaction("P2", ("response", "enrol", (1, (KWH // 2, 0)))))
+    past = ((KWH, KWH), (KWH, KWH))
+    node.grow(node.transaction("Op", ("response", "record_past", (1, id_of("P2"), past))))
     answer = (await day_api.get("/response/rounds")).json
     assert answer["terms"]["upstream_price_micro_per_kwh"] == 35 * TOKEN
     assert [(each["stage"], each["members"]) for each in answer["rounds"]] == [("orders", 2)]
@@ -188,17 +185,26 @@ async def test_demand_response(day_api: Api) -> None:
     assert (event["direction"], event["profile_left_milli_wh"]) == ("down", [KWH // 2, KWH])
     (enrolled,) = (await day_api.get("/response/events/1")).json["enrolled"]
     assert (enrolled["promised_milli_wh"], enrolled["deposit_micro"]) == ([KWH // 2, 0], TOKEN)
-    wait_until(node, times[0])
+    node.grow_until(times[0])
     shown = (await day_api.get("/response/rounds/1")).json
     assert shown["stage"] == "responses"
     bought = [each["bought_milli_wh"] for each in shown["orders"] if each["side"] == "buy"]
     assert bought == [KWH]
-    wait_until(node, times[3])
+    node.grow_until(times[2])
+    measured = (KWH - KWH // 3, KWH)
+    node.grow(node.transaction("Op", ("response", "record", (1, id_of("P2"), measured))))
+    node.grow_until(times[3])
     assert (await day_api.get("/response/rounds/1")).status == 404
     assert (await day_api.get("/response/events/1")).status == 404
     for event_name in ("settled", "ended"):
         told = (await day_api.get(f"/modules/response/events?event={event_name}")).json["events"]
         assert len(told) == 1
+    # What P2 delivered is its baseline less its reading.
+    path = "/modules/response/events?event=settle"
+    for signer, energy in (("", None), ("P1", None), ("P2", KWH // 3)):
+        (settled,) = (await ask(day_api, path, signer)).json["events"]
+        assert settled["fields"]["energy_milli_wh"] == energy, signer
+        assert settled["fields"]["reward_micro"] > 0
 
 
 async def test_what_modules_told_comes_in_pages(day_api: Api) -> None:

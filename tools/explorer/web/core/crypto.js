@@ -63,6 +63,13 @@ export async function keyOf(seed) {
   return { signing, publicKey };
 }
 
+/** The key under which secrets of a seed's owner are kept, not to be exported: HKDF with SHA-256. */
+export async function keepingKey(seed) {
+  const base = await crypto.subtle.importKey("raw", seed, "HKDF", false, ["deriveKey"]);
+  const derivation = { name: "HKDF", hash: "SHA-256", salt: new Uint8Array(0), info: utf8.encode("bitenergy/sealed-orders") };
+  return crypto.subtle.deriveKey(derivation, base, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
+}
+
 /** The signature of bytes: 64 bytes. */
 export async function sign(signing, data) {
   return new Uint8Array(await crypto.subtle.sign("Ed25519", signing, data));

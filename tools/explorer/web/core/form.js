@@ -9,21 +9,25 @@ import { t } from "./text.js";
 const PLACES = 6;
 const MINUTE_MS = 60_000;
 const QUARTER_MS = 15 * MINUTE_MS;
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+const TICK_MS = 100;
+const DIALOG_MS = 1_000;
 
-/** A form whose `read(data)` gives {calls, words}; `done` is called once they are final.
- *  What it shows of itself stays in the form. */
-export function callForm({ id, fields, label, read, done, inline = false, quiet = false }) {
+/** A form whose `read(data)` gives {calls, words, before}: `before` is called once they are consented to,
+ *  `done` once they are final. What it shows of itself stays in the form. Where a page has several that
+ *  say the same, `about` tells them apart for a screen reader. */
+export function callForm({ id, fields, label, about, read, done, inline = false, quiet = false }) {
   const place = h("div", { class: "answer" });
   const submit = async (event) => {
     event.preventDefault();
     try {
-      const { calls, words } = await read(new FormData(event.target));
-      if ((await send(place, calls, words)) && done) await done();
+      const { calls, words, before } = await read(new FormData(event.target));
+      if ((await send(place, calls, words, before)) && done) await done();
     } catch (error) {
       refill(place, problem(error));
     }
   };
-  return h("form", { class: inline ? "row" : "stack", onsubmit: submit, id, "aria-label": label }, fields,
+  return h("form", { class: inline ? "row" : "stack", onsubmit: submit, id, "aria-label": about ?? label }, fields,
     h("button", { type: "submit", class: quiet ? "quiet" : null }, label), place);
 }
 
@@ -71,3 +75,18 @@ export function redrawOn(context, draw, pauseMs = 500) {
     }, pauseMs);
   });
 }
+
+/** Have `draw` run at the next of some moments, but not while a dialog is open in `place`. */
+export function redrawAt(place, moments, context, draw) {
+  clearTimeout(timers.get(place));
+  const nextMs = Math.min(...moments.map((at) => Number(at) - Date.now()).filter((left) => left > 0));
+  if (nextMs > LONGEST_TIMER_MS) return;
+  const redraw = () => {
+    if (context.signal.aborted) return;
+    if (place.querySelector("dialog")) timers.set(place, setTimeout(redraw, DIALOG_MS));
+    else draw().catch(() => {});
+  };
+  timers.set(place, setTimeout(redraw, nextMs + TICK_MS));
+}
+
+const timers = new WeakMap();

@@ -27,9 +27,9 @@ export function preview(sender, calls) {
   return post("/preview", { sender, calls: toBase64(encode(calls)) });
 }
 
-/** Ask for consent to `words` ([[title, value]…]), sign `calls`, and follow them into `place`.
- *  Returns whether they became final and did what they were asked for. */
-export async function send(place, calls, words) {
+/** Ask for consent to `words` ([[title, value]…]), sign `calls`, and follow them into `place`; `before`
+ *  is done in between. Returns whether they became final and did what they were asked for. */
+export async function send(place, calls, words, before = null) {
   const key = current();
   if (!key) {
     refill(place, walletNotice());
@@ -41,6 +41,7 @@ export async function send(place, calls, words) {
   }
   try {
     refill(place, h("p", { role: "status" }, t("signing")));
+    await before?.();
     const { raw, id } = await signed(key, calls);
     const { results: [result] } = await post("/transactions", { transactions: [toBase64(raw)] });
     if (!result.accepted) throw new ApiError(400, { code: result.code, message: result.message });

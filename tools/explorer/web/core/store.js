@@ -2,7 +2,7 @@
 // in memory until the page is left or locked, and cannot be exported from there.
 
 import { fromHex, toHex } from "./codec.js";
-import { accountOf, addressOf, keyOf } from "./crypto.js";
+import { accountOf, addressOf, keepingKey, keyOf } from "./crypto.js";
 import { openKey, sealKey } from "./keyfile.js";
 
 const PLACE = "bitenergy.keys";
@@ -60,7 +60,7 @@ export async function unlock(account, password) {
 async function open(file, seed) {
   const { signing, publicKey } = await keyOf(seed);
   const account = fromHex(file.account);
-  opened = { signing, publicKey, account, address: await addressOf(account) };
+  opened = { signing, publicKey, account, address: await addressOf(account), keeping: await keepingKey(seed) };
   changed();
 }
 
@@ -77,5 +77,5 @@ export function forget(account) {
   changed();
 }
 
-/** The opened key {signing, publicKey, account, address}, or null. */
+/** The opened key {signing, publicKey, account, address, keeping}, or null. */
 export const current = () => opened;

@@ -1,15 +1,12 @@
-// Orders of auctions: their steps as a person types them, and sealed ones, which this browser keeps
-// until they are opened.
+// Orders of auctions: their steps as a person types them, and sealed ones.
 
-import { encode, fromHex, toHex } from "../core/codec.js";
-import { newSeed, tagged } from "../core/crypto.js";
 import { h } from "../core/dom.js";
 import { amountOf } from "../core/form.js";
 import { energy, price } from "../core/format.js";
 import { field } from "../core/parts.js";
+import { seal } from "../core/sealed.js";
 import { t } from "../core/text.js";
 
-const PLACE = "bitenergy.orders";
 const MOST_STEPS = 20;
 const MICRO = 1_000_000n;
 
@@ -40,33 +37,20 @@ export function readSteps(data) {
 
 export const stepWords = (steps) => steps.map((step) => t("step_words", { energy: energy(step.energy_milli_wh), price: price(step.price_micro_per_kwh) })).join("; ") || "–";
 
-/** The orders that this browser committed to, by commitment, as they are opened. */
-export function keptOrders() {
-  let found = {};
-  try {
-    found = JSON.parse(localStorage.getItem(PLACE) ?? "{}");
-  } catch {
-    // What is stored is nothing that this page wrote.
-  }
-  return Object.fromEntries(Object.entries(found).map(([commitment, kept]) => [commitment, {
-    side: kept.side, salt: fromHex(kept.salt), pairs: kept.steps.map(([amount, limit]) => [BigInt(amount), BigInt(limit)]),
-    steps: kept.steps.map(([amount, limit]) => ({ energy_milli_wh: BigInt(amount), price_micro_per_kwh: BigInt(limit) })),
-  }]));
-}
-
-/** Commit to an order: keeps it here with its salt, and returns the call and what covers it. */
-export async function commitTo(auction, { interval, side, steps }, account) {
-  const salt = newSeed();
-  const pairs = steps.map((step) => [step.energy_milli_wh, step.price_micro_per_kwh]);
-  const commitment = await tagged("auction/commitment", encode([auction.name, interval, account, side === "buy" ? 0 : 1, pairs, salt]));
-  const stored = JSON.parse(localStorage.getItem(PLACE) ?? "{}");
-  stored[toHex(commitment)] = { side, salt: toHex(salt), steps: pairs.map((pair) => pair.map(String)) };
-  localStorage.setItem(PLACE, JSON.stringify(stored));
+/** Seal an order of an auction: the order to keep, and what covers it. */
+export async function sealOrder(auction, { interval, side, steps }) {
+  const pairs = pairsOf(steps);
+  const order = await seal({ module: "auction", name: auction.name, interval, side, pairs });
   const cover = {
-    cover_micro: side === "buy" ? steps.reduce((sum, step) => sum + roundUp(step.energy_milli_wh * step.price_micro_per_kwh), 0n) : 0n,
+    cover_micro: side === "buy" ? steps.reduce((sum, step) => sum + divideUp(step.energy_milli_wh * step.price_micro_per_kwh), 0n) : 0n,
     cover_milli_wh: side === "sell" ? steps.reduce((sum, step) => sum + step.energy_milli_wh, 0n) : 0n,
   };
-  return { call: ["auction", "commit", [auction.name, interval, commitment, cover.cover_micro, cover.cover_milli_wh]], cover };
+  return { order, cover };
 }
 
-const roundUp = (product) => (product + MICRO - 1n) / MICRO;
+/** Steps as a call has them, and such pairs as steps. */
+export const pairsOf = (steps) => steps.map((step) => [step.energy_milli_wh, step.price_micro_per_kwh]);
+export const stepsOf = (pairs) => pairs.map(([amount, limit]) => ({ energy_milli_wh: amount, price_micro_per_kwh: limit }));
+
+/** Energy times price in whole micro-tokens, rounded up. */
+export const divideUp = (product) => (product + MICRO - 1n) / MICRO;

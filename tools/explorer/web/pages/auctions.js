@@ -3,21 +3,21 @@
 
 import { get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
+import { fromHex } from "../core/codec.js";
 import { add, h, refill } from "../core/dom.js";
-import { callForm, redrawOn } from "../core/form.js";
+import { callForm, redrawAt, redrawOn } from "../core/form.js";
 import { drawn, energy, integer, money, price, time } from "../core/format.js";
 import { accountLink, blockLink, factList, field, mark, moment, section } from "../core/parts.js";
+import { dropOrder, keep, keptOrders } from "../core/sealed.js";
 import { walletNotice } from "../core/send.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
-import { commitTo, keptOrders, readSteps, stepFields, stepWords } from "./auction_orders.js";
+import { pairsOf, readSteps, sealOrder, stepFields, stepsOf, stepWords } from "./auction_orders.js";
 
 const AHEAD = 8;
 const MOST_ORDERS = 1_000;
 const CLEARED = 100;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-const TICK_MS = 100;
 const STAGES = { open: "good", opening: "warn", clearing: "plain" };
 
 /** A price in half micro-tokens per kWh. */
@@ -167,10 +167,12 @@ function orderForm(auction, interval, done) {
       const order = { interval: BigInt(data.get("interval")), side: data.get("side"), steps: readSteps(data) };
       const words = [[t("what"), auction.sealed ? t("commit_words") : t("place_words")], [t("auction"), auction.name],
         [t("delivery_begins"), startWords(auction, order.interval)], [t("side"), t(order.side)], [t("steps"), stepWords(order.steps)]];
-      const pairs = order.steps.map((step) => [step.energy_milli_wh, step.price_micro_per_kwh]);
-      if (!auction.sealed) return { calls: [["auction", "place", [auction.name, order.interval, order.side, pairs]]], words };
-      const { call, cover: covers } = await commitTo(auction, order, current().account);
-      return { calls: [call], words: [...words, [t("set_aside"), cover({ ...covers, deposit_micro: auction.deposit_micro })]] };
+      if (!auction.sealed) return { calls: [["auction", "place", [auction.name, order.interval, order.side, pairsOf(order.steps)]]], words };
+      const { order: sealed, cover: covers } = await sealOrder(auction, order);
+      return {
+        calls: [["auction", "commit", [auction.name, order.interval, fromHex(sealed.commitment), covers.cover_micro, covers.cover_milli_wh]]],
+        words: [...words, [t("set_aside"), cover({ ...covers, deposit_micro: auction.deposit_micro })]], before: () => keep(sealed),
+      };
     },
   });
 }
@@ -181,26 +183,27 @@ async function ownOrders(place, auction, context, done) {
   if (!key) return;
   const { intervals } = await get(`/auctions/${auction.name}/intervals`, { limit: 50 });
   const books = await Promise.all(intervals.map((one) => get(`/auctions/${auction.name}/intervals/${one.interval}`, { member: key.address, limit: 50 })));
+  const kept = new Map((await keptOrders("auction", auction.name)).map((order) => [order.commitment, order]));
   const mine = books.flatMap((book) => book.book.map((order) => ({ ...order, book })));
-  const nextMs = Math.min(...mine.flatMap(({ book }) => [book.gate_ms, book.clearing_ms]).map((at) => Number(at) - Date.now()).filter((left) => left > 0));
-  if (nextMs < LONGEST_TIMER_MS) {
-    const timer = setTimeout(() => done().catch(() => {}), nextMs + TICK_MS);
-    context.signal.addEventListener("abort", () => clearTimeout(timer));
-  }
-  refill(place, mine.length === 0 ? h("p", { class: "empty" }, t("no_own_orders")) : mine.map((order) => ownOrder(auction, order, done)));
+  redrawAt(place, mine.flatMap(({ book }) => [book.gate_ms, book.clearing_ms]), context, done);
+  refill(place, mine.length === 0 ? h("p", { class: "empty" }, t("no_own_orders")) : mine.map((order) => ownOrder(auction, order, kept.get(order.commitment), done)));
 }
 
-function ownOrder(auction, order, done) {
+function ownOrder(auction, order, kept, done) {
   const { book } = order;
-  const kept = order.commitment && keptOrders()[order.commitment];
+  const cancelled = async () => {
+    if (kept) dropOrder(kept.commitment);
+    await done();
+  };
+  const about = (what) => `${t(what, { order: integer(order.order) })}, ${time(book.start_ms)}`;
   const words = (what) => [[t("what"), t(what, { order: integer(order.order) })], [t("auction"), auction.name], [t("delivery_begins"), time(book.start_ms)]];
   return h("div", { class: "tile" },
     h("p", {}, h("strong", {}, t("order_number", { order: integer(order.order) })), " · ", time(book.start_ms), " · ",
-      order.side ? `${t(order.side)}: ${stepWords(order.steps)}` : kept ? `${t("sealed")}: ${t(kept.side)} ${stepWords(kept.steps)}` : t("sealed_elsewhere")),
-    book.stage === "open" && callForm({ label: t("cancel_order"), quiet: true, inline: true, fields: null, done,
+      order.side ? `${t(order.side)}: ${stepWords(order.steps)}` : kept ? `${t("sealed")}: ${t(kept.side)} ${stepWords(stepsOf(kept.pairs))}` : t("sealed_elsewhere")),
+    book.stage === "open" && callForm({ label: t("cancel_order"), about: about("cancel_words"), quiet: true, inline: true, fields: null, done: cancelled,
       read: () => ({ calls: [["auction", "cancel", [auction.name, book.interval, order.order]]], words: words("cancel_words") }) }),
-    book.stage === "opening" && kept && callForm({ label: t("open_order"), inline: true, fields: null, done,
+    book.stage === "opening" && kept && callForm({ label: t("open_order"), about: about("open_order_words"), inline: true, fields: null, done,
       read: () => ({ calls: [["auction", "open", [auction.name, book.interval, order.order, kept.side, kept.pairs, kept.salt]]],
-        words: [...words("open_order_words"), [t("side"), t(kept.side)], [t("steps"), stepWords(kept.steps)]] }) }));
+        words: [...words("open_order_words"), [t("side"), t(kept.side)], [t("steps"), stepWords(stepsOf(kept.pairs))]] }) }));
 }
 

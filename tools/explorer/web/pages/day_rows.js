@@ -2,6 +2,14 @@
 
 const MILLI = 1_000n;
 const MINUTES_PER_HOUR = 60n;
+const CLOCK_BEGIN = 11;
+export const CLOCK_END = 16;
+
+/** The local time at which an interval begins; with its offset where the day has two. */
+export function begins(row, rows) {
+  const offset = row.local_start.slice(CLOCK_END);
+  return row.local_start.slice(CLOCK_BEGIN, CLOCK_END) + (rows.some((other) => other.local_start.slice(CLOCK_END) !== offset) ? ` (${offset})` : "");
+}
 
 /** Each interval with its clearings in the order of gates, and their sums:
  *  {cleared, prices [half price or null by gate], traded_milli_wh, bids_milli_wh, offers_milli_wh, settled}. */

@@ -4,22 +4,21 @@
 import { all, get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
 import { add, h, refill } from "../core/dom.js";
-import { callForm, redrawOn } from "../core/form.js";
+import { redrawOn } from "../core/form.js";
 import { drawn, energy, integer, money, percent, price } from "../core/format.js";
 import { accountLink, factList, field, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
+import { getAsMember } from "../core/signed.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
-import { readSteps, stepFields, stepWords } from "./auction_orders.js";
 import { halfPrice } from "./auctions.js";
-import { congestion, dayRows, localShare, settledRows } from "./day_rows.js";
+import { isOpen, orderForm, orderWords, ownForms } from "./day_orders.js";
+import { begins, CLOCK_END, congestion, dayRows, localShare, settledRows } from "./day_rows.js";
 
 const DAY_MS = 86_400_000;
 // The figures of a day change slowly.
 const REDRAW_MS = 5_000;
-const CLOCK = [11, 16];
-const TO_THE_LAST = 255n;
 const DATE_LETTERS = 10;
 
 export async function render(stage, [name], context) {
@@ -32,12 +31,12 @@ export async function render(stage, [name], context) {
   const asked = context.query.get("day");
   const day = /^\d{4}-\d{2}-\d{2}$/.test(asked ?? "") ? asked : market.day;
   const title = t("day_title", { name: market.name, day });
-  const [intervals, own, cancels, settled, lines] = Array.from({ length: 5 }, () => h("div", {}));
+  const [intervals, own, forms, settled, lines] = Array.from({ length: 5 }, () => h("div", {}));
   const asking = market.feeder ? get(`/markets/${market.feeder}/lines`) : { lines: [] };
   const draw = async () => {
     const [{ lines: ratings }, listed, clearings] = await Promise.all([
       asking,
-      get(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
+      getAsMember(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
       all(`/day-markets/${market.name}/clearings`, "clearings", { day, limit: 1_000 }, { cursor: "before" }),
     ]);
     const rows = dayRows(market, listed.intervals, clearings);
@@ -48,14 +47,14 @@ export async function render(stage, [name], context) {
   // Not with every block: it would take a dialog away that is open in one of the forms.
   const drawForms = async () => {
     const found = await draw();
-    if (current()) refill(cancels, cancelForms(market, found, drawForms));
+    if (current()) await ownForms(forms, market, found, context, drawForms);
     return found;
   };
   const rows = await drawForms();
   add(stage, h("h1", {}, title),
     markets.length > 1 && h("p", { class: "row tabs" }, markets.map((one) => h("a", { class: "button quiet", href: `/days/${one.name}`, "aria-current": one.name === market.name ? "page" : null }, one.name))),
     dayChooser(market, day, context), section(t("day_intervals"), intervals),
-    section(t("your_orders"), walletNotice(), own, cancels, current() && orderForm(market, rows, drawForms)),
+    section(t("your_orders"), walletNotice(), own, forms, current() && orderForm(market, rows, drawForms)),
     section(t("settlement"), settled), market.feeder && section(t("congestion"), lines), section(t("terms"), terms(market)));
   redrawOn(context, draw, REDRAW_MS);
   return title;
@@ -101,16 +100,10 @@ const gateWords = (gate) => (gate.kind === "day_ahead"
   ? t("gate_day_before", { opens: clock(gate.opens_minute), closes: clock(gate.closes_minute) })
   : t("gate_minutes_before", { minutes: integer(gate.closes_minute) }));
 
-/** The local time at which an interval begins; with its offset where the day has two. */
-function begins(row, rows) {
-  const offset = row.local_start.slice(CLOCK[1]);
-  return row.local_start.slice(...CLOCK) + (rows.some((other) => other.local_start.slice(CLOCK[1]) !== offset) ? ` (${offset})` : "");
-}
-
 const beginning = (rows) => ({ title: t("delivery_begins"), cell: (row) => begins(row, rows), plain: (row) => row.local_start });
 
 /** Where an interval stands on the axis of a chart: at what clocks in the market's place show. */
-const at = (row) => new Date(row.local_start.slice(0, CLOCK[1])).getTime();
+const at = (row) => new Date(row.local_start.slice(0, CLOCK_END)).getTime();
 
 async function drawIntervals(place, market, rows, everything) {
   const shown = everything ? rows : rows.filter((row) => Number(row.orders) > 0 || row.cleared.length > 0 || isOpen(row));
@@ -169,7 +162,7 @@ async function drawSettled(place, rows) {
       caption: t("settled_caption"), file: `settled-${rows[0]?.market}-${rows[0]?.day}`, rows: found, empty: t("nothing_settled"),
       columns: [
         beginning(rows),
-        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`) + (row.withdrawn_milli_wh === null && Number(row.members) > 0 ? `, ${t("too_few")}` : ""), plain: (row) => row.part },
+        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`) + (row.withdrawn_milli_wh === null && Number(row.members) > 0 ? `, ${t("sums_withheld")}` : ""), plain: (row) => row.part },
         { title: t("members"), number: true, cell: (row) => integer(row.members), plain: (row) => row.members },
         ...["contracted", "withdrawn", "injected", "from_upstream", "to_upstream"].map(sum),
         { title: t("sum_penalties"), number: true, cell: (row) => (row.penalties_micro === null ? "–" : money(row.penalties_micro)), plain: (row) => row.penalties_micro ?? "" },
@@ -208,32 +201,3 @@ const ownTable = (rows) => table({
     { title: t("standing"), cell: (row) => orderWords(row.position.orders), plain: (row) => orderWords(row.position.orders) },
   ],
 });
-
-const orderWords = (orders) => orders.map((one) => (one.side ? `${t(one.side)}: ${stepWords(one.steps)}` : t("sealed"))).join("; ") || "–";
-
-const isOpen = (row) => row.gates.some((gate) => Number(gate.opens_ms) <= Date.now() && Date.now() < Number(gate.closes_ms));
-
-function orderForm(market, rows, done) {
-  const open = rows.filter(isOpen);
-  if (open.length === 0) return h("p", { class: "empty" }, t("no_open_gate"));
-  return section(t("place_order"), callForm({
-    id: "day-order-form", label: t("place_order"), done,
-    fields: [
-      field({ name: "interval", title: t("delivery_begins"), options: open.map((row) => [row.interval, begins(row, rows)]) }),
-      field({ name: "side", title: t("side"), options: [["buy", t("buy")], ["sell", t("sell")]] }), stepFields(),
-      h("p", { class: "note" }, t("day_prices_note", { low: price(market.feed_in_micro_per_kwh), high: price(market.retail_micro_per_kwh) })),
-    ],
-    read: (data) => {
-      const [interval, side, steps] = [BigInt(data.get("interval")), data.get("side"), readSteps(data)];
-      const row = open.find((one) => BigInt(one.interval) === interval);
-      return { calls: [["day", "place", [market.name, interval, side, steps.map((step) => [step.energy_milli_wh, step.price_micro_per_kwh]), TO_THE_LAST]]],
-        words: [[t("what"), t("place_words")], [t("market"), market.name], [t("delivery_begins"), row.local_start], [t("side"), t(side)], [t("steps"), stepWords(steps)]] };
-    },
-  }));
-}
-
-const cancelForms = (market, rows, done) => rows.filter((row) => row.position && isOpen(row)).flatMap((row) => row.position.orders.map((order) =>
-  h("div", { class: "tile" }, h("p", {}, h("strong", {}, t("order_number", { order: integer(order.number) })), ` · ${begins(row, rows)} · `, orderWords([order])),
-    callForm({ label: t("cancel_order"), quiet: true, inline: true, fields: null, done,
-      read: () => ({ calls: [["day", "cancel", [market.name, BigInt(row.interval), BigInt(order.number)]]],
-        words: [[t("what"), t("cancel_words", { order: integer(order.number) })], [t("market"), market.name], [t("delivery_begins"), row.local_start]] }) }))));

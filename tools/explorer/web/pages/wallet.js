@@ -4,6 +4,7 @@ import { fromHex } from "../core/codec.js";
 import { addressOf, canSign, newSeed } from "../core/crypto.js";
 import { add, h, refill } from "../core/dom.js";
 import { factList, field, problem, section } from "../core/parts.js";
+import { exportOrders, importOrders } from "../core/sealed.js";
 import { createKey, current, forget, importKey, keyFiles, lock, unlock, watch } from "../core/store.js";
 import { save } from "../core/table.js";
 import { t } from "../core/text.js";
@@ -56,7 +57,27 @@ async function keyCard(file) {
     h("p", { class: "row" },
       isOpen && h("button", { type: "button", class: "quiet", onclick: lock }, t("lock")),
       h("button", { type: "button", class: "quiet", onclick: () => save(`${address.slice(0, 12)}.json`, `${JSON.stringify(file, null, 1)}\n`, "application/json") }, t("export_key")),
-      h("button", { type: "button", class: "quiet", onclick: drop }, t("forget"))));
+      h("button", { type: "button", class: "quiet", onclick: drop }, t("forget"))),
+    isOpen && sealedOrders(address));
+}
+
+/** What the browser keeps of the open key's sealed orders, to save and to bring here. */
+function sealedOrders(address) {
+  const place = h("div", {});
+  const submit = async (event) => {
+    event.preventDefault();
+    try {
+      const count = await importOrders(parseFile(await new FormData(event.target).get("sealed-file").text()));
+      refill(place, h("p", { role: "status" }, t("sealed_imported", { count })));
+    } catch (error) {
+      refill(place, problem(error));
+    }
+  };
+  const download = () => save(`sealed-orders-${address.slice(0, 12)}.json`, `${JSON.stringify(exportOrders(), null, 1)}\n`, "application/json");
+  return h("form", { class: "row", onsubmit: submit, id: "sealed-form" },
+    h("button", { type: "button", class: "quiet", onclick: download }, t("export_sealed")),
+    field({ name: "sealed-file", title: t("sealed_file"), type: "file", accept: ".json,application/json", required: true }),
+    h("button", { type: "submit", class: "quiet" }, t("import_sealed")), place);
 }
 
 function passwords(form, place) {
@@ -95,7 +116,7 @@ function importForm() {
     try {
       refill(place, h("p", { role: "status" }, t("opening")));
       const text = await form.get("key-file").text();
-      await importKey(parseKey(text), form.get("key-password"));
+      await importKey(parseFile(text), form.get("key-password"));
     } catch (error) {
       refill(place, problem(error));
     }
@@ -106,7 +127,7 @@ function importForm() {
     h("button", { type: "submit" }, t("import_key")), place);
 }
 
-function parseKey(text) {
+function parseFile(text) {
   try {
     return JSON.parse(text);
   } catch {
