@@ -27,14 +27,20 @@ from node.ledger.transaction import Transaction, sign_transaction
 from node.modules import make_runtime
 from tests.ledger.support import TIME_MS, Chain, id_of, key_of, node_proof, seed
 from tests.market.random_network import (
+    ACCOUNTS,
     CALLED,
+    COUNTERS,
     HOMES,
     MINUTE,
     MODULES_SECTIONS,
+    NUMBERS,
+    PROFILES,
     QUARTER,
     ROLES,
     SENDERS,
     TERMS,
+    TRADERS,
+    VALUES,
     roles_of,
 )
 from tests.market.support import tokens
@@ -307,71 +313,33 @@ class RandomCalls(Chain):
         return name, (call,)
 
     def _govern(self) -> tuple[str, tuple[Call, ...]]:
-        rng, who = self.rng, self.rng.choice(("Op", "Op", "D"))
-        account = id_of(rng.choice((*HOMES[2:], *self.meters, *("U",) * (rng.random() < 0.2))))
-        mask = self.runtime.role_mask(["prosumer", "consumer"])
+        """Return what operators, the DSO and voters do."""
+        rng, home = self.rng, self.rng.choice(HOMES)
+        own, meter = id_of(home), id_of("M" + home)
+        some = id_of(rng.choice((*HOMES[2:], *self.meters, "U")))
+        status = rng.choice(("suspend", "reinstate", "reinstate", "reinstate"))
         start = self.now // QUARTER + rng.randrange(3)
-        home = rng.choice(HOMES)
-        (module, subject), bounds = rng.choice(list(TERMS.items()))
-        values = tuple(
-            sorted((each, rng.randint(*bounds[each])) for each in rng.sample(list(bounds), 1))
+        registered = (meter, own, start, *self.registers["M" + home], 0)
+        vote = max(1, read_last_number(self.final, "proposal") - rng.randrange(3))
+        calls: tuple[tuple[int, str, Call], ...] = (
+            (10, "D", ("members", status, (some,))),
+            (10, "D", ("members", "set_roles", (own, self.runtime.role_mask(TRADERS)))),
+            (10, "Op", ("members", "set_bus", (own, rng.choice(("n1", "n3", ""))))),
+            (1, "D", ("members", "remove", (id_of(rng.choice(HOMES[5:])),))),
+            (10, "D", ("meters", "revoke", (meter, ()))),
+            (30, "D", ("meters", "register", registered)),
+            (9, "D", ("certificates", "register", ("P" + home, own, own, "solar", 5_000))),
+            (20, "Op", ("governance", "propose_parameters", self._proposal())),
+            (30, rng.choice(("Op", "Op2", "D")), ("governance", "vote", (vote, "yes"))),
         )
-        last = read_last_number(self.final, "proposal")
-        height = self.height + rng.randrange(3, 30)
-        proposal = (module, subject, values, height, "")
-        return rng.choice(
-            [
-                (
-                    who,
-                    (
-                        (
-                            "members",
-                            rng.choice(("suspend", "reinstate", "reinstate", "reinstate")),
-                            (account,),
-                        ),
-                    ),
-                ),
-                (who, (("members", "set_roles", (id_of(home), mask)),)),
-                (who, (("members", "set_bus", (id_of(home), rng.choice(("n1", "n3", "")))),)),
-                ("D", (("meters", "revoke", (id_of("M" + home), ())),)),
-                *[
-                    (
-                        "D",
-                        (
-                            (
-                                "meters",
-                                "register",
-                                (
-                                    id_of("M" + home),
-                                    id_of(home),
-                                    start,
-                                    *self.registers["M" + home],
-                                    0,
-                                ),
-                            ),
-                        ),
-                    )
-                ]
-                * 3,
-                ("D", (("members", "remove", (id_of(rng.choice(HOMES[5:])),)),))
-                if rng.random() < 0.1
-                else (
-                    "D",
-                    (
-                        (
-                            "certificates",
-                            "register",
-                            ("P" + home, id_of(home), id_of(home), "solar", 5_000),
-                        ),
-                    ),
-                ),
-                *[("Op", (("governance", "propose_parameters", proposal),))] * 2,
-                *[
-                    (voter, (("governance", "vote", (max(1, last - rng.randrange(3)), "yes")),))
-                    for voter in ("Op", "Op2", "D")
-                ],
-            ]
-        )
+        ((_, who, call),) = rng.choices(calls, [weight for weight, _, _ in calls])
+        return who, (call,)
+
+    def _proposal(self) -> tuple[Any, ...]:
+        (module, subject), bounds = self.rng.choice(list(TERMS.items()))
+        name = self.rng.choice(list(bounds))
+        values = ((name, self.rng.randint(*bounds[name])),)
+        return module, subject, values, self.height + self.rng.randrange(10, 30), ""
 
     def _any(self) -> tuple[str, tuple[Call, ...]]:
         """Return a call of any method of the market, with arguments drawn by their names."""
@@ -390,65 +358,24 @@ class RandomCalls(Chain):
         return self.rng.choice(able or HOMES), ((module, name, tuple(arguments)),)
 
     def _argument(self, module: str, name: str) -> Any:
+        """Return an argument by its name: something that is there, mostly."""
         rng = self.rng
-        homes = [id_of(each) for each in (*HOMES, "U", "Op")]
-        if name in (
-            "to",
-            "member",
-            "account",
-            "station",
-            "reader",
-            "owner",
-            "first",
-            "second",
-            "beneficiary",
-        ):
-            return rng.choice(homes)
+        if name in ACCOUNTS:
+            return rng.choice([id_of(each) for each in (*HOMES, "U", "Op")])
         if name == "meter":
             return rng.choice(list(self.meters.values()))
-        counters = {
-            "round": module,
-            "event": "response_event",
-            "lot": "certificate_lot",
-            "offer_id": "offer",
-        }
-        if name in counters:
-            return max(1, read_last_number(self.final, counters[name]) - rng.randrange(3))
-        few = tuple([rng.choice((0, 1, 10**5)) for _ in range(rng.choice((1, 1, 2)))])
-        drawn: dict[str, Callable[[], Any]] = {
-            "market": lambda: (
-                "grid" if module == "market" else rng.choice(("local", "sealed", "wires"))
-            ),
-            "auction": lambda: rng.choice(("bids", "zones", "huang")),
-            "order": lambda: rng.randrange(1, 9),
-            "interval": lambda: 0 if module == "market" else self._interval(),
-            "first_interval": self._interval,
-            "side": lambda: rng.choice(("buy", "sell")),
-            "steps": lambda: ((rng.choice((1, 10**6)), tokens(str(rng.choice((12, 20, 28))))),),
-            "last_gate": lambda: rng.choice((0, 1, 255)),
-            "salt": lambda: rng.randbytes(32),
-            "commitment": lambda: rng.randbytes(32),
-            "memo": lambda: "",
-            "purpose": lambda: "",
-            "direction": lambda: rng.choice(("down", "up")),
-            "registers": lambda: ((1, 1),),
-            "final": lambda: (),
-            "plant": lambda: rng.choice(("roof", "PH1", "PH2")),
-            "technology": lambda: "solar",
-            "line": lambda: "L1",
-            "policy": lambda: rng.choice(("ignore", "skip", "penalty")),
-            "penalty_payee": lambda: "seller",
-            "allow_partial": lambda: rng.random() < 0.7,
-            "profile_milli_wh": lambda: few,
-            "promised_milli_wh": lambda: few,
-            "measured_milli_wh": lambda: few,
-            "past_milli_wh": lambda: (few,),
-            "count": lambda: rng.choice((1, 1, 2, 5)),
-            "most_steps": lambda: 1,
-        }
-        if name in drawn:
-            return drawn[name]()
-        return rng.choice((0, 1, 7, 1_000, 10**5, 10**6, 10**6, 20 * 10**6, 2**63 - 1))
+        if name == "round" or name in COUNTERS:
+            last = read_last_number(self.final, COUNTERS.get(name, module))
+            return max(1, last - rng.randrange(3))
+        if name in ("interval", "first_interval"):
+            return 0 if module == "market" else self._interval()
+        if name == "market" and module == "market":
+            return "grid"
+        if name in ("salt", "commitment"):
+            return rng.randbytes(32)
+        if name in PROFILES:
+            return tuple([rng.choice((0, 1, 10**5)) for _ in range(rng.choice((1, 1, 2)))])
+        return rng.choice(VALUES.get(name, NUMBERS))
 
 
 def make_pages_small(set_attribute: Callable[[object, str, int], None]) -> None:

@@ -106,6 +106,39 @@ TERMS = {
 CALLED = ("accounts", "market", "meters", "quota", "auction", "response", "day", "certificates")
 
 
+TRADERS = ("prosumer", "consumer")
+ACCOUNTS = (
+    *("to", "member", "account", "station", "reader"),
+    *("owner", "first", "second", "beneficiary"),
+)
+"""Arguments that are accounts."""
+COUNTERS = {"event": "response_event", "lot": "certificate_lot", "offer_id": "offer"}
+"""Arguments that are numbers of what was counted, and the counters."""
+PROFILES = ("profile_milli_wh", "promised_milli_wh", "measured_milli_wh")
+NUMBERS = (0, 1, 7, 1_000, 10**5, 10**6, 10**6, 20 * 10**6, 2**63 - 1)
+VALUES: dict[str, tuple[Any, ...]] = {
+    "market": ("local", "sealed", "wires"),
+    "auction": ("bids", "zones", "huang"),
+    "order": tuple(range(1, 9)),
+    "side": ("buy", "sell"),
+    "steps": tuple([((e, p * 10**6),) for e in (1, 10**6) for p in (12, 20, 28)]),
+    "last_gate": (0, 1, 255, 255),
+    "memo": ("",),
+    "purpose": ("",),
+    "direction": ("down", "up"),
+    "registers": (((1, 1),),),
+    "final": ((),),
+    "plant": ("roof", "PH1", "PH2"),
+    "technology": ("solar",),
+    "line": ("L1",),
+    "policy": ("ignore", "skip", "penalty"),
+    "penalty_payee": ("seller",),
+    "allow_partial": (True, True, False),
+    "past_milli_wh": (((0,),),),
+    "count": (1, 1, 2, 5),
+    "most_steps": (1,),
+}
+"""What other arguments may be; those that are not here are one of NUMBERS."""
 SENDERS = (*HOMES, "U", "D", "Op")
 
 
