@@ -26,6 +26,7 @@ from market.meters.records import (
     decode_chunk,
     decode_gaps,
     gaps_key,
+    load_connection,
 )
 from vm.context import GAS_READ, CallContext
 
@@ -66,7 +67,16 @@ def gas_of_reach(config: MetersConfig) -> int:
 class Brackets:
     """What a member's registers prove of any time within some intervals; they are read once."""
 
-    __slots__ = ("_capacity", "_chunks", "_config", "_ctx", "_ends", "_member", "_stretches")
+    __slots__ = (
+        "_capacity",
+        "_chunks",
+        "_config",
+        "_ctx",
+        "_ends",
+        "_member",
+        "_rollover",
+        "_stretches",
+    )
 
     def __init__(
         self, ctx: CallContext, config: MetersConfig, member: bytes, first: int, end: int
@@ -75,6 +85,8 @@ class Brackets:
         self._config = config
         self._member = member
         self._capacity = load_capacity(ctx, config, member)
+        connection = load_connection(ctx, member)
+        self._rollover = 0 if connection is None else connection.rollover_milli_wh
         self._chunks: dict[int, Chunk | None] = {}
         self._stretches = list(self._read(first, end))
         self._ends = [each.end for each in self._stretches]
@@ -116,6 +128,9 @@ class Brackets:
                 yield _Stretch(bound, end, None)
                 return
             enclosed = self._is_known(bound) and self._is_shown(upper)
+            # Registers that may have gone all round between two readings prove nothing.
+            if self._rollover and self._capacity.energy_milli_wh(bound, upper) >= self._rollover:
+                enclosed = False
             yield _Stretch(bound, upper, self._energy(bound, upper) if enclosed else None)
             bound = upper
 
