@@ -24,6 +24,8 @@ CACHED_BYTES: Final = 8_388_608
 """How many bytes of blocks are kept at hand."""
 SLICE_MS: Final = 4
 """How long a search may hold the event loop at a time."""
+WARM_PAUSE_MS: Final = 16
+"""How long others have the event loop between two slices of what nobody waits for."""
 MAX_MARKS: Final = 1_024
 """Kinds of receipts, or accounts in them, of which the longest stretch without is remembered."""
 _NO_RECEIPTS: Final = encode_trusted(())
@@ -132,7 +134,8 @@ class ChainReader:
         Returns `lowest` where there is none above it, and where it stopped when a slice of time
         was up: what stands at the returned height is for the caller to see. The chain of a quiet
         night has a hundred thousand empty blocks: reading their receipts alone takes a
-        microsecond each, and the longest stretch without the marks is remembered.
+        microsecond each, and the longest stretch without the marks is remembered. What is known
+        to be without any receipts is passed over whatever the marks.
         """
         low, high = self._quiet.get(marks, (0, 0))
         top, start = height, height
@@ -151,19 +154,32 @@ class ChainReader:
     def _scan(self, height: int, lowest: int, marks: tuple[bytes, ...]) -> tuple[int, int]:
         """Look from `height` down; return what `skip_quiet` does, and above where all is quiet."""
         end_s = time.monotonic() + SLICE_MS / 1000
-        for found, stored in self._store.receipts_from(height):
-            if found <= lowest:
-                break
-            if stored != _NO_RECEIPTS and all(mark in stored for mark in marks):
-                return found, found
-            if time.monotonic() >= end_s:
-                return found, found - 1
+        low, high = self._quiet.get((), (0, 0)) if marks else (0, 0)
+        for top, bottom in ((height, max(lowest, high)), (min(height, low), lowest)):
+            for found, stored in self._store.receipts_from(top) if top > bottom else ():
+                if found <= bottom:
+                    break
+                if stored != _NO_RECEIPTS and all(mark in stored for mark in marks):
+                    return found, found
+                if time.monotonic() >= end_s:
+                    return found, found - 1
         return lowest, lowest
+
+    async def warm(self) -> None:
+        """Find, little by little, how far back the newest blocks have no receipts.
+
+        So that whoever searches first does not have to.
+        """
+        oldest = max(0, self._store.base - 1)
+        height = self.skip_quiet(self._store.height, oldest)
+        while height > oldest and self._store.receipt_bytes(height) == ():
+            await asyncio.sleep(WARM_PAUSE_MS / 1000)
+            height = self.skip_quiet(height - 1, oldest)
 
     def _remember(self, marks: tuple[bytes, ...], low: int, high: int) -> None:
         known_low, known_high = self._quiet.get(marks, (0, 0))
         if marks not in self._quiet and len(self._quiet) >= MAX_MARKS:
-            del self._quiet[next(iter(self._quiet))]
+            del self._quiet[next(known for known in self._quiet if known)]
         if high - low > known_high - known_low:
             self._quiet[marks] = (low, high)
 

@@ -365,14 +365,23 @@ async def test_quiet_blocks_cost_a_search_next_to_nothing(
         # The other market has no trade in any block, which one look at the receipts tells.
         other = (await api.get("/markets/feeder/trades")).json
         assert (other["trades"], other["next"]) == ([], None)
+        # Nothing came to the buyer by itself, which needs no look at its transactions.
+        unasked = (await api.get("/accounts/P2/unasked")).json
+        assert (unasked["unasked"], unasked["next"]) == ([], None)
 
 
 class Receipts:
     """What a store holds of blocks from 1 up, of which some have a trade."""
 
+    base = 0
+
     def __init__(self, trades: list[bool]) -> None:
         self.trades = trades
+        self.height = len(trades)
         self.read = 0
+
+    def receipt_bytes(self, height: int) -> tuple[bytes, ...]:
+        return (b"trade",) if self.trades[height - 1] else ()
 
     def receipts_from(self, height: int) -> Iterator[tuple[int, bytes]]:
         for each in range(height, 0, -1):
@@ -412,6 +421,25 @@ def test_skipping_in_slices_finds_all_and_remembers(trades: list[bool]) -> None:
         store.read = 0
         reader.skip_quiet(len(store.trades), 0)
         assert store.read <= 2
+
+
+@given(st.lists(st.booleans(), max_size=20), st.integers(0, 3))
+async def test_what_is_known_to_be_empty_is_passed_over_whatever_the_marks(
+    trades: list[bool], later: int
+) -> None:
+    store = Receipts([*trades, True, *[False] * 60])
+    reader = ChainReader(store)  # type: ignore[arg-type]
+    with (
+        patch("node.api.chain_reader.SLICE_MS", -1),
+        patch("node.api.chain_reader.WARM_PAUSE_MS", 0),
+    ):
+        await reader.warm()
+    assert store.read == 61
+    store.trades += [False] * later
+    store.read = 0
+    assert reader.skip_quiet(len(store.trades), 0, (b"trade",)) == len(trades) + 1
+    assert reader.skip_quiet(len(store.trades), 0, (b"other",)) == 0
+    assert store.read <= 1 + len(trades) + 2 * (1 + later) + 2
 
 
 async def test_few_search_at_a_time(node: FakeNode) -> None:
