@@ -3,8 +3,10 @@
 chain.NAME=NUMBER           a parameter of the chain, as `bitenergy node status` and /params show
 market.MARKET.NAME=VALUE    a market's rule, named and written as in the genesis file
 day.MARKET.NAME=VALUE       a rule of a day market, in the same way
+auction.AUCTION.NAME=VALUE  a rule of an auction, in the same way
 certificates.NAME=VALUE     unit_kwh, validity_days, earned, lost
 quota.NAME=VALUE            penalty_price, deposit_percent
+response.NAME=VALUE         alpha_percent, upstream_price, tolerance_percent, past_intervals, …
 governance.NAME=VALUE       quorum=2/3, threshold=2/3, voting_period_ms, notice_blocks
 contracts.NAME=VALUE        deploy_roles=edc,operator, deposit_micro_per_byte, upgrade_needs_vote=1
 contracts.CONTRACT.code_hash=HASH    new code that a contract's owner may then upgrade to
@@ -60,6 +62,12 @@ _DAY: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "tolerance_percent": ("tolerance_percent", _number),
     "keep_days": ("keep_days", _number),
 }
+_AUCTION: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "deposit": ("deposit_micro", parse_price),
+    "min_price": ("min_price_micro_per_kwh", parse_price),
+    "max_price": ("max_price_micro_per_kwh", parse_price),
+    "max_energy_kwh": ("max_energy_milli_wh", _energy_kwh),
+}
 _CERTIFICATES: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "unit_kwh": ("unit_milli_wh", _energy_kwh),
     "validity_days": ("validity_days", _number),
@@ -70,8 +78,15 @@ _QUOTA: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "penalty_price": ("penalty_price_micro_per_kwh", parse_price),
     "deposit_percent": ("deposit_percent", _number),
 }
-_TERMS: Final = {"certificates": _CERTIFICATES, "quota": _QUOTA}
-_RULES: Final = {"market": _MARKET, "day": _DAY}
+_RESPONSE: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "alpha_percent": ("alpha_percent", _number),
+    "upstream_price": ("upstream_price_micro_per_kwh", parse_price),
+    "past_intervals": ("past_intervals", _number),
+    "highest": ("highest", _number),
+    "tolerance_percent": ("tolerance_percent", _number),
+}
+_TERMS: Final = {"certificates": _CERTIFICATES, "quota": _QUOTA, "response": _RESPONSE}
+_RULES: Final = {"market": _MARKET, "day": _DAY, "auction": _AUCTION}
 _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
     parse_price: format_tokens,
     _energy_kwh: format_kwh,
@@ -152,7 +167,7 @@ def _parse(left: str, right: str) -> tuple[tuple[str, str, str], str, Value]:
         return (PARAMETERS, first, subject), known, read(right)
     if subject and rules:
         raise InvalidInput(
-            "a market has no such rule that a vote may change",
+            "it has no such rule that a vote may change",
             expected=", ".join(rules),
             actual=name,
         )

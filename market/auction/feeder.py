@@ -41,9 +41,14 @@ def load_feeder(ctx: CallContext, market: str) -> Network:
 
 def find_bus(ctx: CallContext, market: str, account: bytes) -> str:
     """Return the bus of the feeder at which a member is; empty if it is at none."""
-    prefix, _, _ = _sizes(ctx, market)
     bus = load_member(ctx, account).bus
-    return bus if bus and ctx.get(BUS_NAME_SPACE + prefix + bus.encode()) is not None else ""
+    return bus if bus and find_bus_number(ctx, market, bus) else ""
+
+
+def find_bus_number(ctx: CallContext, market: str, bus: str) -> int:
+    """Return the number of a bus in a market's network, from 1 in its order; 0 if it has none."""
+    prefix, _, _ = _sizes(ctx, market)
+    return int.from_bytes(ctx.get(BUS_NAME_SPACE + prefix + bus.encode()) or b"", "big")
 
 
 def validate_connected(ctx: CallContext, market: str) -> None:

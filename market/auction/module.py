@@ -7,10 +7,12 @@ and then it clears. A commitment that is not opened loses its deposit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.auction.contract_interface import auction_interfaces
 from market.auction.feeder import count_buses, validate_connected
+from market.auction.governing import changed_config
 from market.auction.orders import SIDE_NAMES, Step
 from market.auction.records import (
     AUCTION_SPACE,
@@ -21,6 +23,8 @@ from market.auction.records import (
     encode_leaf,
     load_config,
     load_own_order,
+    load_version,
+    save_changed_config,
 )
 from market.auction.rounds import (
     MAX_STEPS_OF_ORDER,
@@ -110,7 +114,10 @@ class AuctionModule(Module):
         validate_order(config, which, chosen)
         money, energy = needs_of(which, chosen)
         number = enter(
-            ctx, config, interval, AuctionOrder(ctx.caller, b"", 0, money, energy, which, steps)
+            ctx,
+            config,
+            interval,
+            AuctionOrder(ctx.caller, b"", 0, money, energy, which, steps, config.version),
         )
         ctx.emit("place", auction, interval, number, ctx.caller, side, len(steps))
         return number
@@ -142,7 +149,14 @@ class AuctionModule(Module):
         validate_gate(ctx, config, interval)
         validate_connected(ctx, config.market)
         order = AuctionOrder(
-            ctx.caller, commitment, config.deposit_micro, cover_micro, cover_milli_wh, 0, ()
+            ctx.caller,
+            commitment,
+            config.deposit_micro,
+            cover_micro,
+            cover_milli_wh,
+            0,
+            (),
+            config.version,
         )
         number = enter(ctx, config, interval, order)
         ctx.emit("commit", auction, interval, number, ctx.caller, cover_micro, cover_milli_wh)
@@ -181,7 +195,7 @@ class AuctionModule(Module):
             raise CallError("already_open", "the order is open")
         chosen = tuple([Step(*step) for step in steps])
         opened = (SIDE_NAMES.index(side), chosen, salt)
-        reveal(ctx, config, interval, number, order, opened)
+        reveal(ctx, load_version(ctx, config, order.version), interval, number, order, opened)
         ctx.emit("open", auction, interval, number, ctx.caller, side, len(steps))
         return None
 
@@ -196,6 +210,14 @@ class AuctionModule(Module):
         delete_order(ctx, prefix, number)
         ctx.emit("cancel", auction, interval, number, ctx.caller)
         return None
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set prices, energy and deposit of what is placed in an auction from now on."""
+        known = load_config(ctx, subject)
+        buses = count_buses(ctx, known.market) if known.market else 0
+        save_changed_config(ctx, known, changed_config(known, values, buses))
 
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Clear an interval."""

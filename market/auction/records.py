@@ -5,6 +5,7 @@ Keys, with A the auction's number (2 bytes) and I the delivery interval (8), num
     Xc name              an auction            Xb A I              a book
     Xo A I number(8)     an order              iXo A I number      the order is there
     Xm A I account       a member in a book    Xr A place(2)      a result
+    Xv A version(4)      the auction as it was in that version
 
 Results of an auction lie in a ring of MAX_RESULTS places, by interval: nobody has to clear them up.
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -27,6 +28,7 @@ BOOK_SPACE: Final = b"Xb"
 ORDER_SPACE: Final = b"Xo"
 MEMBER_SPACE: Final = b"Xm"
 RESULT_SPACE: Final = b"Xr"
+BEFORE_SPACE: Final = b"Xv"
 ORDER_INDEX: Final = INDEX_SPACE + ORDER_SPACE
 MARK: Final = b"\x01"
 
@@ -81,6 +83,8 @@ class AuctionConfig:
     """Account that takes the surplus and forfeited deposits."""
     market: str
     """Market whose feeder limits the trades; empty for none."""
+    version: int = 0
+    """How often votes changed it: orders keep the version in which they were placed."""
 
     @property
     def interval_ms(self) -> int:
@@ -128,6 +132,8 @@ class AuctionOrder:
     """BUY or SELL, once it is open."""
     steps: tuple[tuple[int, int], ...]
     """Energy and price of each step; empty before it is opened."""
+    version: int = 0
+    """Version of the auction in which it was placed."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
@@ -191,6 +197,27 @@ def load_config(ctx: CallContext, name: str) -> AuctionConfig:
     if data is None:
         raise CallError("unknown_auction", "there is no such auction", actual=name)
     return decode_leaf(AuctionConfig, data)
+
+
+def load_version(ctx: CallContext, config: AuctionConfig, version: int) -> AuctionConfig:
+    """Return an auction as it was in a version."""
+    if version == config.version:
+        return config
+    data = ctx.get(before_key(config.number, version))
+    if data is None:
+        raise InvariantViolation(f"auction {config.name!r} is lost in version {version}")
+    return decode_leaf(AuctionConfig, data)
+
+
+def save_changed_config(ctx: CallContext, known: AuctionConfig, changed: AuctionConfig) -> None:
+    """Have another version of an auction hold from now on, and keep the one before."""
+    ctx.put(before_key(known.number, known.version), encode_leaf(known))
+    ctx.put(AUCTION_SPACE + changed.name.encode(), encode_leaf(changed))
+
+
+def before_key(number: int, version: int) -> bytes:
+    """Return the key of an auction as it was in a version."""
+    return BEFORE_SPACE + number.to_bytes(2, "big") + version.to_bytes(4, "big")
 
 
 def read_order(state: StateReader, prefix: bytes, number: int) -> AuctionOrder | None:

@@ -44,7 +44,7 @@ def read_section(
     auctions = fields.entries("auctions", most=MAX_AUCTIONS)
     found = [_read(entry, number, account_of) for number, entry in enumerate(auctions)]
     for config in found:
-        _validate(config, buses_of(config.market) if config.market else 0)
+        validate_auction(config, buses_of(config.market) if config.market else 0)
     if len(dict.fromkeys([config.name for config in found])) != len(found):
         raise InvalidGenesis("two auctions have the same name")
     return found
@@ -74,7 +74,8 @@ def _read(entry: object, number: int, account_of: AccountOf) -> AuctionConfig:
     )
 
 
-def _validate(config: AuctionConfig, buses: int) -> None:
+def validate_auction(config: AuctionConfig, buses: int) -> None:
+    """Raise InvalidGenesis unless parameters fit each other and the number of feeder buses."""
     where = f"auction {config.name!r}"
     if config.market and not 1 <= buses <= MAX_BUSES:
         raise InvalidGenesis(

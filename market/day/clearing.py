@@ -30,6 +30,7 @@ from market.day.records import (
     load_position,
     save_position,
 )
+from market.day.results import save_result
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.address import ACCOUNT_ID_BYTES
@@ -65,6 +66,7 @@ def clear_gate(ctx: CallContext, market: DayMarket, interval: int, gate: int) ->
     book.pages = len(pages)
     _go_on(ctx, market, interval, gate, book, positions, dict(items))
     save_book(ctx, prefix, book)
+    save_result(ctx, market, interval, gate, steps, clearing)
     _tell(ctx, market, interval, gate, steps, clearing, book.seed)
 
 

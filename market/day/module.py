@@ -14,6 +14,7 @@ from market.auction.feeder import count_buses
 from market.auction.module import SALT, SIDE, TRADER_ROLES
 from market.auction.orders import SIDE_NAMES
 from market.day.clearing import apply_page, clear_gate
+from market.day.contract_interface import day_interfaces
 from market.day.due import AWARDS, CLEARING, CORRECTION, SETTLEMENT
 from market.day.gates import TO_THE_LAST
 from market.day.governing import changed_market
@@ -45,7 +46,7 @@ from market.day.standing import join, leave, pay_arrears
 from market.meters.records import load_config
 from vm.arguments import ACCOUNT, NAME, UINT63, Argument, ArgumentKind, byte_string, integer
 from vm.context import CallContext
-from vm.module import Module, Section, method
+from vm.module import Interfaces, Module, Section, method
 from vm.overlay import INDEX_SPACE
 from vm.primitives.codec import Encodable, Value, unpack_trusted
 from vm.primitives.errors import InvalidGenesis, InvariantViolation
@@ -107,6 +108,10 @@ class DayModule(Module):
             ctx.put(NAME_SPACE + market.number.to_bytes(2, "big"), market.name.encode())
             for account in members:
                 join(ctx, market, account)
+
+    def contract_interfaces(self) -> Interfaces:
+        """Return the interface `day`."""
+        return day_interfaces()
 
     @method(Argument("market", NAME), roles=TRADER_ROLES)
     def join(self, ctx: CallContext, name: str) -> Encodable:

@@ -10,6 +10,8 @@ Keys, with A the market's number (2 bytes) and I the delivery interval (8), numb
     Dx A                 next interval to correct
     Df A                 what is to be forgotten next: interval(8), part(1), page(2)
     Dv A since(8)        the market as it was before that interval
+    Dg A place(2) gate(1)   what a gate cleared
+    Dz A place gate page(1) prices of it at buses
     Di A I part(1)       a settlement            Dh A I part page(2)   the root of a page of lines
     Dr A I part page     the page's records      Dt A account month(4) a member's totals
 
@@ -40,6 +42,8 @@ AWARD_SPACE: Final = b"Da"
 CURSOR_SPACE: Final = b"Dk"
 CORRECTED_SPACE: Final = b"Dx"
 BEFORE_SPACE: Final = b"Dv"
+RESULT_SPACE: Final = b"Dg"
+BUS_PRICE_SPACE: Final = b"Dz"
 STANDING_INDEX: Final = INDEX_SPACE + STANDING_SPACE
 POSITION_INDEX: Final = INDEX_SPACE + POSITION_SPACE
 MARK: Final = b"\x01"

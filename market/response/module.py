@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.auction.orders import BUY, SELL
@@ -16,6 +17,7 @@ from market.response.flexibility import (
     save_event,
     settle_event,
 )
+from market.response.governing import changed_terms
 from market.response.metering import is_read, validate_intervals, validate_retention
 from market.response.records import (
     ENROLMENT_SPACE,
@@ -29,7 +31,10 @@ from market.response.records import (
     Round,
     encode_leaf,
     load_terms,
+    load_terms_of_event,
+    load_terms_of_round,
     mark_enrolled,
+    save_changed_terms,
 )
 from market.response.rounds import give_up, place_order, retract_order, save_round, settle_round
 from market.response.section import read_section
@@ -99,10 +104,10 @@ class ResponseModule(Module):
     )
     def open(self, ctx: CallContext, orders_until_ms: int, responses_until_ms: int) -> Encodable:
         """Open a round of two settlements; returns its number."""
-        load_terms(ctx)
+        version = load_terms(ctx).version
         _validate_times(ctx, orders_until_ms, responses_until_ms)
         number = ctx.next_number("response")
-        save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0))
+        save_round(ctx, number, Round(orders_until_ms, responses_until_ms, ORDERS, 0, 0, version))
         for due_ms in (orders_until_ms, responses_until_ms):
             ctx.schedule(due_ms, encode_trusted((ROUND_DUE, number)))
         ctx.emit("open", number, orders_until_ms, responses_until_ms)
@@ -118,7 +123,8 @@ class ResponseModule(Module):
         self, ctx: CallContext, number: int, energy_milli_wh: int, max_price_micro_per_kwh: int
     ) -> Encodable:
         """Bid for energy in a round; money at the upstream price is set aside."""
-        place_order(ctx, load_terms(ctx), number, BUY, energy_milli_wh, max_price_micro_per_kwh)
+        terms = load_terms_of_round(ctx, number)
+        place_order(ctx, terms, number, BUY, energy_milli_wh, max_price_micro_per_kwh)
         return None
 
     @method(
@@ -131,7 +137,8 @@ class ResponseModule(Module):
         self, ctx: CallContext, number: int, energy_milli_wh: int, min_price_micro_per_kwh: int
     ) -> Encodable:
         """Offer energy in a round; it is set aside."""
-        place_order(ctx, load_terms(ctx), number, SELL, energy_milli_wh, min_price_micro_per_kwh)
+        terms = load_terms_of_round(ctx, number)
+        place_order(ctx, terms, number, SELL, energy_milli_wh, min_price_micro_per_kwh)
         return None
 
     @method(Argument("round", UINT63))
@@ -176,7 +183,7 @@ class ResponseModule(Module):
         readings_until_ms: int,
     ) -> Encodable:
         """Call for a profile; the rewards are set aside. Returns the event's number."""
-        load_terms(ctx)
+        version = load_terms(ctx).version
         times = (enrol_until_ms, start_ms, end_ms, readings_until_ms)
         _validate_times(ctx, *times)
         if penalty_price_micro_per_kwh > MAX_PENALTY_TIMES * price_micro_per_kwh:
@@ -201,6 +208,7 @@ class ResponseModule(Module):
             profile=profile_milli_wh,
             reserve_micro=reserve,
             members=0,
+            version=version,
         )
         save_event(ctx, number, event)
         ctx.schedule(readings_until_ms, encode_trusted((EVENT_DUE, number)))
@@ -226,7 +234,7 @@ class ResponseModule(Module):
         Where genesis has meters, theirs are the readings, and nobody records any.
         """
         validate_unmetered(ctx)
-        record_past(ctx, load_terms(ctx), number, member, past)
+        record_past(ctx, load_terms_of_event(ctx, number), number, member, past)
         return None
 
     @method(
@@ -246,11 +254,20 @@ class ResponseModule(Module):
         record_event(ctx, number, member, measured_milli_wh)
         return None
 
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set the terms of rounds and events that begin from now on."""
+        if subject:
+            raise CallError("unknown_subject", "demand response has no parts", actual=subject)
+        known = load_terms(ctx)
+        save_changed_terms(ctx, known, changed_terms(ctx, known, values))
+
     def on_due(self, ctx: CallContext, payload: bytes) -> None:
         """Make a settlement that is due."""
         match unpack_trusted(payload):
             case (0, int(number)):
-                settle_round(ctx, load_terms(ctx), number)
+                settle_round(ctx, load_terms_of_round(ctx, number), number)
             case (1, int(number)):
                 self._event_due(ctx, number, Reading())
             case (1, int(number), int(step), bytes(resume), int(unproved)):
@@ -259,7 +276,7 @@ class ResponseModule(Module):
                 raise InvariantViolation(f"response scheduled something else: {payload.hex()[:80]}")
 
     def _event_due(self, ctx: CallContext, number: int, reading: Reading) -> None:
-        terms = load_terms(ctx)
+        terms = load_terms_of_event(ctx, number)
         if is_read(ctx, number, terms, reading):
             settle_event(ctx, terms, number)
 

@@ -7,7 +7,7 @@ Keys, numbers big-endian:
     We event(8)         an event                Wn event account      an enrolment
                                                 iWn event account     the enrolment is there
                                         iWp account event(8)  the same, by member
-    Ws place(2)         an event's result
+    Ws place(2)         an event's result       Wv version(4)         the terms in that version
 
 Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
 """
@@ -31,6 +31,7 @@ ENROLMENT_SPACE: Final = b"Wn"
 ENROLLED_INDEX: Final = INDEX_SPACE + b"Wp"
 """A member's events; in the index alone."""
 RESULT_SPACE: Final = b"Ws"
+BEFORE_SPACE: Final = b"Wv"
 MARK: Final = b"\x01"
 
 TERMS_TYPE: Final = 100
@@ -69,6 +70,8 @@ class ResponseTerms:
     """Part of a promise that may be missing without penalty."""
     account: bytes
     """Account that takes the fractions of the settlements."""
+    version: int = 0
+    """How often votes changed them: rounds and events keep the version in which they began."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
@@ -85,6 +88,8 @@ class Round:
     """Members with an order."""
     response_price_half_micro: int
     """Response price, once the first settlement is made."""
+    version: int = 0
+    """Version of the terms in which it was opened."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
@@ -135,6 +140,8 @@ class ResponseEvent:
     """Money of the caller set aside for rewards."""
     members: int
     """Members enrolled."""
+    version: int = 0
+    """Version of the terms in which it was called."""
 
 
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
@@ -207,6 +214,40 @@ def load_terms(ctx: CallContext) -> ResponseTerms:
             hint="Genesis brings it in with a section 'response'.",
         )
     return decode_leaf(ResponseTerms, data)
+
+
+def load_terms_in(ctx: CallContext, version: int) -> ResponseTerms:
+    """Return the terms in a version that there was; raises CallError `no_response`."""
+    terms = load_terms(ctx)
+    if version == terms.version:
+        return terms
+    data = ctx.get(before_key(version))
+    if data is None:
+        raise InvariantViolation(f"the terms of demand response in version {version} are lost")
+    return decode_leaf(ResponseTerms, data)
+
+
+def load_terms_of_round(ctx: CallContext, number: int) -> ResponseTerms:
+    """Return the terms of a round; raises CallError `no_response`, `unknown_round`."""
+    load_terms(ctx)
+    return load_terms_in(ctx, load_round(ctx, number).version)
+
+
+def load_terms_of_event(ctx: CallContext, number: int) -> ResponseTerms:
+    """Return the terms of an event; raises CallError `no_response`, `unknown_event`."""
+    load_terms(ctx)
+    return load_terms_in(ctx, load_event(ctx, number).version)
+
+
+def save_changed_terms(ctx: CallContext, known: ResponseTerms, changed: ResponseTerms) -> None:
+    """Have another version of the terms hold from now on, and keep the one before."""
+    ctx.put(before_key(known.version), encode_leaf(known))
+    ctx.put(TERMS_KEY, encode_leaf(changed))
+
+
+def before_key(version: int) -> bytes:
+    """Return the key of the terms in a version that a vote changed."""
+    return BEFORE_SPACE + version.to_bytes(4, "big")
 
 
 def load_leaf(ctx: CallContext, kind: type[_Leaf], key: bytes, code: str, words: str) -> _Leaf:

@@ -1,6 +1,7 @@
 """What the API says of certificates: lots by owner, plants, and a member's green-choice coins.
 
-What a plant carries and what a member withdrew are readings, and not told here.
+What a plant carries and what a member withdrew are readings, and not told here. Coins change by
+what a member withdrew: how many there are is for those whom its readings concern.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ async def show_coins(context: ApiContext, arguments: Arguments) -> Answer:
         {
             "member": encode_address(account),
             "member_name": context.names.find(account),
-            "balance_micro": coins.balance_micro,
+            "balance_micro": coins.balance_micro if arguments.viewer.may_see(account) else None,
             "since": coins.since,
             "end": coins.end,
         }
@@ -203,7 +204,7 @@ CERTIFICATE_SCHEMAS: Final[Mapping[str, Schema]] = {
         {
             "member": ADDRESS,
             "member_name": NAME_OR_NULL,
-            "balance_micro": COUNT,
+            "balance_micro": nullable(COUNT),
             "since": nullable(COUNT),
             "end": nullable(COUNT),
         }
@@ -243,7 +244,8 @@ CERTIFICATE_ROUTES: Final = (
         "GET",
         f"{BASE}/certificates/coins/{{who}}",
         "coins",
-        "A member's green-choice coins, and from which interval until which its withdrawals count.",
+        "From which interval until which a member's withdrawals count for green-choice coins; and "
+        "how many it has, null for those whom its readings do not concern.",
         ref("Coins"),
         show_coins,
         (Parameter("who", WHO, "The member."),),

@@ -13,6 +13,7 @@ from node.api.chain_pages import last_finality
 from node.api.context import ApiContext
 from node.api.member_pages import find_places
 from node.api.parameters import Arguments, ParameterKind
+from node.api.privacy import Withheld
 from node.api.render import event_json, is_event_of, to_base64
 from node.ledger.execution import read_parameters
 from vm.context import BlockContext, CallContext
@@ -20,7 +21,7 @@ from vm.contract.abi import describe_code, from_json, to_json
 from vm.contract.code_object import Code, FunctionKind
 from vm.contract.limits import MAX_ARGUMENT_BYTES
 from vm.contract.value_types import ValueType
-from vm.overlay import Overlay
+from vm.overlay import Overlay, StateReader
 from vm.primitives.address import encode_address
 from vm.primitives.codec import Value, encode_trusted, unpack_trusted
 from vm.primitives.errors import BitenergyError, InvalidInput, InvariantViolation
@@ -107,8 +108,11 @@ async def view_contract(context: ApiContext, arguments: Arguments) -> Answer:
     given = json.loads(arguments.text("arguments") or "[]")
     values = _values(function.parameters, given)
     who = arguments.text("caller")
-    ctx = _reading_context(context)
-    ctx.caller = context.resolve(who) if who else _READER
+    caller = context.resolve(who) if who else _READER
+    viewer, state = arguments.viewer, context.facade.store
+    is_proved = not who or caller == viewer.account or viewer.sees_all
+    ctx = _reading_context(context, state if is_proved else Withheld(state))
+    ctx.caller = caller
     result = _module(context).view(ctx, address, function.name, values)
     return Answer(
         {
@@ -230,14 +234,14 @@ def _find(context: ApiContext, arguments: Arguments) -> tuple[bytes, Contract, C
     return address, record, _module(context).read_code(context.facade.store, address, record)
 
 
-def _reading_context(context: ApiContext) -> CallContext:
-    """Return a context over the last final state, of which nothing is kept."""
+def _reading_context(context: ApiContext, state: StateReader) -> CallContext:
+    """Return a context over the last final state as it may be read, of which nothing is kept."""
     store = context.facade.store
     header = context.reader.header(store.height)
     block = BlockContext(
         header.genesis, header.height, header.time_ms, read_parameters(store), header.proposer
     )
-    return CallContext(block, Overlay(store), VIEW_GAS)
+    return CallContext(block, Overlay(state), VIEW_GAS)
 
 
 def _short_json(context: ApiContext, address: bytes, record: Contract) -> JsonObject:

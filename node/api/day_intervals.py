@@ -25,7 +25,7 @@ from node.api.context import ApiContext
 from node.api.event_fields import EVENT_FIELDS
 from node.api.event_search import find_events, mark_of
 from node.api.parameters import Arguments
-from node.api.privacy import MIN_CONNECTIONS
+from node.api.privacy import PUBLIC_SUMS
 from node.api.render import plain
 from node.ledger.receipt import decode_receipt
 from vm.primitives.address import encode_address
@@ -192,13 +192,13 @@ def _interval_json(
 
 
 def _settlement_json(sums: Settlement, part: int, *, sees_all: bool) -> JsonObject:
-    """Return the sums of a settlement; none that would tell of a few members."""
-    shown = sees_all or sums.members >= MIN_CONNECTIONS
+    """Return the sums of a settlement; those that follow from meters are not for everybody."""
+    shown = SUM_FIELDS if sees_all else PUBLIC_SUMS
     values = asdict(sums)
     return {
         "part": PART_NAMES[part],
         "done": sums.stage == DONE,
-        **{name: values[name] if shown or name == "members" else None for name in SUM_FIELDS},
+        **{name: values[name] if name in shown else None for name in SUM_FIELDS},
     }
 
 

@@ -217,6 +217,7 @@ MARKET_DAY_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "past_intervals": COUNT,
                         "highest": COUNT,
                         "tolerance_percent": COUNT,
+                        "version": COUNT,
                         "account": ADDRESS,
                         "account_name": NAME_OR_NULL,
                     }

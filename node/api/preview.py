@@ -10,7 +10,7 @@ from typing import Final
 from node.api.answers import Answer, ApiError
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
-from node.api.privacy import validate_attempt
+from node.api.privacy import Withheld, validate_attempt
 from node.api.render import receipt_json
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import decode_calls
@@ -41,7 +41,7 @@ async def show_preview(context: ApiContext, arguments: Arguments) -> Answer:
         max(header.time_ms + 1, time.time_ns() // 1_000_000),
         context.facade.parameters(),
     )
-    call_context = CallContext(block, Overlay(store), MAX_GAS)
+    call_context = CallContext(block, Overlay(Withheld(store)), MAX_GAS)
     call_context.caller, call_context.roles = account, leaf.roles
     try:
         values = [context.facade.runtime.run_call(call_context, call) for call in calls]

@@ -2,18 +2,26 @@
 
 A single member's readings are for the member, its meter until that is revoked, those whom it
 allowed, the DSO and auditors. They show who they are by signing the request. Everybody else sees
-that a reading was there, not what it was; sums over at least MIN_CONNECTIONS connections are for
-everybody.
+that a reading was there, not what it was; the sum over all connections of the network is for
+everybody where at least MIN_CONNECTIONS of them were measured. No other sum is: two sums over sets
+that differ by few connections are a reading of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from market.certificates.records import COINS_SPACE, CREDIT_SPACE, PLANT_SPACE
-from market.day.settlement_records import PAGE_SPACE, SETTLEMENT_SPACE, TOTALS_SPACE
+from market.day.records import STANDING_SPACE
+from market.day.settlement_records import (
+    HEAD_SPACE,
+    PAGE_SPACE,
+    SETTLEMENT_SPACE,
+    SUM_FIELDS,
+    TOTALS_SPACE,
+)
 from market.meters.records import (
     CHUNK_SPACE,
     CONNECTION_SPACE,
@@ -23,7 +31,10 @@ from market.meters.records import (
     Meter,
     consent_key,
     decode_leaf,
+    read_connection,
 )
+from market.quota.records import STATION_SPACE
+from market.response.records import ENROLMENT_SPACE, RESULT_SPACE
 from node.api.answers import ApiError
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import Transaction
@@ -34,8 +45,11 @@ from vm.primitives.codec import Encodable
 from vm.runtime import Call
 
 MIN_CONNECTIONS: Final = 5
-"""Connections below which their sum is not for everybody."""
+"""Measured connections below which the sum over all is not for everybody."""
 ALL_SEEING_ROLES: Final = ("dso", "auditor")
+PUBLIC_SUMS: Final = SUM_FIELDS[:2]
+"""What everybody gets of a day market's settlement. What follows from meters is over others than
+the sum of the network is, and some of it over one member alone, if no other falls short."""
 
 _Span = tuple[int, int | None]
 """From which value on, and up to which, the values are energies."""
@@ -47,6 +61,8 @@ PERSONAL_EVENTS: Final[Mapping[tuple[str, str], _Span]] = {
     ("quota", "unproved"): (2, None),
     ("response", "record"): (2, None),
     ("response", "baseline"): (2, None),
+    ("response", "settle"): (2, 3),
+    ("day", "settle"): (3 + len(PUBLIC_SUMS), None),
 }
 PERSONAL_CALLS: Final[Mapping[tuple[str, str], _Span]] = {
     ("meters", "submit"): (1, None),
@@ -61,20 +77,23 @@ PERSONAL_SPACES: Final = (
     CONNECTION_SPACE,
     GAPS_SPACE,
     SUMS_SPACE,
+    STANDING_SPACE,
+    HEAD_SPACE,
     PAGE_SPACE,
     SETTLEMENT_SPACE,
     TOTALS_SPACE,
+    STATION_SPACE,
+    ENROLMENT_SPACE,
+    RESULT_SPACE,
     PLANT_SPACE,
     CREDIT_SPACE,
     COINS_SPACE,
 )
-"""Spaces of the state that hold energies of members, or of few."""
+"""Spaces of the state that hold energies of members, or of few, or hashes over these."""
 _METERS: Final = "meters"
-_SUMS: Final[Mapping[tuple[str, str], tuple[int, _Span]]] = {
-    (_METERS, "closed"): (1, (2, None)),
-    ("day", "settle"): (3, (4, None)),
-}
-"""Events that tell sums: which value is the number of connections, and which are the sums."""
+_CLOSED: Final = (_METERS, "closed")
+_CLOSED_SUMS: Final[_Span] = (3, None)
+"""Which values of the event are sums over all connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +129,27 @@ class Viewer:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A state that refuses energies of meters, for code that runs in a name that nobody proved.
+
+    A contract reads what members let it read, and may tell it to its caller alone.
+    """
+
+    state: StateReader
+    """What is read else."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key; raises ApiError `personal_data`."""
+        if key.startswith(CHUNK_SPACE):
+            raise personal_data()
+        return self.state.get(key)
+
+    def scan(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield what an ordered space holds; none of them holds energies."""
+        return self.state.scan(start, end)
+
+
 NOBODY: Final = Viewer(None, b"", sees_all=False)
 """Who did not sign."""
 OWNER: Final = Viewer(None, b"", sees_all=True)
@@ -120,12 +160,10 @@ def event_values(event: Event, viewer: Viewer) -> Sequence[Encodable]:
     """Return an event's values, without energies that the viewer may not see."""
     module, name, values = event
     span = PERSONAL_EVENTS.get((module, name))
+    if (module, name) == _CLOSED and not _covers_enough(values):
+        span = _CLOSED_SUMS
     if span is None:
-        if (module, name) not in _SUMS:
-            return values
-        count, span = _SUMS[module, name]
-        if _covers_enough(values[count]):
-            return values
+        return values
     return values if viewer.may_see_any(values) else _without(values, span)
 
 
@@ -133,7 +171,7 @@ def call_values(call: Call, sender: bytes, viewer: Viewer) -> Sequence[Encodable
     """Return a call's arguments, without energies that the viewer may not see."""
     module, name, values = call
     span = PERSONAL_CALLS.get((module, name))
-    if span is None or viewer.may_see_any([sender, *_members(sender, viewer), *values]):
+    if span is None or viewer.may_see_any([sender, *_measured(call, sender, viewer), *values]):
         return values
     return _without(values, span)
 
@@ -175,14 +213,43 @@ def personal_data() -> ApiError:
     )
 
 
-def _covers_enough(connections: Encodable) -> bool:
-    return isinstance(connections, int) and connections >= MIN_CONNECTIONS
+def covers_enough(connections: int, estimated: int) -> bool:
+    """Tell whether the sum over so many connections, some estimated, may be for everybody.
+
+    An estimate hides nobody, since others know it.
+    """
+    return connections - estimated >= MIN_CONNECTIONS
 
 
-def _members(sender: bytes, viewer: Viewer) -> list[bytes]:
-    """Return the member whose meter the sender is."""
-    data = viewer.state.get(METER_SPACE + sender) if viewer.state is not None else None
-    return [] if data is None else [decode_leaf(Meter, data).member]
+def _covers_enough(values: Sequence[Encodable]) -> bool:
+    _, connections, estimated, *_ = values
+    return (
+        isinstance(connections, int)
+        and isinstance(estimated, int)
+        and covers_enough(connections, estimated)
+    )
+
+
+def _measured(call: Call, sender: bytes, viewer: Viewer) -> list[bytes]:
+    """Return the member whose connection a submission is of, if that is the meter's last one.
+
+    A meter may be handed on: what it measured before is not the new member's.
+    """
+    module, name, values = call
+    if viewer.state is None or (module, name) != (_METERS, "submit") or not values:
+        return []
+    data = viewer.state.get(METER_SPACE + sender)
+    if data is None:
+        return []
+    member = decode_leaf(Meter, data).member
+    connection, first = read_connection(viewer.state, member), values[0]
+    is_its_own = (
+        connection is not None
+        and connection.meter == sender
+        and isinstance(first, int)
+        and first >= connection.start
+    )
+    return [member] if is_its_own else []
 
 
 def _without(values: Sequence[Encodable], span: _Span) -> tuple[Encodable, ...]:

@@ -23,7 +23,7 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_pages import last_finality, state_proof
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
-from node.api.privacy import MIN_CONNECTIONS, Viewer, personal_data
+from node.api.privacy import Viewer, covers_enough, personal_data
 from node.api.render import named, to_base64
 from vm.overlay import StateReader
 from vm.primitives.address import encode_address
@@ -144,7 +144,7 @@ def _connection_json(context: ApiContext, connection: Connection) -> JsonObject:
 
 
 def _sums_json(config: MetersConfig, sums: Sums, viewer: Viewer) -> JsonObject:
-    shown = viewer.sees_all or sums.connections >= MIN_CONNECTIONS
+    shown = viewer.sees_all or covers_enough(sums.connections, sums.estimated)
     return {
         "interval": sums.interval,
         "start_ms": config.start_ms(sums.interval),

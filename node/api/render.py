@@ -122,7 +122,11 @@ def header_json(header: Header, names: Names) -> JsonObject:
 def transaction_json(
     transaction: Transaction, runtime: Runtime, names: Names, viewer: Viewer
 ) -> JsonObject:
-    """Return a transaction with its calls' arguments by name, as far as the viewer may see it."""
+    """Return a transaction with its calls' arguments by name, as far as the viewer may see it.
+
+    Without its signature nobody can try out which withheld figures the id or the signature is of.
+    """
+    hidden = is_hidden(transaction, viewer)
     return {
         "id": transaction.id.hex(),
         "genesis": transaction.genesis.hex(),
@@ -137,8 +141,8 @@ def transaction_json(
             call_json((*call[:2], call_values(call, transaction.sender, viewer)), runtime, names)
             for call in transaction.calls
         ],
-        "signature": transaction.signature.hex(),
-        "raw": None if is_hidden(transaction, viewer) else to_base64(transaction.raw),
+        "signature": None if hidden else transaction.signature.hex(),
+        "raw": None if hidden else to_base64(transaction.raw),
     }
 
 

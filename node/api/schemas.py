@@ -323,7 +323,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "max_fee_micro": COUNT,
             "expiry_height": COUNT,
             "calls": array(ref("Call")),
-            "signature": HEX,
+            "signature": nullable(HEX),
             "raw": nullable(BASE64),
         }
     ),

@@ -283,7 +283,7 @@ class ApiServer:
     ) -> web.StreamResponse:
         """Write an answer; a client that does not read it in time loses its connection."""
         headers = SECURITY_HEADERS | headers
-        headers["Vary"] = "Origin"
+        headers["Vary"] = "Origin, Authorization"
         if origin is not None:
             headers["Access-Control-Allow-Origin"] = origin
             headers["Access-Control-Expose-Headers"] = "ETag"

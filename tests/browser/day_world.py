@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from node.api.request_signing import sign_request
 from node.api.server import ApiServer
 from node.submission import Submission
-from tests.ledger.support import TIME_MS, genesis_document, key_of
+from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api.support import KWH, MARKETS, TOKEN, FakeNode
 from tests.node.api.test_day import INTERVAL_MS, TERMS
 from tools.explorer.files import load_site
@@ -57,9 +59,21 @@ class DayWorld:
     node: FakeNode
     loop: asyncio.AbstractEventLoop
 
-    def ask(self, path: str, headers: dict[str, str] | None = None) -> Any:
-        """Return what the documented API answers."""
-        request = Request(f"{self.url}api/v1{path}", headers=headers or {})
+    def ask(self, path: str, signer: str = "") -> Any:
+        """Return what the documented API answers, to a member if one is named."""
+        headers = {}
+        if signer:
+            status = self.ask("/status")
+            headers["Authorization"] = sign_request(
+                seed(signer),
+                genesis=bytes.fromhex(status["genesis"]),
+                node=status["node"],
+                method="GET",
+                target=f"/api/v1{path}",
+                account=id_of(signer),
+                time_ms=time.time_ns() // 1_000_000,
+            )
+        request = Request(f"{self.url}api/v1{path}", headers=headers)
         with urlopen(request, timeout=20) as got:
             return json.load(got)
 
@@ -97,7 +111,7 @@ def make_document() -> bytes:
     assert isinstance(known, list)
     roles = list(dict.fromkeys([*known, "meter", "supplier", "auditor", "consumer"]))
     document: dict[str, Any] = genesis_document(modules=modules, roles=roles)
-    people = {"Sup": "supplier", **dict.fromkeys(HOMES, "prosumer")}
+    people = {"Sup": "supplier", "Aud": "auditor", **dict.fromkeys(HOMES, "prosumer")}
     people |= {"M" + name: "meter" for name in HOMES}
     document["members"] += [
         {"name": name, "roles": [role], "balance": "1000", "key": key_of(name).hex()}

@@ -44,7 +44,7 @@ OF_NETWORK: Sequence[Fault] = (
 )
 DAY_OF: Final = f"/days/local?day={DAY}"
 TRADED: Final = (DAY_OF, 0, day.busy_rows)
-SETTLED: Final = (DAY_OF, 1, day.settled_rows)
+SETTLED: Final = (day.AUDITED, 1, day.audited_rows)
 LINES: Final = (DAY_OF, 2, day.full_lines)
 SUMS: Final = ("/meters", 0, day.sums)
 LOTS: Final = ("/certificates", 0, day.lots)
@@ -97,27 +97,30 @@ def planted(chromium: Browser, url: str, script: str, whole: str, fault: str) ->
         context.close()
 
 
-def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row]) -> None:
+def find(chromium: Browser, url: str, fault: Fault, wanted: list[Row], folder: Path) -> None:
     """Look at a page with a fault in it; fails unless the comparison does."""
     address, place, _, script, whole, wrong = fault
     with planted(chromium, url, script, whole, wrong) as visit:
-        page = visit.go(address)
+        page = day.open_page(visit, address, folder)
         with pytest.raises(AssertionError):
             compare(page, place, wanted)
 
 
 @pytest.mark.parametrize("fault", OF_NETWORK, ids=lambda fault: f"{fault[3]}: {fault[5]}")
-def test_faults_of_mechanisms_are_seen(chromium: Browser, explorer: Explorer, fault: Fault) -> None:
-    find(chromium, explorer.url, fault, fault[2](explorer.ask))
+def test_faults_of_mechanisms_are_seen(
+    chromium: Browser, explorer: Explorer, tmp_path: Path, fault: Fault
+) -> None:
+    find(chromium, explorer.url, fault, fault[2](explorer.ask), tmp_path)
 
 
 @pytest.mark.parametrize("fault", OF_DAY, ids=lambda fault: f"{fault[3]}: {fault[5]}")
 def test_faults_of_a_day_are_seen(
     chromium: Browser,
     world: DayWorld,
+    tmp_path: Path,
     fault: Fault,
 ) -> None:
-    find(chromium, world.url, fault, fault[2](world))
+    find(chromium, world.url, fault, fault[2](world), tmp_path)
 
 
 @pytest.mark.parametrize(("whole", "wrong"), OF_BILL, ids=[wrong for _, wrong in OF_BILL])

@@ -10,6 +10,7 @@ from market.auction import records as auction_records
 from market.certificates import records as certificate_records
 from market.day import lines, settlement_records
 from market.day import records as day_records
+from market.day import results as day_results
 from market.day.award_pages import Item
 from market.day.gates import Gate
 from market.governing import GOVERNED
@@ -174,11 +175,13 @@ def test_leaves_of_day_markets_have_the_fields_of_the_page() -> None:
             (day_records.STANDING_TYPE, day_records.Standing),
             (day_records.BOOK_TYPE, day_records.Book),
             (settlement_records.SETTLEMENT_TYPE, settlement_records.Settlement),
+            (day_results.RESULT_TYPE, day_results.GateResult),
         )
     }
     known |= {
         (settlement_records.HEAD_TYPE, *settlement_records.Head._fields),
         (settlement_records.TOTALS_TYPE, *settlement_records.Totals._fields),
+        (day_results.BUS_PRICES_TYPE, *day_results.BusPrices._fields),
         (lines.LINE_TYPE, "market", "interval", "part", "account", *lines.Line._fields),
     }
     part = section("Day markets")

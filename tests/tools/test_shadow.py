@@ -195,6 +195,24 @@ def test_changes_that_cannot_be_made_are_refused(node: FakeNode, tmp_path: Path)
                 (("unit_milli_wh", 500_000), ("validity_days", 9)),
             ),
         ),
+        (
+            ["response.upstream_price=35", "response.highest=2"],
+            Change(
+                "parameters",
+                "response",
+                "",
+                (("highest", 2), ("upstream_price_micro_per_kwh", 35_000_000)),
+            ),
+        ),
+        (
+            ["auction.noon.max_price=35", "auction.noon.max_energy_kwh=0.5"],
+            Change(
+                "parameters",
+                "auction",
+                "noon",
+                (("max_energy_milli_wh", 500_000), ("max_price_micro_per_kwh", 35_000_000)),
+            ),
+        ),
         (["module.market=2"], Change("module", "market", "", (("version", 2),))),
     ],
 )

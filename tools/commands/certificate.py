@@ -10,6 +10,7 @@ import click
 from tools.commands.options import (
     Column,
     as_kwh,
+    as_option,
     as_text,
     as_time,
     as_tokens,
@@ -195,13 +196,20 @@ def leave(session: Session, signer: str | None) -> None:
 
 @certificate_command.command("coins")
 @click.argument("who", required=False)
+@as_option
 @json_option
 @pass_session
-def coins(session: Session, who: str | None) -> None:
-    """Show the green-choice coins of WHO; without it, of the wallet's only key."""
+def coins(session: Session, who: str | None, signer: str | None) -> None:
+    """Show the green-choice coins of WHO; without it, of the wallet's only key.
+
+    They change by what WHO consumes: the node tells how many there are to those whom its readings
+    concern. The request is signed by the key of --as, or that of WHO where the wallet has it.
+    """
     from vm.primitives.address import encode_address
 
     address = encode_address(session.account_of(who))
+    if signer is not None or who is None or who in session.wallet.names():
+        session.client().sign_as(session.open_signer(signer or who))
     answer = session.client().get(f"/certificates/coins/{address}")
     if session.as_json:
         print_json(answer)
@@ -209,7 +217,9 @@ def coins(session: Session, who: str | None) -> None:
     name = answer.get("member_name") or address
     enrolled = answer.get("since") is not None and answer.get("end") is None
     state = "its consumption counts" if enrolled else "its consumption does not count"
-    print_lines(f"{name} has {as_tokens(answer.get('balance_micro'))} green-choice coins; {state}")
+    balance = answer.get("balance_micro")
+    known = "an untold number of (--as)" if balance is None else as_tokens(balance)
+    print_lines(f"{name} has {known} green-choice coins; {state}")
 
 
 def _count(session: Session, lot: int, signer: str | None, count: int | None) -> int:

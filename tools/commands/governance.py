@@ -54,8 +54,10 @@ def propose(
     chain.NAME=NUMBER          a parameter of the chain
     market.MARKET.NAME=VALUE   a market's rule, as in the genesis file
     day.MARKET.NAME=VALUE      a day market's: retail, feed_in, penalty, …
+    auction.AUCTION.NAME=VALUE deposit, min_price, max_price, max_energy_kwh
     certificates.NAME=VALUE    unit_kwh, validity_days, earned, lost
     quota.NAME=VALUE           penalty_price, deposit_percent
+    response.NAME=VALUE        alpha_percent, upstream_price, tolerance_percent, …
     governance.NAME=VALUE      quorum, threshold, voting_period_ms, notice_blocks
     module.NAME=VERSION        the next version of a module
     engine=NAME                another engine; engine.NAME=NUMBER are its numbers

@@ -8,6 +8,7 @@ import pytest
 
 from market.day import forgetting, settlement
 from market.day.bills import read_bill
+from market.day.contract_interface import day_interfaces
 from market.day.governing import first_unopened
 from market.day.module import DayModule
 from market.day.records import read_version
@@ -71,6 +72,13 @@ def test_a_change_holds_from_the_first_interval_that_has_not_opened() -> None:
     assert (new.penalty_micro_per_kwh, new.retail_micro_per_kwh) == (tokens("6"), tokens("40"))
     assert read_version(world.overlay, new, new.since) == new
     assert read_version(world.overlay, new, new.since - 1) == old
+    told_to_contracts = day_interfaces()["day"]["tariffs"].run
+    for interval, version in ((new.since, new), (new.since - 1, old)):
+        assert told_to_contracts(world.context(), "local", interval) == (
+            version.retail_micro_per_kwh,
+            version.feed_in_micro_per_kwh,
+            version.penalty_micro_per_kwh,
+        )
 
 
 def test_changes_follow_one_another() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,19 @@ import pytest_asyncio
 
 from market.day.bills import format_month
 from market.day.records import read_market
-from market.day.settlement_records import decode_head, decode_totals, head_key, totals_key
+from market.day.settlement_records import (
+    SUM_FIELDS,
+    decode_head,
+    decode_totals,
+    head_key,
+    totals_key,
+)
 from node.api import day_pages
-from node.api.request_signing import sign_request
 from node.ledger.proofs import decode_account_proof
 from tests.ledger.support import TIME_MS, genesis_document, id_of, key_of, seed
 from tests.node.api import support
-from tests.node.api.conftest import Api, Reply, serve
+from tests.node.api.conftest import Api, serve
+from tests.node.api.signed import ask
 from tests.node.api.support import KWH, TOKEN, FakeNode
 from tools.cli import run
 from tools.session import Network, save_network
@@ -69,20 +74,6 @@ def make_document() -> bytes:
         for name, role in people.items()
     ]
     return json.dumps(document).encode()
-
-
-async def ask(api: Api, path: str, signer: str) -> Reply:
-    """Ask, with the request signed by a member."""
-    value = sign_request(
-        seed(signer),
-        genesis=api.node.genesis.digest,
-        node=api.node.name,
-        method="GET",
-        target=f"/api/v1{path}",
-        account=id_of(signer),
-        time_ms=time.time_ns() // 1_000_000,
-    )
-    return await api.get(path, headers={"Authorization": value})
 
 
 @pytest_asyncio.fixture
@@ -246,30 +237,29 @@ async def test_bills_are_for_whom_they_concern_with_proofs(day_api: Api) -> None
     assert whole["lines"] == bill["lines"], "the days before, without lines, are passed over"
     rest = f"/day-markets/local/bills/A/{month}?first={whole['next']}"
     assert (await ask(day_api, rest, "A")).json["lines"] == []
-    sums = (await day_api.get(f"/day-markets/local/intervals/{INTERVAL}")).json["settlements"]
+    path = f"/day-markets/local/intervals/{INTERVAL}"
+    sums = (await ask(day_api, path, "Aud")).json["settlements"]
     assert [each["part"] for each in sums] == ["settled", "corrected"]
-    assert sums[0]["withdrawn_milli_wh"] == 6 * KWH
-    assert sums[1]["members"] == 0 and sums[1]["withdrawn_milli_wh"] is None
+    assert [each["withdrawn_milli_wh"] for each in sums] == [6 * KWH, 0]
+    assert [each["members"] for each in sums] == [6, 0]
 
 
-async def test_no_event_tells_what_few_members_measured(day_api: Api) -> None:
+async def test_no_sum_of_a_market_can_be_taken_from_the_networks(day_api: Api) -> None:
+    """Where one connection is in no market, or one member alone falls short, the sums of a market
+    are that one's reading beside the sum of the network.
+    """
     play(day_api.node)
-    told = [
-        receipt
-        for height in range(1, day_api.node.store.height + 1)
-        for receipt in (await day_api.get(f"/blocks/{height}")).json["system_receipts"]
-    ]
-    settled = [
-        event["fields"]
-        for receipt in told
-        for event in receipt["events"]
-        if (event["module"], event["event"]) == ("day", "settle")
-    ]
-    assert settled
-    for values in settled:
-        is_few = values["members"] < 5
-        assert (values["withdrawn_milli_wh"] is None) == is_few
-        assert (values["penalties_micro"] is None) == is_few
+    told = (await day_api.get("/modules/day/events?event=settle")).json["events"]
+    assert len(told) > 1
+    paths = (f"/day-markets/local/intervals/{INTERVAL}", "/day-markets/local/intervals")
+    (one, listed) = [(await day_api.get(path)).json for path in paths]
+    parts = [part for each in (one, *listed["intervals"]) for part in each["settlements"]]
+    assert len(parts) > 1
+    for values in (*[each["fields"] for each in told], *parts):
+        assert values["members"] is not None and values["contracted_milli_wh"] is not None
+        assert {values[name] for name in SUM_FIELDS[2:]} == {None}
+    everything = (await ask(day_api, "/modules/day/events?event=settle", "Aud")).json["events"]
+    assert all(each["fields"]["penalties_micro"] is not None for each in everything)
 
 
 async def test_the_command_shows_a_bill_and_checks_every_line(

@@ -13,6 +13,7 @@ from market.auction.rounds import commitment_of
 from tests.ledger.support import TIME_MS, genesis_document, id_of
 from tests.node.api import support
 from tests.node.api.conftest import Api, serve
+from tests.node.api.signed import ask
 from tests.node.api.support import KWH, TOKEN, FakeNode
 
 AUCTIONS = [
@@ -173,6 +174,8 @@ async def test_demand_response(day_api: Api) -> None:
     called = ("down", (KWH, KWH), 5 * TOKEN, 2 * TOKEN, *times)
     node.grow(node.transaction("Op", ("response", "call", called)))
     node.grow(node.transaction("P2", ("response", "enrol", (1, (KWH // 2, 0)))))
+    past = ((KWH, KWH), (KWH, KWH))
+    node.grow(node.transaction("Op", ("response", "record_past", (1, id_of("P2"), past))))
     answer = (await day_api.get("/response/rounds")).json
     assert answer["terms"]["upstream_price_micro_per_kwh"] == 35 * TOKEN
     assert [(each["stage"], each["members"]) for each in answer["rounds"]] == [("orders", 2)]
@@ -187,12 +190,21 @@ async def test_demand_response(day_api: Api) -> None:
     assert shown["stage"] == "responses"
     bought = [each["bought_milli_wh"] for each in shown["orders"] if each["side"] == "buy"]
     assert bought == [KWH]
+    node.grow_until(times[2])
+    measured = (KWH - KWH // 3, KWH)
+    node.grow(node.transaction("Op", ("response", "record", (1, id_of("P2"), measured))))
     node.grow_until(times[3])
     assert (await day_api.get("/response/rounds/1")).status == 404
     assert (await day_api.get("/response/events/1")).status == 404
     for event_name in ("settled", "ended"):
         told = (await day_api.get(f"/modules/response/events?event={event_name}")).json["events"]
         assert len(told) == 1
+    # What P2 delivered is its baseline less its reading.
+    path = "/modules/response/events?event=settle"
+    for signer, energy in (("", None), ("P1", None), ("P2", KWH // 3)):
+        (settled,) = (await ask(day_api, path, signer)).json["events"]
+        assert settled["fields"]["energy_milli_wh"] == energy, signer
+        assert settled["fields"]["reward_micro"] > 0
 
 
 async def test_what_modules_told_comes_in_pages(day_api: Api) -> None:

@@ -19,12 +19,13 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, di
     return status, json.loads(capsys.readouterr().out)
 
 
-def test_all_six_are_there() -> None:
+def test_all_seven_are_there() -> None:
     assert [path.stem for path in SOURCES] == [
         "bit_energy",
         "crowdfunding",
         "forward",
         "metered_forward",
+        "price_difference",
         "token",
         "voting_board",
     ]

@@ -56,6 +56,7 @@ export const DAY_TEXTS = {
   traded: ["Traded", "Gehandelt"],
   settlement: ["Settlement", "Abrechnung"],
   settled_caption: ["What meters showed and what came of it; a correction shows the difference", "Was Zähler zeigten und was daraus wurde; eine Korrektur zeigt den Unterschied"],
+  sums_withheld: ["sums for the DSO and auditors", "Summen für Netzbetreiber und Prüfer"],
   nothing_settled: ["No interval of this day is settled yet.", "Noch ist kein Intervall dieses Tages abgerechnet."],
   sum_contracted: ["Contracts", "Verträge"],
   sum_withdrawn: ["Withdrawn", "Bezogen"],

@@ -8,6 +8,7 @@ import { redrawOn } from "../core/form.js";
 import { drawn, energy, integer, money, percent, price } from "../core/format.js";
 import { accountLink, factList, field, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
+import { getAsMember } from "../core/signed.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
@@ -35,7 +36,7 @@ export async function render(stage, [name], context) {
   const draw = async () => {
     const [{ lines: ratings }, listed, clearings] = await Promise.all([
       asking,
-      get(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
+      getAsMember(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
       all(`/day-markets/${market.name}/clearings`, "clearings", { day, limit: 1_000 }, { cursor: "before" }),
     ]);
     const rows = dayRows(market, listed.intervals, clearings);
@@ -161,7 +162,7 @@ async function drawSettled(place, rows) {
       caption: t("settled_caption"), file: `settled-${rows[0]?.market}-${rows[0]?.day}`, rows: found, empty: t("nothing_settled"),
       columns: [
         beginning(rows),
-        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`) + (row.withdrawn_milli_wh === null && Number(row.members) > 0 ? `, ${t("too_few")}` : ""), plain: (row) => row.part },
+        { title: t("state"), cell: (row) => t(`bill_part_${row.part}`) + (row.withdrawn_milli_wh === null && Number(row.members) > 0 ? `, ${t("sums_withheld")}` : ""), plain: (row) => row.part },
         { title: t("members"), number: true, cell: (row) => integer(row.members), plain: (row) => row.members },
         ...["contracted", "withdrawn", "injected", "from_upstream", "to_upstream"].map(sum),
         { title: t("sum_penalties"), number: true, cell: (row) => (row.penalties_micro === null ? "–" : money(row.penalties_micro)), plain: (row) => row.penalties_micro ?? "" },
