@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterator
-from unittest.mock import patch
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from node.api.chain_reader import ChainReader
 from node.api.limits import ApiLimits
 from node.block_index import BODY, HEAD, RECEIPTS, TRANSACTION, height_bytes
 from node.ledger.block import decode_header
@@ -368,78 +363,6 @@ async def test_quiet_blocks_cost_a_search_next_to_nothing(
         # Nothing came to the buyer by itself, which needs no look at its transactions.
         unasked = (await api.get("/accounts/P2/unasked")).json
         assert (unasked["unasked"], unasked["next"]) == ([], None)
-
-
-class Receipts:
-    """What a store holds of blocks from 1 up, of which some have a trade."""
-
-    base = 0
-
-    def __init__(self, trades: list[bool]) -> None:
-        self.trades = trades
-        self.height = len(trades)
-        self.read = 0
-
-    def receipt_bytes(self, height: int) -> tuple[bytes, ...]:
-        return (b"trade",) if self.trades[height - 1] else ()
-
-    def receipts_from(self, height: int) -> Iterator[tuple[int, bytes]]:
-        for each in range(height, 0, -1):
-            self.read += 1
-            yield each, b"\x91\xc4\x05trade" if self.trades[each - 1] else b"\x90"
-
-
-@given(st.lists(st.booleans(), max_size=40), st.data())
-def test_skipping_finds_what_looking_at_every_block_finds(
-    trades: list[bool], data: st.DataObject
-) -> None:
-    reader = ChainReader(Receipts(trades))  # type: ignore[arg-type]
-    newest = 0
-    for _ in range(10):
-        newest = data.draw(st.integers(newest, len(trades)))
-        height = data.draw(st.integers(0, newest))
-        lowest = data.draw(st.integers(0, height))
-        marks = data.draw(st.sampled_from([(), (b"trade",), (b"other",)]))
-        fits = [each for each in range(lowest + 1, height + 1) if trades[each - 1]]
-        expected = lowest if marks == (b"other",) or not fits else fits[-1]
-        assert reader.skip_quiet(height, lowest, marks) == expected
-
-
-@given(st.lists(st.booleans(), max_size=40))
-def test_skipping_in_slices_finds_all_and_remembers(trades: list[bool]) -> None:
-    store = Receipts([*trades, *[False] * 60])
-    reader = ChainReader(store)  # type: ignore[arg-type]
-    with patch("node.api.chain_reader.SLICE_MS", -1):
-        found, height = [], len(store.trades)
-        while (height := reader.skip_quiet(height, 0)) > 0:
-            found.append(height)
-            height -= 1
-        # Each call looked at one block.
-        assert [each for each in found if store.trades[each - 1]] == [
-            each for each in range(len(trades), 0, -1) if trades[each - 1]
-        ]
-        store.read = 0
-        reader.skip_quiet(len(store.trades), 0)
-        assert store.read <= 2
-
-
-@given(st.lists(st.booleans(), max_size=20), st.integers(0, 3))
-async def test_what_is_known_to_be_empty_is_passed_over_whatever_the_marks(
-    trades: list[bool], later: int
-) -> None:
-    store = Receipts([*trades, True, *[False] * 60])
-    reader = ChainReader(store)  # type: ignore[arg-type]
-    with (
-        patch("node.api.chain_reader.SLICE_MS", -1),
-        patch("node.api.chain_reader.WARM_PAUSE_MS", 0),
-    ):
-        await reader.warm()
-    assert store.read == 61
-    store.trades += [False] * later
-    store.read = 0
-    assert reader.skip_quiet(len(store.trades), 0, (b"trade",)) == len(trades) + 1
-    assert reader.skip_quiet(len(store.trades), 0, (b"other",)) == 0
-    assert store.read <= 1 + len(trades) + 2 * (1 + later) + 2
 
 
 async def test_few_search_at_a_time(node: FakeNode) -> None:
