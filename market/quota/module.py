@@ -13,11 +13,11 @@ from typing import Final
 
 from market.auction.orders import BUY, SELL
 from market.meters.proving import Reading
-from market.meters.readings import validate_unmetered
+from market.meters.readings import validate_metered, validate_unmetered
 from market.quota.contract_interface import quota_interfaces
 from market.quota.debts import forgive, pay_debts
 from market.quota.governing import changed_terms
-from market.quota.metering import is_read, validate_metered, validate_period
+from market.quota.metering import is_read, validate_period
 from market.quota.records import (
     DELIVERY,
     DEMAND,
