@@ -20,10 +20,11 @@ FIRST ?= 0
 PROGRAMS ?= 10000
 CYCLES ?= 500
 CASES ?= 10000
+PYMARKET := pandas==2.2.3 pymarket==0.7.6
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes long cycles browser pages api auctions days boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes long cycles browser pages api auctions agreement days boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -99,6 +100,14 @@ days: setup ## random market days that conserve money and energy (DAYS=1000)
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)
+
+agreement: setup ## ask the public pymarket again, from the package index, for what tests compare with
+	@[ -x .venv/agreement/bin/python ] || $(BIN)/python -m venv .venv/agreement
+	@echo "agreement: installing pymarket and a pandas that it can use beside .venv"
+	@.venv/agreement/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(PYMARKET) \
+	    || { echo "agreement: the package index did not give $(PYMARKET); try again later" >&2; exit 1; }
+	@.venv/agreement/bin/python tests/market/auction/pymarket_answers.py
+	@$(BIN)/python -m pytest -q tests/market/auction/test_pymarket.py
 
 boards: setup ## rounds of boards with loss, liars and stopped ones, all to end with the optimum
 	@$(BIN)/python -m tests.tools.board.campaign $(ARGS)

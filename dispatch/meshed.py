@@ -9,7 +9,7 @@ point is the predictor-corrector method of Mehrotra (1992); one computer runs it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -115,6 +115,10 @@ def read_interval(layout: DispatchLayout, interval: int) -> tuple[MeshedProblem,
     for place, line in enumerate(layout.lines):
         incidence[place, line.start], incidence[place, line.end] = 1.0, -1.0
     reactance = np.array([float(line.reactance_nano_ohm) for line in layout.lines])
+    limit_w = np.array([float(line.rating_w) for line in layout.lines])
+    if not any(row.hi_w > 0 for row in rows) or not any(row.lo_w < 0 for row in rows):
+        # Nothing can be traded: lines without a rating, of 0 W then, must not part prices.
+        limit_w = np.maximum(limit_w, max((max(row.hi_w, -row.lo_w) for row in rows), default=1))
     problem = MeshedProblem(
         a=np.array([row.a * SLOPE_UNIT for row in free]),
         b=np.array([row.b * PRICE_UNIT for row in free]),
@@ -124,20 +128,40 @@ def read_interval(layout: DispatchLayout, interval: int) -> tuple[MeshedProblem,
         fixed=fixed,
         incidence=incidence,
         weight=np.median(reactance) / reactance,
-        limit=np.array([line.rating_w / W_PER_MW for line in layout.lines]),
+        limit=limit_w / W_PER_MW,
     )
     return problem, chooses
 
 
 def solve_meshed_interval(problem: MeshedProblem, slack: int) -> MeshedDispatch:
-    """Return the optimum of one interval; raises InvalidInput `no_solution` where none is found."""
-    standard = _standard(problem, slack)
+    """Return the optimum of one interval; raises InvalidInput `no_solution` where none is found.
+
+    A network of homes is solved in a smaller unit of power than MW: limits that hold are told from
+    those that do not by numbers near one.
+    """
+    most = max(float(np.abs(part).max(initial=0.0)) for part in (problem.lo, problem.hi))
+    unit_mw = min(1.0, most) or 1.0
+    small = _in_unit(problem, unit_mw)
+    standard = _standard(small, slack)
     try:
         x, multipliers, steps = interior_point(standard)
     except np.linalg.LinAlgError:
         raise _no_solution("singular equations") from None
     active: Flags = multipliers > standard.bound - standard.below @ x
-    return _polish(problem, standard, slack, x, active, steps)
+    found = _polish(small, standard, slack, x, active, steps)
+    return replace(found, power=found.power * unit_mw, flow=found.flow * unit_mw)
+
+
+def _in_unit(problem: MeshedProblem, unit_mw: float) -> MeshedProblem:
+    """Return the same problem with powers in another unit; prices stay."""
+    return replace(
+        problem,
+        a=problem.a * unit_mw,
+        lo=problem.lo / unit_mw,
+        hi=problem.hi / unit_mw,
+        fixed=problem.fixed / unit_mw,
+        limit=problem.limit / unit_mw,
+    )
 
 
 def settle_meshed_interval(

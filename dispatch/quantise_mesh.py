@@ -8,7 +8,7 @@ of a price.
 
 Powers then. Full lines carry exactly their rating; what they part are zones, each of which has to
 balance by itself. Units strictly between their limits are rounded so that it does. What the voltage
-law then misses costs Σ λ δ over the errors δ of the powers, whatever the flows: watts are passed
+law then misses is Σ λ δ over the errors δ of the powers, whatever the flows: watts are passed
 between pairs of units of a zone until that sum is as small as it gets.
 
 Flows last: lines outside a spanning forest get whole flows near the exact ones in the metric of the
@@ -30,8 +30,8 @@ from market.dispatch_layout import DispatchLayout, UnitRow
 from vm.primitives.errors import InvalidInput
 
 MAX_SWAPS: Final = 200
-MAX_ERROR_W: Final = 1.5
-"""How far passing watts may take a power from its exact value, as flows follow."""
+MAX_ERROR_W: Final = 0.99
+"""How far passing watts may take a power from its exact value: the proof excuses one watt."""
 
 
 class Rounded(NamedTuple):

@@ -240,6 +240,11 @@ def revoke_meter(meter: bytes, final: tuple[int, int, int] | None) -> Call:
     return "meters", "revoke", (meter, final or ())
 
 
+def limit_connection(member: bytes, max_power_w: int) -> Call:
+    """Register what a member's connection can carry, from the next interval on; for DSOs."""
+    return "meters", "limit", (member, max_power_w)
+
+
 def allow_reader(reader: bytes) -> Call:
     """Let an account or a contract read the caller's energies."""
     return "meters", "allow_reader", (reader,)

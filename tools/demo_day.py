@@ -51,9 +51,10 @@ def check_day(result: DayResult) -> list[str]:
     if not measured == sum([each.injected_milli_wh for each in intervals]) == result.ecoin_milli_wh:
         findings.append("energy tokens are not what meters read")
     findings += [
-        f"{member.name} pays {format_tokens(-member.saved_micro)} tokens more than at the tariffs"
+        f"{member.name} pays {format_tokens(-member.saved_micro)} tokens more than at the tariffs, "
+        f"of which {format_tokens(member.departure_micro)} may be for what it did not keep to"
         for member in result.members
-        if member.saved_micro < 0
+        if member.saved_micro + member.departure_micro < 0
     ]
     findings += [
         f"{plant.name} was issued {plant.issued} certificates, not {plant.least} to {plant.most}"

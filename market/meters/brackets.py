@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from market.meters.limits import load_capacity
 from market.meters.records import (
     CHUNK_INTERVALS,
     GAS_CHUNK,
@@ -65,7 +66,7 @@ def gas_of_reach(config: MetersConfig) -> int:
 class Brackets:
     """What a member's registers prove of any time within some intervals; they are read once."""
 
-    __slots__ = ("_chunks", "_config", "_ctx", "_ends", "_member", "_stretches")
+    __slots__ = ("_capacity", "_chunks", "_config", "_ctx", "_ends", "_member", "_stretches")
 
     def __init__(
         self, ctx: CallContext, config: MetersConfig, member: bytes, first: int, end: int
@@ -73,21 +74,22 @@ class Brackets:
         self._ctx = ctx
         self._config = config
         self._member = member
+        self._capacity = load_capacity(ctx, config, member)
         self._chunks: dict[int, Chunk | None] = {}
         self._stretches = list(self._read(first, end))
         self._ends = [each.end for each in self._stretches]
 
     def of(self, first: int, end: int) -> Bracket:
         """Return what is proved of the intervals from `first` up to but not including `end`."""
-        carries = self._config.max_energy_milli_wh
         least, greatest = [0, 0], [0, 0]
         is_enclosed = True
         for place in range(bisect_right(self._ends, first), len(self._stretches)):
             stretch = self._stretches[place]
             if stretch.first >= end:
                 break
-            inside = min(end, stretch.end) - max(first, stretch.first)
-            most, elsewhere = inside * carries, (stretch.end - stretch.first - inside) * carries
+            inside = max(first, stretch.first), min(end, stretch.end)
+            most = self._capacity.energy_milli_wh(*inside)
+            elsewhere = self._capacity.energy_milli_wh(stretch.first, stretch.end) - most
             if stretch.energy is None:
                 is_enclosed = False
                 greatest = [each + most for each in greatest]

@@ -99,7 +99,8 @@ def close_due(ctx: CallContext, config: MetersConfig) -> None:
 
 def _need(config: MetersConfig) -> int:
     """Return the gas that must be left for one more connection and the end of the step."""
-    return GAS_OF_CONNECTION + GAS_OF_DAY * config.mean_days + GAS_OF_END
+    days = max(config.mean_days, config.mean_days_before)
+    return GAS_OF_CONNECTION + GAS_OF_DAY * days + GAS_OF_END
 
 
 def _watched(ctx: CallContext, after: bytes, count: int) -> list[bytes]:

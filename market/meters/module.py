@@ -7,10 +7,13 @@ energies of the intervals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.meters.closing import begin_closing, close_due, first_open
 from market.meters.contract_interface import readings_interfaces
+from market.meters.governing import changed_config
+from market.meters.limits import set_limit
 from market.meters.records import (
     CONNECTION_SPACE,
     CONSENT_SPACE,
@@ -32,9 +35,9 @@ from market.meters.records import (
     load_terms,
     save_connection,
 )
-from market.meters.section import read_section
+from market.meters.section import MAX_POWER_W, read_section
 from market.meters.series import Series
-from vm.arguments import ACCOUNT, UINT63, Argument, ArgumentKind
+from vm.arguments import ACCOUNT, UINT63, Argument, ArgumentKind, integer
 from vm.context import CallContext
 from vm.module import Interfaces, Module, Section, method
 from vm.primitives.codec import Encodable, Value
@@ -150,6 +153,20 @@ class MetersModule(Module):
         return None
 
     @method(
+        Argument("member", ACCOUNT),
+        Argument("max_power_w", integer(1, MAX_POWER_W)),
+        roles=REGISTRAR_ROLES,
+    )
+    def limit(self, ctx: CallContext, member: bytes, max_power_w: int) -> Encodable:
+        """Register what a member's connection can carry from the next interval on; returns that."""
+        config = load_terms(ctx)
+        if ctx.get(ACCOUNT_SPACE + member) is None:
+            raise CallError("unknown_member", "there is no such member", actual=member)
+        since = set_limit(ctx, config, member, max_power_w)
+        ctx.emit("limit", member, max_power_w, since)
+        return since
+
+    @method(
         Argument("first_interval", UINT63), Argument("registers", REGISTERS), roles=(METER_ROLE,)
     )
     def submit(
@@ -200,6 +217,15 @@ class MetersModule(Module):
         ctx.put(CONSENT_SPACE + ctx.caller, bytes([_count_readers(ctx) - 1]))
         ctx.emit("forbid_reader", ctx.caller, reader)
         return None
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set on how many days estimates rest, from the next interval but one that closes on."""
+        if subject:
+            raise CallError("unknown_subject", "meters have no parts", actual=subject)
+        changed = changed_config(load_terms(ctx), load_progress(ctx), values)
+        ctx.put(TERMS_KEY, encode_leaf(changed))
 
     def contract_interfaces(self) -> Interfaces:
         """Return the interface `readings`."""

@@ -6,8 +6,8 @@ Keys, numbers big-endian:
     Mm meter            a meter                 Mn member             a member's connection
     Md member slot(2)   24 intervals' energies  Ma slot(2)            an interval's sums when closed
     Mg member           how many may read it    Mg member account     this account may
-    Mx member slot(2)   what of true-ups     iM member           estimates are made for it
-                        belongs to which gap
+    Mx member slot(2)   what of true-ups      Mp member           what a connection can carry
+                        belongs to which gap  iM member           estimates are made for it
 
 The energies of a member are a ring of chunks: a new one takes the place of the oldest, so that
 forgetting is no work. Leaves are arrays `[type, version, fields...]`; index entries hold one byte.
@@ -31,6 +31,7 @@ CONNECTION_SPACE: Final = b"Mn"
 CHUNK_SPACE: Final = b"Md"
 SUMS_SPACE: Final = b"Ma"
 GAPS_SPACE: Final = b"Mx"
+LIMITS_SPACE: Final = b"Mp"
 CONSENT_SPACE: Final = b"Mg"
 WATCH_INDEX: Final = INDEX_SPACE + b"M"
 MARK: Final = b"\x01"
@@ -42,6 +43,7 @@ CONNECTION_TYPE: Final = 123
 CHUNK_TYPE: Final = 124
 SUMS_TYPE: Final = 135
 GAPS_TYPE: Final = 136
+LIMITS_TYPE: Final = 139
 VERSION: Final = 1
 
 CHUNK_INTERVALS: Final = 24
@@ -91,6 +93,10 @@ class MetersConfig:
     """On how many days before an estimate looks for comparable intervals."""
     max_power_w: int
     """What a connection can carry at most, either way."""
+    mean_days_before: int = 0
+    """`mean_days` of intervals before `mean_since`."""
+    mean_since: int = 0
+    """First interval for which a vote set `mean_days`."""
 
     @property
     def interval_ms(self) -> int:
@@ -112,6 +118,10 @@ class MetersConfig:
         """What a connection can carry in an interval."""
         energy, minutes = MILLI_WH_PER_WATT_MINUTE
         return -(-self.max_power_w * self.interval_minutes * energy // minutes)
+
+    def mean_days_of(self, interval: int) -> int:
+        """Return on how many days before an interval its estimate looks."""
+        return self.mean_days if interval >= self.mean_since else self.mean_days_before
 
     def interval_of(self, time_ms: int) -> int:
         """Return the interval in which a time lies."""
@@ -257,6 +267,14 @@ class Chunk:
         return encode_trusted((CHUNK_TYPE, VERSION, self.number, *values))
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of power that were registered for a connection."""
+
+    entries: tuple[tuple[int, int], ...]
+    """From which interval on, ascending, and the power, watts."""
+
+
 @dataclass(slots=True)  # mutable: the working copy of a leaf, as accounts are
 class Gaps:
     """A working copy of what gaps that end in 24 consecutive intervals have beyond their energies.
@@ -276,8 +294,8 @@ class Gaps:
         return encode_trusted((GAPS_TYPE, VERSION, self.number, tuple(entries)))
 
 
-Leaf = MetersConfig | Progress | Meter | Connection | Sums
-_Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection, Sums)
+Leaf = MetersConfig | Progress | Meter | Connection | Sums | Limits
+_Leaf = TypeVar("_Leaf", MetersConfig, Progress, Meter, Connection, Sums, Limits)
 LEAF_TYPES: Final[dict[type, int]] = {
     MetersConfig: TERMS_TYPE,
     Progress: PROGRESS_TYPE,
@@ -286,6 +304,7 @@ LEAF_TYPES: Final[dict[type, int]] = {
     Sums: SUMS_TYPE,
     Chunk: CHUNK_TYPE,
     Gaps: GAPS_TYPE,
+    Limits: LIMITS_TYPE,
 }
 
 _FIELD_NAMES: Final[dict[type, tuple[str, ...]]] = {

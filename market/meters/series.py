@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from market.meters.limits import Capacity, load_capacity
 from market.meters.records import (
     CHUNK_INTERVALS,
     GAS_CHUNK,
@@ -52,6 +53,7 @@ class Series:
     __slots__ = (
         "_after",
         "_before",
+        "_capacity",
         "_chunks",
         "_config",
         "_ctx",
@@ -74,6 +76,7 @@ class Series:
         self._before: dict[int, Pair] = {}
         self._after: dict[int, Pair] = {}
         self._first_open = first_open
+        self._capacity: Capacity | None = None
         self.member = member
         self.connection = connection
 
@@ -160,7 +163,7 @@ class Series:
         """Take a register after all that are known."""
         own = self.connection
         first, count = own.latest, bound - own.latest
-        energy = self._passed(_latest(own), register, count)
+        energy = self._passed(_latest(own), register, first, bound)
         begin = max(first, self._first_open)
         later = self._estimated_from(bound)
         if begin > first:
@@ -200,15 +203,15 @@ class Series:
         while lower > floor and not self.is_known(lower):
             lower -= 1
         is_anchored = self.is_known(lower)
-        passed = self._passed(register, _latest(own), own.latest - bound)
+        passed = self._passed(register, _latest(own), bound, own.latest)
         later, stretch = self._until_latest(upper), self.total(lower, upper)
         after = (passed[0] - later[0], passed[1] - later[1])
         before = (stretch[0] - after[0], stretch[1] - after[1])
         if min(after) < 0 or (is_anchored and min(before) < 0):
             raise _falling(bound - 1, register)
-        self._validate_power(after, upper - bound)
+        self._validate_power(after, bound, upper)
         if is_anchored:
-            self._validate_power(before, bound - lower)
+            self._validate_power(before, lower, bound)
         else:
             self._true_up(bound, (min(0, before[0]), min(0, before[1])), moved_from=upper)
             before = (max(0, before[0]), max(0, before[1]))
@@ -238,15 +241,14 @@ class Series:
                 actual=f"{register[0]} and {register[1]} mWh",
             )
 
-    def _passed(self, before: Pair, after: Pair, count: int) -> Pair:
-        """Return the energy between two registers `count` intervals apart; raises CallError."""
+    def _passed(self, before: Pair, after: Pair, first: int, end: int) -> Pair:
+        """Return the energy between registers at two bounds; raises CallError."""
         passed = (after[0] - before[0], after[1] - before[1])
-        most = count * self._config.max_energy_milli_wh
         rollover = self.connection.rollover_milli_wh
         if rollover:
             # A fall is a roll-over if the connection can have carried that much, and a fall of
             # less than half of the register is none.
-            bound = min(most, rollover // 2)
+            bound = min(self._carries(first, end), rollover // 2)
             passed = tuple(  # type: ignore[assignment]
                 [
                     each + rollover if each < 0 and each + rollover <= bound else each
@@ -255,16 +257,22 @@ class Series:
             )
         if min(passed) < 0:
             raise _falling(self.connection.latest, after)
-        self._validate_power(passed, count)
+        self._validate_power(passed, first, end)
         return passed
 
-    def _validate_power(self, energy: Pair, count: int) -> None:
-        most = count * self._config.max_energy_milli_wh
+    def _carries(self, first: int, end: int) -> int:
+        """Return what the connection can carry between two bounds."""
+        if self._capacity is None:
+            self._capacity = load_capacity(self._ctx, self._config, self.member)
+        return self._capacity.energy_milli_wh(first, end)
+
+    def _validate_power(self, energy: Pair, first: int, end: int) -> None:
+        most = self._carries(first, end)
         if max(energy) > most:
             raise CallError(
                 "too_much_energy",
                 "more than a connection can carry in that time",
-                expected=f"at most {most} mWh in {count} intervals",
+                expected=f"at most {most} mWh in {end - first} intervals",
                 actual=max(energy),
             )
 
@@ -318,7 +326,7 @@ class Series:
         """Return the mean of the intervals at the same time of the days before."""
         per_day = self._config.intervals_per_day
         found: list[Pair] = []
-        for day in range(1, self._config.mean_days + 1):
+        for day in range(1, self._config.mean_days_of(interval) + 1):
             past = interval - day * per_day
             if past < 0:
                 break

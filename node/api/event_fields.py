@@ -168,6 +168,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("quota", "stage"): ("round", "stage"),
     ("meters", "register"): ("meter", "member", "interval"),
     ("meters", "revoke"): ("meter", "member", "end_interval"),
+    ("meters", "limit"): ("member", "max_power_w", "interval"),
     ("meters", "submit"): ("meter", "member", "interval", "readings", "new"),
     ("meters", "estimated"): (*_ENERGY, "injected_milli_wh", "withdrawn_milli_wh", "quality"),
     ("meters", "corrected"): (*_ENERGY, *_DIFFERENCE),

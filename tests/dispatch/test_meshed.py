@@ -14,6 +14,7 @@ import pytest
 
 from dispatch.admm_mesh import solve_admm_mesh
 from dispatch.admm_mesh_plain import solve_admm_mesh_plain
+from dispatch.meshed import read_interval, solve_meshed_interval
 from dispatch.solve import DIRECT, TREE, solve, solve_radial
 from market.dispatch_certificate import Certificate, IntervalResult
 from market.dispatch_check import validate_certificate, verify_certificate
@@ -114,10 +115,7 @@ def test_an_hour_like_the_one_before_takes_fewer_rounds() -> None:
 
 
 def random_mesh(seed: int) -> DispatchProblem:
-    """A ring of some buses with chords; some lines narrow, dear last resorts at every bus.
-
-    Some gigawatts, as a watt has to be small against a billionth of the turnover.
-    """
+    """A ring of some buses with chords; some lines narrow, dear last resorts at every bus."""
     drawn = random.Random(seed)
     count = drawn.randrange(4, 14)
     buses = tuple(Bus(f"N{number}") for number in range(count))
@@ -205,3 +203,56 @@ def test_the_low_voltage_feeder_equals_a_linear_programme() -> None:
     for found, price in zip(solution.certificate.intervals[0].prices, wanted, strict=True):
         assert found == pytest.approx(price, rel=1e-6)
     assert took_s < 1.0, "the target is 0.1 s on a quiet machine"
+
+
+def homes(seed: int) -> DispatchProblem:
+    """A ring of homes with some lines across, of kilowatts; doing nothing is possible in it."""
+    drawn = random.Random(seed)
+    size_w = drawn.choice((1_000, 5_000, 50_000))
+    slope = 10**20 // size_w
+    names = [chr(ord("A") + place) for place in range(drawn.randint(3, 8))]
+    ends = {(place, (place + 1) % len(names)) for place in range(len(names))}
+    for _ in range(drawn.randint(0, 3)):
+        start, end = drawn.sample(range(len(names)), 2)
+        if (end, start) not in ends:
+            ends.add((start, end))
+    lines = tuple(
+        Line(
+            f"{names[start]}-{names[end]}",
+            names[start],
+            names[end],
+            drawn.choice((None, None, drawn.randint(2, 9) * size_w // 10)),
+            drawn.randint(20, 400) * 10**6,
+            "",
+        )
+        for start, end in sorted(ends)
+    )
+    units = []
+    for name in names:
+        a = drawn.choice((0, drawn.randint(1, 50) * slope))
+        if drawn.random() < 0.6:
+            bid = Bid(a, drawn.randint(0, 3_000) * 10**17, 0, drawn.randint(1, 20) * size_w // 10)
+            units.append(Unit(f"pv{name}", name, GENERATOR, (bid,)))
+        if drawn.random() < 0.7:
+            most_w = drawn.randint(5, 12) * size_w // 10
+            bid = Bid(a, drawn.randint(500, 9_000) * 10**17, -most_w, 0)
+            units.append(Unit(f"home{name}", name, LOAD, (bid,)))
+    network = Network("A", tuple(Bus(name) for name in names), lines)
+    return DispatchProblem(network, 60, 1, tuple(units))
+
+
+@pytest.mark.parametrize("first", range(0, 120, 30))
+def test_meshes_of_homes_are_proved_whatever_lines_are_full(first: int) -> None:
+    full = 0
+    for seed in range(first, first + 30):
+        problem = homes(seed)
+        layout, certificate = lay_out(problem), solve(problem).certificate
+        (bound,) = validate_certificate(layout, certificate)
+        numbers, chooses = read_interval(layout, 0)
+        best = solve_meshed_interval(numbers, layout.root)
+        powers = np.array(certificate.intervals[0].powers_w)[chooses] / 1e6
+        costs = [float((0.5 * numbers.a * p + numbers.b) @ p) for p in (powers, best.power)]
+        allowed = bound.gap_twice / 2 * 1e-24 + 1e-9 * max(1e-3, abs(costs[1]))
+        assert abs(costs[0] - costs[1]) <= allowed, seed
+        full += bool(np.any(best.congestion))
+    assert full >= 5, "so many have a full line"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,20 +43,35 @@ UNITS = {
 DEADLINE_S = 40.0
 
 
-def template() -> dict[str, object]:
+Units = Mapping[str, tuple[str, OwnUnit]]
+Lines = Sequence[dict[str, object]]
+LINES: Lines = (
+    {"name": "A-B", "from": "A", "to": "B", "rating_w": 600},
+    {"name": "B-C", "from": "B", "to": "C"},
+)
+RING_UNITS: Units = UNITS | {
+    "shop": ("D", OwnUnit("shop", "load", ((0, 9_000 * MILLI, -500, -100),)))
+}
+RING: Lines = (
+    {"name": "A-B", "from": "A", "to": "B", "reactance_nano_ohm": 100_000_000, "rating_w": 150},
+    {"name": "B-C", "from": "B", "to": "C", "reactance_nano_ohm": 150_000_000},
+    {"name": "C-D", "from": "C", "to": "D", "reactance_nano_ohm": 120_000_000},
+    {"name": "D-A", "from": "D", "to": "A", "reactance_nano_ohm": 80_000_000},
+)
+"""A unit at each bus of a ring; the line from the wind to the gas carries 150 W."""
+
+
+def template(units: Units, lines: Lines) -> dict[str, object]:
     members: list[dict[str, object]] = [{"name": "operator", "roles": ["operator"]}]
     members += [
         {"name": name, "roles": ["board", "prosumer"], "bus": bus, "balance": "1000"}
-        for name, (bus, _) in UNITS.items()
+        for name, (bus, _) in units.items()
     ]
-    lines = [
-        {"name": "A-B", "from": "A", "to": "B", "rating_w": 600},
-        {"name": "B-C", "from": "B", "to": "C"},
-    ]
+    buses = [bus for bus, _ in units.values()]
     market = {
         "name": "grid",
         "min_price": "0",
-        "network": {"slack": "A", "buses": ["A", "B", "C"], "lines": lines},
+        "network": {"slack": "A", "buses": buses, "lines": lines},
     }
     area = {"name": "grid", "market": "grid", "reward": "1", "bond": "5", "pot": "10"}
     return {
@@ -67,27 +83,38 @@ def template() -> dict[str, object]:
     }
 
 
-def make(folder: Path) -> tuple[LocalNetwork, list[LocalBoard]]:
-    document = template()
-    identities = make_keys(folder, list(UNITS))
+def make(
+    folder: Path, units: Units = UNITS, lines: Lines = LINES, *, light: str = ""
+) -> tuple[LocalNetwork, list[LocalBoard]]:
+    document = template(units, lines)
+    identities = make_keys(folder, list(units))
     for member in document["members"]:  # type: ignore[attr-defined]
         if member["name"] in identities:
             member.update(identities[member["name"]].registered())
     network = create_network(folder / "network", document, validators=1)
     boards = [
         LocalBoard(name, folder / BOARDS_FOLDER / name, port)
-        for name, port in zip(UNITS, choose_ports(len(UNITS)), strict=True)
+        for name, port in zip(units, choose_ports(len(units)), strict=True)
     ]
-    ports = {board.member: board.port for board in boards}
-    beside = {"wind": ["gas"], "gas": ["wind", "house"], "house": ["gas"]}
+    at = {units[board.member][0]: board for board in boards}
     for place, board in enumerate(boards):
-        bus, unit = UNITS[board.member]
+        bus, unit = units[board.member]
         near = tuple(
-            Neighbour(UNITS[name][0], name, HOST, ports[name]) for name in beside[board.member]
+            Neighbour(end, at[end].member, HOST, at[end].port)
+            for line in lines
+            for end in (str(line["from"]), str(line["to"]))
+            if bus in (line["from"], line["to"]) and end != bus
         )
         area = BoardArea("grid", bus, near, (unit,))
-        configure_board(board, network, place, [area], light=board.member == "wind")
+        configure_board(board, network, place, [area], light=board.member == light)
     return network, boards
+
+
+def await_units(client: NodeClient, count: int) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while len(client.get("/dispatch/areas")["areas"][0]["units"]) < count:  # type: ignore[index]
+        assert time.monotonic() < deadline, "the boards did not register"
+        time.sleep(0.05)
 
 
 def wait_for(client: NodeClient, number: int) -> dict[str, object]:
@@ -134,15 +161,12 @@ def submit_by_hand(network: LocalNetwork, folder: Path, capsys: pytest.CaptureFi
 def test_boards_prove_a_round_and_one_may_stop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    network, boards = make(tmp_path)
+    network, boards = make(tmp_path, light="wind")
     client = NodeClient(network.nodes[0].api_url, genesis=network.genesis)
     try:
         start_nodes(network.nodes)
         start_boards(boards)
-        deadline = time.monotonic() + DEADLINE_S
-        while len(client.get("/dispatch/areas")["areas"][0]["units"]) < len(UNITS):  # type: ignore[index]
-            assert time.monotonic() < deadline, "the boards did not register"
-            time.sleep(0.05)
+        await_units(client, len(UNITS))
         session = Session(network.home, as_json=True, timeout_s=DEADLINE_S)
         operator = session.open_signer("operator")
         session.send(operator, [("dispatch", "open", ("grid", 0))])
@@ -179,3 +203,40 @@ def test_boards_prove_a_round_and_one_may_stop(
         for line in (board.folder / "traffic.jsonl").read_text().splitlines()
     }
     assert {"data/generator/wind", "data/generator/gas", "data/consumer/house"} <= topics
+
+
+@pytest.mark.long
+def test_boards_of_a_ring_prove_a_round_and_one_may_stop(tmp_path: Path) -> None:
+    network, boards = make(tmp_path, RING_UNITS, RING)
+    client = NodeClient(network.nodes[0].api_url, genesis=network.genesis)
+    try:
+        start_nodes(network.nodes)
+        start_boards(boards)
+        await_units(client, len(RING_UNITS))
+        session = Session(network.home, as_json=True, timeout_s=DEADLINE_S)
+        operator = session.open_signer("operator")
+        session.send(operator, [("dispatch", "open", ("grid", 0))])
+        first = wait_for(client, 1)
+        assert first["round"]["status"] == "proved"  # type: ignore[index]
+        partners = {board.member: set(read_traffic(board).partners) for board in boards}
+        assert partners == {
+            "wind": {"gas", "shop"},
+            "gas": {"wind", "house"},
+            "house": {"gas", "shop"},
+            "shop": {"wind", "house"},
+        }
+        mark = load_mark(tmp_path / BOARDS_FOLDER / "gas" / PID_FILE)
+        assert mark is not None and send_signal(mark, signal.SIGKILL)
+        session.send(operator, [("dispatch", "open", ("grid", 0))])
+        second = wait_for(client, 2)
+        assert second["round"]["status"] == "proved"  # type: ignore[index]
+        assert second["results"][0]["p_w"] == first["results"][0]["p_w"]  # type: ignore[index]
+        session.client().close()
+    finally:
+        client.close()
+        stop_boards(boards)
+        stop_nodes(network.nodes)
+    (result,) = first["results"]  # type: ignore[misc]
+    assert result["flow_w"]["A-B"] == "150", "the line is full"
+    assert sum(map(int, result["p_w"].values())) == 0
+    assert int(result["lambda"]["A"]) < int(result["lambda"]["B"])

@@ -15,9 +15,11 @@ from market.auction.uniform import clear_uniform
 from market.auction.zones import clear_zones
 from market.network import Network
 from tools.agents.channel import Told
+from tools.agents.day_template import PENALTY_MICRO_PER_KWH
 from tools.agents.homes import worth_micro
-from tools.agents.trader import Trader
+from tools.agents.trader import Played, Trader
 from tools.client import integer_field
+from vm.primitives.integers import divide_up
 
 PERCENT: Final = 100.0
 PICO_PER_MICRO: Final = 1_000_000
@@ -115,6 +117,8 @@ class MemberFigures:
     """What its trades brought at its true prices."""
     coins_micro: int
     """Green-choice coins that it has in the end."""
+    departure_micro: int
+    """The most that not keeping to its contracts can have cost it, penalties included."""
 
     @property
     def saved_micro(self) -> int:
@@ -235,7 +239,23 @@ def bill_of(trader: Trader, strategy: str, paid_micro: int, coins_micro: int) ->
         tariff_bill,
         sum(played.gain_micro for played in trader.played.values()),
         coins_micro,
+        sum(map(_departure_micro, trader.played.values())),
     )
+
+
+def _departure_micro(played: Played) -> int:
+    """Return the most that a member may pay beyond the tariffs for what it did not keep to.
+
+    What it sold and did not inject it buys at retail and pays the penalty for; what it bought and
+    did not draw it sells at the feed-in tariff. Its own prices lay between the tariffs.
+    """
+    if played.flow is None:
+        return 0
+    tariffs, bought = played.view.tariffs, played.bought_milli_wh - played.sold_milli_wh
+    span = tariffs.retail_micro_per_kwh - tariffs.feed_in_micro_per_kwh
+    short = max(0, -bought - played.flow.injected_milli_wh)
+    unused = max(0, bought - played.flow.withdrawn_milli_wh)
+    return divide_up((short + unused) * span + short * PENALTY_MICRO_PER_KWH, MILLI_WH_PER_KWH)
 
 
 def _optimum_micro(

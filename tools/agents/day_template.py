@@ -22,6 +22,7 @@ SUPPLIER: Final = "EDC"
 RETAIL: Final = "28"
 FEED_IN: Final = "8"
 PENALTY: Final = "5"
+PENALTY_MICRO_PER_KWH: Final = 5_000_000
 TARIFFS: Final = Tariffs(28_000_000, 8_000_000)
 BALANCE: Final = "100000"
 SUPPLIER_BALANCE: Final = "10000000"

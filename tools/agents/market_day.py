@@ -154,6 +154,10 @@ def open_day(options: DayOptions, *, keep: bool, quiet: bool) -> Iterator[DaySes
                     channel.client.sign_as(demo.session.open_signer(OPERATOR))
                     day = DaySession(options, plan, homes, demo, channel)
                     day.prepare()
+                    note(
+                        f"{len(homes)} homes are ready; the first of {plan.intervals} intervals "
+                        f"begins in {day.lead_s():.0f} s"
+                    )
                     yield day
                     return
                 finally:
@@ -230,6 +234,10 @@ class DaySession:
         self._register_meters()
         self._register_plants()
         self._validate_ready()
+
+    def lead_s(self) -> float:
+        """Return how long it is until the first interval begins."""
+        return self.terms.calendar.start_ms(self.intervals[0]) / 1000 - time.time()
 
     def listen(self, listener: Callable[[Told], None]) -> None:
         """Have each event told to somebody else too."""

@@ -103,6 +103,24 @@ def revoke(
     print_outcome(session, f"{meter} is revoked", final)
 
 
+@meter_command.command("limit")
+@click.argument("member")
+@click.argument("max_power_w", type=click.IntRange(min=1))
+@from_option
+@json_option
+@pass_session
+def limit(session: Session, member: str, max_power_w: int, signer: str | None) -> None:
+    """Register that the connection of MEMBER carries at most MAX_POWER_W watts, either way.
+
+    From the next interval on. What no register proves counts up to this power.
+    """
+    from tools import calls
+
+    call = calls.limit_connection(session.resolve(member), max_power_w)
+    final = session.send(session.open_signer(signer), [call])
+    print_outcome(session, f"{member} carries at most {max_power_w} W", final)
+
+
 @meter_command.command("submit")
 @_interval
 @click.option("--injected", type=ENERGY, required=True, help="Register of injection: 12.5kWh.")

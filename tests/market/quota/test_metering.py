@@ -114,6 +114,15 @@ def test_a_meter_that_comes_back_in_the_time_of_corrections_proves_itself() -> N
     assert world.penalty() == tokens("30")
 
 
+def test_a_silent_station_counts_up_to_the_power_registered_for_its_connection() -> None:
+    world = Charging()
+    world.ask("DSO", "limit", world.ids["H1"], 15_000)
+    world.ask("DSO", "limit", world.ids["H2"], 10_000)
+    world.until_final(END - 1)
+    assert world.counted("H1") == (kwh("7.5"), kwh("7.5"))
+    assert (world.penalty("H1"), world.penalty("H2")) == (tokens("25"), 0)
+
+
 @pytest.mark.parametrize(
     ("registers", "counted", "assumed"),
     [

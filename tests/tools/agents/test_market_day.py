@@ -17,7 +17,7 @@ from tools.agents.market_day import DayResult
 from tools.cli import run
 from tools.demo_day import check_day
 
-MEMBER = MemberFigures("H1", "truthful", 2_000_000, 500_000, 50_000_000, 52_000_000, 1, 0)
+MEMBER = MemberFigures("H1", "truthful", 2_000_000, 500_000, 50_000_000, 52_000_000, 1, 0, 0)
 PLANT = PlantFigures("H1", issued=4, least=3, most=5)
 
 
@@ -69,6 +69,7 @@ def test_each_thing_that_may_be_wrong_is_found() -> None:
     assert check_day(good) == []
     other = (*roots[:3], {**roots[3], "state_root": "bb"})
     poor = replace(MEMBER, bill_micro=52_000_001)
+    assert check_day(replace(good, members=(replace(poor, departure_micro=1),))) == []
     for bad, words in (
         (replace(good, validators=other), "different states"),
         (replace(good, validators=roots[:3]), "different states"),
