@@ -162,6 +162,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("quota", "wait"): ("round", "stations", "until_ms"),
     ("quota", "unproved"): (*_STATION, "proved_milli_wh", "assumed_milli_wh"),
     ("quota", "penalty"): (*_STATION, "amount_micro", "unpaid_micro"),
+    ("quota", "forgive"): ("dso", "station", "amount_micro"),
     ("quota", "withdraw"): (*_STATION, "amount_micro"),
     ("quota", "pay"): ("round", "from", "to", "amount_micro"),
     ("quota", "surplus"): ("round", "to", "amount_micro"),
