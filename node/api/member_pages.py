@@ -9,7 +9,7 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.event_fields import moved
-from node.api.event_search import find_events
+from node.api.event_search import MARK_DUE, find_events
 from node.api.parameters import Arguments
 from node.api.privacy import Viewer, may_see_energy
 from node.api.render import account_json, event_json
@@ -118,7 +118,7 @@ async def list_unasked(context: ApiContext, arguments: Arguments) -> Answer:
     def read(block: StoredBlock) -> list[JsonObject]:
         return _unasked_of(context, block, account, arguments.viewer)
 
-    entries, following = await find_events(context, arguments, (account,), read)
+    entries, following = await find_events(context, arguments, (MARK_DUE, account), read)
     return Answer(
         {
             "address": encode_address(account),
