@@ -22,7 +22,7 @@ from tests.dispatch.storage_reference import Fitting, Rounding
 from tests.dispatch.support import random_problem
 from tests.dispatch.test_storage import battery
 
-SEEDS = range(24)
+SEEDS = range(16)
 
 
 @dataclass(frozen=True, slots=True)
