@@ -126,8 +126,9 @@ def test_the_drawings_move_prices() -> None:
     for seed in SEEDS:
         one = optimum_of(seed)
         watts = choose_watts(one.arrays, one.found, one.joined, one.values, one.bound, 0)
-        lines, taken = one.arrays.ends[1:3]
+        _, lines, taken, given, _ = one.arrays.ends
         watts[0] += 3 * (one.found.state[:, lines:taken] == FREE)
+        watts[1] += 3 * (one.found.state[:, taken:given] == FREE)
         fitted = fit_prices(one.arrays, one.found, watts)
         moved += bool(np.abs(moved_by(one, fitted)).max() > 0)
     assert moved >= 4
