@@ -31,8 +31,8 @@ from vm.primitives.errors import InvalidInput
 
 MAX_SWAPS: Final = 200
 MAX_ERRORS_W: Final = (0.99, 0.0)
-"""How far passing watts may take a power from its exact value, as the proof excuses one watt; not at
-all where the flows of full lines cannot follow to a watt a line."""
+"""How far passing watts may take a power from its exact value, as the proof excuses one watt; where
+the flows of full lines cannot follow to a watt a line, not at all."""
 
 
 class Rounded(NamedTuple):
