@@ -6,6 +6,7 @@ import { add, h, refill } from "../core/dom.js";
 import { drawn, energy, integer, money } from "../core/format.js";
 import { lineChart } from "../core/chart.js";
 import { blockLink, factList, field, mark, moment, problem, section, transactionLink } from "../core/parts.js";
+import { getAsMember, getWhole } from "../core/signed.js";
 import { save, table } from "../core/table.js";
 import { t } from "../core/text.js";
 import { drawBills } from "./bill.js";
@@ -15,7 +16,7 @@ const PAGE = 50;
 const CHARTED = 200;
 
 export async function render(stage, [who], context) {
-  const account = await get(`/accounts/${encodeURIComponent(who)}`);
+  const account = await load(who);
   const facts = h("div", {});
   const list = h("div", {});
   const charts = h("div", { class: "columns" });
@@ -32,17 +33,19 @@ export async function render(stage, [who], context) {
   drawCharts(charts, account, state.what || state.before ? null : first, unaskedPage).catch((error) => refill(charts, problem(error)));
   context.listen(async (message) => {
     if (message.type !== "block" && message.type !== "mended") return;
-    const fresh = await get(`/accounts/${account.address}`).catch(() => null);
+    const fresh = await load(account.address).catch(() => null);
     if (fresh && !context.signal.aborted) refill(facts, accountFacts(fresh));
   });
   return account.name ?? account.address;
 }
 
+const load = (who) => getWhole(`/accounts/${encodeURIComponent(who)}`, {}, (found) => found.energy_milli_wh === null);
+
 function accountFacts(account) {
   const place = h("div", {});
   const proof = async () => {
     try {
-      const found = await get(`/proofs/account/${account.address}`);
+      const found = await getAsMember(`/proofs/account/${account.address}`);
       save(`${account.name ?? account.address}.proof`, fromBase64(found.proof), "application/octet-stream");
     } catch (error) {
       refill(place, problem(error));
@@ -55,7 +58,7 @@ function accountFacts(account) {
       [t("roles"), account.roles.join(", ") || "–"],
       [t("money"), h("span", { "data-money": account.money_micro }, money(account.money_micro))],
       account.money_reserved_micro > 0 && [t("money_reserved"), money(account.money_reserved_micro)],
-      [t("energy"), h("span", { "data-energy": account.energy_milli_wh }, energy(account.energy_milli_wh))],
+      [t("energy"), account.energy_milli_wh === null ? t("energy_withheld") : h("span", { "data-energy": account.energy_milli_wh }, energy(account.energy_milli_wh))],
       [t("on_offer"), energy(account.energy_reserved_milli_wh)],
       [t("bus"), account.bus || "–"],
       [t("public_key"), h("code", {}, account.key)],
@@ -144,7 +147,7 @@ async function drawCharts(place, account, first, unaskedPage) {
   refill(place,
     await lineChart({ title: t("money_held"), yTitle: t("tokens"), series: [{ name: t("money"), step: "step-after", filled: true,
       points: walk(BigInt(account.money_micro) + BigInt(account.money_reserved_micro), (row) => BigInt(row.money_micro ?? 0) - BigInt(row.fee_micro)) }] }),
-    await lineChart({ title: t("energy_held"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
+    account.energy_milli_wh !== null && await lineChart({ title: t("energy_held"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
       points: walk(BigInt(account.energy_milli_wh) + BigInt(account.energy_reserved_milli_wh), (row) => row.energy_milli_wh) }] }));
 }
 
