@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
+from node.browser_seal import unseal_kept
 from tools import calls
 from tools.client import NodeClient, list_field, object_field
 from tools.errors import ToolError
@@ -19,7 +20,7 @@ from vm.runtime import Call
 
 FORMAT: Final = "bitenergy-sealed-orders"
 VERSION: Final = 1
-KEY_INFO: Final = b"bitenergy/sealed-orders"
+PURPOSE: Final = b"bitenergy/sealed-orders"
 MAX_FILE_BYTES: Final = 4_194_304
 DAY: Final = "day"
 
@@ -55,8 +56,6 @@ class BrowserOrder:
 
 def read_orders(data: bytes, signer: Signer) -> list[BrowserOrder]:
     """Return the orders of an exported file; raises ToolError where it is not this key's."""
-    from cryptography.exceptions import InvalidTag
-
     try:
         found = json.loads(data)
         if (found["format"], found["version"]) != (FORMAT, VERSION):
@@ -67,7 +66,7 @@ def read_orders(data: bytes, signer: Signer) -> list[BrowserOrder]:
             _read(bytes.fromhex(commitment), sealed, signer)
             for commitment, sealed in found["orders"].items()
         ]
-    except (ValueError, KeyError, TypeError, AttributeError, InvalidTag) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ToolError(
             "this is no file of sealed orders of this key",
             code="invalid_file",
@@ -97,14 +96,12 @@ def find_number(client: NodeClient, order: BrowserOrder, account: bytes) -> int 
 
 
 def _read(commitment: bytes, sealed: dict[str, str], signer: Signer) -> BrowserOrder:
-    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=KEY_INFO).derive(signer.seed)
     associated = encode_trusted((FORMAT, VERSION, signer.account, commitment))
-    nonce, ciphertext = bytes.fromhex(sealed["nonce"]), bytes.fromhex(sealed["ciphertext"])
-    order = json.loads(AESGCM(key).decrypt(nonce, ciphertext, associated))
+    kept = (bytes.fromhex(sealed["nonce"]), bytes.fromhex(sealed["ciphertext"]))
+    data = unseal_kept(signer.seed, PURPOSE, kept, associated)
+    if data is None:
+        raise ValueError("the key does not open it")
+    order = json.loads(data)
     return BrowserOrder(
         order["module"],
         order["name"],
