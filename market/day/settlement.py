@@ -66,7 +66,7 @@ from market.day.settlement_records import (
     settlement_key,
     totals_key,
 )
-from market.day.standing import let_go
+from market.day.standing import end_removed, let_go
 from market.meters.readings import is_closed, read_interval, true_ups
 from market.meters.records import MEASURED, load_terms
 from market.working_accounts import WorkingAccounts
@@ -219,6 +219,7 @@ class _Step:
             )
             contracts = self._take_position(account)
             if contracts is None and flow == NO_FLOW and not standing.owed_micro:
+                end_removed(ctx, market, account, standing)
                 continue
             record = Record(account, contracts or Contracts(0, 0, 0, 0, 0, 0), flow, NO_FLOW, 0)
             found.append((record, standing))

@@ -18,6 +18,7 @@ from market.meters.readings import true_ups
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.errors import CallError
+from vm.system.accounts import REMOVED, load_account
 
 
 def validate_trader(ctx: CallContext, market: DayMarket, interval: int) -> None:
@@ -99,6 +100,14 @@ def let_go(ctx: CallContext, market: DayMarket, account: bytes, standing: Standi
         return
     delete_standing(ctx, account, standing)
     ctx.emit("left", market.name, account)
+
+
+def end_removed(ctx: CallContext, market: DayMarket, account: bytes, standing: Standing) -> None:
+    """Have a member that was removed, which cannot leave, be out from what has not opened yet."""
+    if standing.end is None and load_account(ctx, account).status == REMOVED:
+        standing.end = first_unopened(market.calendar, ctx.time_ms)
+        save_standing(ctx, account, standing)
+        ctx.emit("leave", market.name, account, standing.end)
 
 
 def _leaving(standing: Standing) -> CallError:

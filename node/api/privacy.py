@@ -156,6 +156,19 @@ OWNER: Final = Viewer(None, b"", sees_all=True)
 """The owner of a light node, who asks it for what was handed out to it."""
 
 
+def is_measured(state: StateReader, account: bytes) -> bool:
+    """Tell whether an account's connection has or had a meter, so that its energy is ecoins."""
+    return state.get(CONNECTION_SPACE + account) is not None
+
+
+def may_see_energy(state: StateReader, account: bytes, viewer: Viewer) -> bool:
+    """Tell whether the viewer may see what energy an account holds.
+
+    Ecoins come to it without an event for what its meter saw injected: what it holds is a reading.
+    """
+    return viewer.may_see(account) or not is_measured(state, account)
+
+
 def event_values(event: Event, viewer: Viewer) -> Sequence[Encodable]:
     """Return an event's values, without energies that the viewer may not see."""
     module, name, values = event

@@ -11,6 +11,7 @@ from tools.commands.options import (
     TOKENS,
     as_kwh,
     as_list,
+    as_option,
     as_outcome,
     as_text,
     as_time,
@@ -140,14 +141,21 @@ def list_(session: Session) -> None:
 
 @wallet_command.command("balance")
 @click.argument("who", required=False)
+@as_option
 @json_option
 @pass_session
-def balance(session: Session, who: str | None) -> None:
-    """Show money and energy of WHO: a member's name, an address, or a key of the wallet."""
+def balance(session: Session, who: str | None, signer: str | None) -> None:
+    """Show money and energy of WHO: a member's name, an address, or a key of the wallet.
+
+    The energy of a member with a meter is told to whom its readings concern: to the key of --as.
+    """
+    if signer is not None:
+        session.client().sign_as(session.open_signer(signer))
     account = session.client().account(encode_address(session.account_of(who)))
     if session.as_json:
         print_json(account)
         return
+    energy = account.get("energy_milli_wh")
     fields = [
         ("name", account.get("name") or "–"),
         ("address", account.get("address")),
@@ -155,7 +163,7 @@ def balance(session: Session, who: str | None) -> None:
         ("status", account.get("status")),
         ("money", as_tokens(account.get("money_micro")) + " tokens"),
         ("  set aside", as_tokens(account.get("money_reserved_micro")) + " tokens"),
-        ("energy", as_kwh(account.get("energy_milli_wh")) + " kWh"),
+        ("energy", "personal (--as)" if energy is None else as_kwh(energy) + " kWh"),
         ("  in offers", as_kwh(account.get("energy_reserved_milli_wh")) + " kWh"),
         ("next nonce", account.get("next_nonce", account.get("nonce"))),
     ]

@@ -10,6 +10,7 @@ from market.day.records import STANDING_INDEX, STANDING_SPACE
 from market.day.settlement_records import CORRECTED, DONE, FIRST
 from tests.market.day.day_world import METERS, QUARTER, TERMS, DayWorld, step
 from tests.market.support import kwh, tokens
+from vm.system.accounts import REMOVED
 
 MINUTE = 60_000
 
@@ -90,6 +91,22 @@ def test_who_owes_stays_until_it_has_paid() -> None:
     world.ask("A", "pay_arrears", "local", world.ids["A"])
     world.go(world.time_ms + 2 * QUARTER)
     assert not is_there(world, "A")
+
+
+def test_who_is_removed_from_the_network_is_out_once_its_contracts_are_settled() -> None:
+    world = DayWorld(metered=("B",))
+    world.place("A", "buy", step("1", "20"))
+    world.place("B", "sell", step("1", "20"))
+    for name in "AB":
+        world.set_status(name, REMOVED)
+    world.settle()
+    assert world.settlement(FIRST).contracted_milli_wh == kwh("1")
+    world.go(final_ms(world.time_ms // QUARTER + 2 * 24 * 4))
+    assert not is_there(world, "A")
+    assert is_there(world, "B"), "its connection is metered still"
+    assert is_there(world, "C")
+    assert world.account("A").money_reserved_micro == 0
+    world.check_conservation()
 
 
 @pytest.mark.parametrize("name", ["C", "U"])
