@@ -309,6 +309,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "ecoin_milli_wh",
     ),
     ("day", "pay_arrears"): ("market", "from", "to", "amount_micro"),
+    ("day", "return_ecoins"): ("market", "member", "energy_milli_wh"),
     ("market", "set_policy"): (
         "market",
         "policy",
