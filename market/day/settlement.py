@@ -110,14 +110,12 @@ def correct_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """
     step = _Step(ctx, market, interval, CORRECTED)
     if step.run():
-        known = next_to_correct(ctx, market)
-        first = following = known or _first_settled(ctx, market, interval)
+        first = following = next_to_correct(ctx, market) or _first_settled(ctx, market, interval)
         while is_corrected(ctx, market, following):
             following += 1
         save_next_to_correct(ctx, market, following)
         kept = market.keep_days * MINUTES_PER_DAY // market.calendar.interval_minutes
-        until = min(interval - kept, following)
-        forget_until(ctx, market, until, first=interval - kept if known else first)
+        forget_until(ctx, market, min(interval - kept, following), first=first)
     else:
         schedule(ctx, ctx.time_ms + 1, CORRECTION, market, interval)
 

@@ -180,6 +180,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "estimated",
         "injected_milli_wh",
         "withdrawn_milli_wh",
+        "injecting",
+        "withdrawing",
     ),
     ("meters", "allow_reader"): ("member", "reader"),
     ("meters", "forbid_reader"): ("member", "reader"),
@@ -307,6 +309,7 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "ecoin_milli_wh",
     ),
     ("day", "pay_arrears"): ("market", "from", "to", "amount_micro"),
+    ("day", "return_ecoins"): ("market", "member", "energy_milli_wh"),
     ("market", "set_policy"): (
         "market",
         "policy",

@@ -226,6 +226,41 @@ def transfer(
     print_outcome(session, f"transferred to {to}, account {encode_address(receiver)}", final)
 
 
+@wallet_command.command("open-orders")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@from_option
+@json_option
+@pass_session
+def open_orders(session: Session, file: Path, signer: str | None) -> int:
+    """Open the sealed orders that a browser's wallet exported to FILE, after their gate.
+
+    The exit status is 0 if none that stands sealed was refused.
+    """
+    from tools import browser_orders
+    from tools.errors import TransactionFailed
+
+    opened = session.open_signer(signer)
+    found: list[dict[str, object]] = []
+    for order in browser_orders.read_orders(file.read_bytes(), opened):
+        number = browser_orders.find_number(session.client(), order, opened.account)
+        shown: dict[str, object] = {"market": order.name, "interval": order.interval}
+        found.append(shown | {"order": number, "state": "not sealed", "id": None})
+        if number is None:
+            continue
+        try:
+            final = session.send(opened, [order.opening(number)])
+            found[-1] |= {"state": "opened", "id": final.id}
+        except TransactionFailed as error:
+            found[-1] |= {"state": error.code, "id": error.final.id}
+    if session.as_json:
+        print_json({"orders": found})
+    else:
+        names = ("market", "interval", "order", "state", "id")
+        columns = [(name, (name,), as_text) for name in names]
+        print_records("sealed orders", found, columns)
+    return int(any(each["state"] not in ("opened", "not sealed") for each in found))
+
+
 def _refuse_existing(session: Session, name: str) -> None:
     """Refuse a taken name before anybody types a password."""
     from node.keyfile_format import KeyFileError

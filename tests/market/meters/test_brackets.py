@@ -137,6 +137,26 @@ def test_a_gap_part_of_which_was_final_is_remembered_with_what_it_has_beyond_its
     assert brackets(world, "H1", 14, size=2) == [exact(0, 2_094)]
 
 
+def test_a_first_meter_proves_from_its_beginning_on() -> None:
+    world = Metered(section={**SECTION, "meters": []})
+    ids = world.ids
+    world.ask("DSO", "register", ids["M1"], ids["H1"], world.first + 2, 0, 300, 0)
+    world.until_end_of(3)
+    world.submit("M1", 3, (0, 307))
+    assert brackets(world, "H1", 2, size=2) == [exact(0, 7)]
+    assert brackets(world, "H1", 0, size=4) == [Bracket((0, 7), (2 * MOST, 2 * MOST + 7), False)]
+
+
+def test_a_gap_longer_than_energies_are_kept_proves_nothing() -> None:
+    world = Metered()
+    world.until_end_of(0)
+    world.submit("M1", 0, (0, 1))
+    world.until_end_of(400)
+    world.submit("M1", 400, (0, 4_000))
+    world.submit("M1", 399, (0, 4_000))
+    assert brackets(world, "H1", 398, parts=3) == [NOTHING_PROVED, NOTHING_PROVED, exact(0, 0)]
+
+
 def test_registers_that_may_have_gone_all_round_prove_nothing() -> None:
     world = Metered(section={**SECTION, "meters": []})
     ids = world.ids
