@@ -24,7 +24,7 @@ PYMARKET := pandas==2.2.3 pymarket==0.7.6
 # More arguments for pytest, for example ARGS="tests/house -k imports".
 ARGS ?=
 
-.PHONY: help setup demo test lint format sim canaries crashes long cycles browser pages api auctions agreement days boards contracts bench lock clean
+.PHONY: help setup demo test lint format sim canaries crashes long cycles browser pages api auctions agreement calls days boards contracts bench lock clean
 
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' Makefile | expand -t 16
@@ -97,6 +97,9 @@ api: setup ## send CASES=10000 requests made from the API's description to a nod
 
 days: setup ## random market days that conserve money and energy (DAYS=1000)
 	@$(BIN)/python -m tests.market.day.random_days --days $(or $(DAYS),1000) $(ARGS)
+
+calls: setup ## random signed transactions of every market module into chains (CHAINS=50)
+	@$(BIN)/python -m tests.market.random_calls --seeds $(or $(CHAINS),50) $(ARGS)
 
 auctions: setup ## a million lies in the strategy-proof auction, none of which may pay
 	@$(BIN)/python -m tests.market.auction.deviations $(ARGS)

@@ -30,8 +30,9 @@ from market.dispatch_layout import DispatchLayout, UnitRow
 from vm.primitives.errors import InvalidInput
 
 MAX_SWAPS: Final = 200
-MAX_ERROR_W: Final = 0.99
-"""How far passing watts may take a power from its exact value: the proof excuses one watt."""
+MAX_ERRORS_W: Final = (0.99, 0.0)
+"""How far passing watts may take a power from its exact value, as the proof excuses one watt; where
+the flows of full lines cannot follow to a watt a line, not at all."""
 
 
 class Rounded(NamedTuple):
@@ -62,14 +63,19 @@ def quantise_meshed(
         for line in np.flatnonzero(dispatch.congestion).tolist()
     }
     forest = _Forest(layout, fixed)
-    powers = _round_powers(layout, interval, dispatch, chooses, forest, prices, rounded)
-    injected = [0] * len(prices)
-    for bus, power in (
-        *((row.bus, power) for row, power in zip(layout.units[interval], powers, strict=True)),
-        *((each.bus, each.whole_w) for each in rounded),
-    ):
-        injected[bus] += power
-    flows = _round_flows(layout, dispatch, injected, forest)
+    powers: list[int] = []
+    flows: list[int] = []
+    for most_w in MAX_ERRORS_W:
+        powers = _round_powers(layout, interval, dispatch, chooses, forest, prices, rounded, most_w)
+        injected = [0] * len(prices)
+        for bus, power in (
+            *((row.bus, power) for row, power in zip(layout.units[interval], powers, strict=True)),
+            *((each.bus, each.whole_w) for each in rounded),
+        ):
+            injected[bus] += power
+        flows, holds = _round_flows(layout, dispatch, injected, forest)
+        if holds:
+            break
     return IntervalResult(tuple(prices), tuple(powers), tuple(flows), tuple(cycle_prices))
 
 
@@ -173,6 +179,7 @@ def _round_powers(
     forest: _Forest,
     prices: list[int],
     rounded: Sequence[Rounded],
+    most_w: float,
 ) -> list[int]:
     """Return whole powers of all units by which each zone balances."""
     rows = layout.units[interval]
@@ -198,7 +205,7 @@ def _round_powers(
         for power, value, row in zip(powers, exact, rows, strict=True)
     ) + sum(prices[each.bus] * PRICE_UNIT * (each.whole_w - each.exact_w) for each in rounded)
     scaled = [price * PRICE_UNIT for price in prices]
-    _pass_watts(rows, moving, exact, powers, scaled, residue)
+    _pass_watts(rows, moving, exact, powers, scaled, residue, most_w)
     return powers
 
 
@@ -233,6 +240,7 @@ def _pass_watts(
     powers: list[int],
     prices: list[float],
     residue: float,
+    most_w: float,
 ) -> None:
     """Pass watts between units of a zone as long as that brings Σ λ δ nearer to zero."""
     for _ in range(MAX_SWAPS):
@@ -243,8 +251,8 @@ def _pass_watts(
                 for up in units
                 for down in units
                 if up != down
-                and powers[up] + 1 - exact[up] <= MAX_ERROR_W
-                and exact[down] - powers[down] + 1 <= MAX_ERROR_W
+                and powers[up] + 1 - exact[up] <= most_w
+                and exact[down] - powers[down] + 1 <= most_w
                 and _may_move(rows, powers, up, 1)
                 and _may_move(rows, powers, down, -1)
             ),
@@ -260,8 +268,11 @@ def _pass_watts(
 
 def _round_flows(
     layout: DispatchLayout, dispatch: MeshedDispatch, injected: list[int], forest: _Forest
-) -> list[int]:
-    """Return whole flows that balance every bus exactly, near those of the dispatch."""
+) -> tuple[list[int], bool]:
+    """Return whole flows that balance every bus exactly, near those of the dispatch.
+
+    And whether the voltage law holds for them, within all ratings.
+    """
     left = list(injected)
     flows = [0] * len(layout.lines)
     for line, flow in forest.fixed.items():
@@ -272,8 +283,6 @@ def _round_flows(
         if forest.parent[bus] >= 0:
             flows[forest.line[bus]] = forest.direction[bus] * left[bus]
             left[forest.parent[bus]] += left[bus]
-    if not forest.closing:
-        return flows
     cycles = np.zeros((len(forest.closing), len(flows)))
     for number, closing in enumerate(forest.closing):
         for line, direction in forest.cycle(layout, closing):
@@ -287,13 +296,17 @@ def _round_flows(
     whole = np.array([float(flow) for flow in flows]) + cycles.T @ np.array(
         chosen, dtype=np.float64
     )
-    return [int(flow) for flow in _hold_voltage_law(layout, whole, cycles, reactance)]
+    held, excess = _hold_voltage_law(layout, whole, cycles, reactance)
+    return [int(flow) for flow in held], excess == 0.0
 
 
 def _hold_voltage_law(
     layout: DispatchLayout, flows: Floats, moves: Floats, reactance: Floats
-) -> Floats:
-    """Move single watts around cycles until the voltage law holds to a watt per line everywhere."""
+) -> tuple[Floats, float]:
+    """Move single watts around cycles until the voltage law holds to a watt per line everywhere.
+
+    Return by how much it and the ratings are passed then, too.
+    """
     held = np.zeros((len(layout.cycles), len(layout.lines)))
     for number, cycle in enumerate(layout.cycles):
         for line, direction in cycle:
@@ -308,7 +321,7 @@ def _hold_voltage_law(
 
     worst = excess(flows)
     for _ in range(MAX_SWAPS):
-        if worst == 0.0:
+        if worst == 0.0 or not len(moves):
             break
         tried = [flows + sign * move for move in moves for sign in (1.0, -1.0)]
         values = [excess(each) for each in tried]
@@ -316,7 +329,7 @@ def _hold_voltage_law(
         if values[best] >= worst:
             break
         worst, flows = values[best], tried[best]
-    return flows
+    return flows, worst
 
 
 def _nearest_plane(factor: Floats, target: Floats) -> list[int]:

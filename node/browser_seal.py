@@ -1,4 +1,7 @@
-"""How browsers protect a key: PBKDF2 over the password and AES-GCM, which WebCrypto has."""
+"""How browsers protect a key: PBKDF2 over the password and AES-GCM, which WebCrypto has.
+
+What else a wallet keeps there is under a key that HKDF makes of its seed.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ DEFAULT_ITERATIONS: Final = 600_000
 """What OWASP's cheat sheet on password storage asks of PBKDF2 with SHA-256 (2023)."""
 SALT_BYTES: Final = 16
 NONCE_BYTES: Final = 12
+KEPT_KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,26 @@ def unseal(sealed: BrowserSeal, password: bytes, associated: bytes) -> bytes | N
     key = _derive(password, sealed.iterations, sealed.salt)
     try:
         return AESGCM(key).decrypt(sealed.nonce, sealed.ciphertext, associated)
+    except InvalidTag:
+        return None
+
+
+def unseal_kept(
+    seed: bytes, purpose: bytes, sealed: tuple[bytes, bytes], associated: bytes
+) -> bytes | None:
+    """Return what a wallet kept under its seed for a purpose: nonce and ciphertext are `sealed`.
+
+    None where the seed does not open it.
+    """
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    key = HKDF(algorithm=SHA256(), length=KEPT_KEY_BYTES, salt=None, info=purpose).derive(seed)
+    nonce, ciphertext = sealed
+    try:
+        return AESGCM(key).decrypt(nonce, ciphertext, associated)
     except InvalidTag:
         return None
 

@@ -21,6 +21,8 @@ ENCODINGS: Final = ("utf-8", "utf-16", "iso-8859-1", "us-ascii")
 MAX_DEPTH: Final = 32
 MAX_TEXT: Final = 64
 MAX_READINGS: Final = 500_000
+MAX_ENTRIES: Final = 100_000
+"""Entries of a file: blocks of a day each for centuries, with what they link to."""
 WATT_HOURS: Final = "72"
 DIRECTIONS: Final = {"1": "withdrawn", "19": "injected"}
 _MILLI_DIGITS: Final = 3
@@ -108,6 +110,10 @@ class _Reader:
         self._characters = ""
         entry = self.entries[-1]
         if local == "entry":
+            if len(self.entries) > MAX_ENTRIES:
+                raise wrong(self._line, "is one entry too many", MAX_ENTRIES, "")
+            if "IntervalReading" in self._path:
+                raise wrong(self._line, "begins an entry within a reading", "readings first", "")
             self.entries.append(_Entry())
         elif local in ("MeterReading", "ReadingType", "IntervalBlock"):
             entry.kind = local
@@ -148,28 +154,39 @@ def read_green_button(data: bytes) -> list[IntervalEnergy]:
     if len(data) > MAX_FILE_BYTES:
         raise FileError("the file is too long", expected=f"at most {MAX_FILE_BYTES} bytes")
     entries = _Reader().read(data)
-    types = [entry for entry in entries if entry.kind == "ReadingType"]
+    types = _Types(entries)
     found: list[IntervalEnergy] = []
     for entry in entries:
         if entry.readings:
-            direction, digits = _meaning(_type_of(entry, entries, types), entry.readings[0].line)
+            direction, digits = _meaning(types.of(entry), entry.readings[0].line)
             found += [_energy(raw, direction, digits) for raw in entry.readings]
     if not found:
         raise FileError("the file has no interval readings", expected="IntervalReading elements")
     return found
 
 
-def _type_of(block: _Entry, entries: list[_Entry], types: list[_Entry]) -> dict[str, str]:
-    """Return the reading type of a block: the only one, or that of its meter reading."""
-    if len(types) == 1:
-        return types[0].type_fields
-    for entry in entries:
-        if entry.kind == "MeterReading" and block.up and block.up in entry.related:
-            for kind in types:
-                if kind.own and kind.own in entry.related:
-                    return kind.type_fields
-    line = block.readings[0].line
-    raise wrong(line, "belongs to no reading type", "links from its meter reading to both", "")
+class _Types:
+    """The reading types of a file, found by the links of meter readings; each is looked up once."""
+
+    def __init__(self, entries: list[_Entry]) -> None:
+        self._types = [entry for entry in entries if entry.kind == "ReadingType"]
+        own = {entry.own: entry for entry in reversed(self._types) if entry.own}
+        self._by_block: dict[str, dict[str, str]] = {}
+        for entry in entries:
+            if entry.kind == "MeterReading":
+                kind = next((own[target] for target in entry.related if target in own), None)
+                for target in entry.related if kind is not None else ():
+                    self._by_block.setdefault(target, kind.type_fields)  # type: ignore[union-attr]
+
+    def of(self, block: _Entry) -> dict[str, str]:
+        """Return the reading type of a block: the only one, or that of its meter reading."""
+        if len(self._types) == 1:
+            return self._types[0].type_fields
+        found = self._by_block.get(block.up) if block.up else None
+        if found is None:
+            line = block.readings[0].line
+            raise wrong(line, "belongs to no reading type", "links from its meter reading", "")
+        return found
 
 
 def _meaning(fields: dict[str, str], line: int) -> tuple[str, int]:

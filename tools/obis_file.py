@@ -122,7 +122,7 @@ def _complete(line: int, time_ms: int, found: dict[str, int]) -> RegisterReading
 def _read_table(lines: list[str]) -> Iterator[RegisterReading]:
     head: list[str] = []
     separator = ";" if ";" in next(line for line in lines if line.strip()) else ","
-    for number, row in enumerate(csv.reader(lines, delimiter=separator), 1):
+    for number, row in _rows(lines, separator):
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
@@ -140,6 +140,17 @@ def _read_table(lines: list[str]) -> Iterator[RegisterReading]:
             _energy(number, named[INJECTED], ""),
             _energy(number, named[WITHDRAWN], ""),
         )
+
+
+def _rows(lines: list[str], separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a table with the number of their last line; raises FileError."""
+    reader = csv.reader(lines, delimiter=separator)
+    try:
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        # A quotation mark that nothing closes takes in all lines that follow.
+        raise wrong(reader.line_num, "ends no cell", "closed quotation marks", error) from error
 
 
 def _energy(line: int, text: str, unit: str) -> int:

@@ -5,6 +5,7 @@ market.MARKET.NAME=VALUE    a market's rule, named and written as in the genesis
 day.MARKET.NAME=VALUE       a rule of a day market, in the same way
 auction.AUCTION.NAME=VALUE  a rule of an auction, in the same way
 certificates.NAME=VALUE     unit_kwh, validity_days, earned, lost
+meters.NAME=VALUE           mean_days
 quota.NAME=VALUE            penalty_price, deposit_percent
 response.NAME=VALUE         alpha_percent, upstream_price, tolerance_percent, past_intervals, …
 governance.NAME=VALUE       quorum=2/3, threshold=2/3, voting_period_ms, notice_blocks
@@ -85,7 +86,15 @@ _RESPONSE: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
     "highest": ("highest", _number),
     "tolerance_percent": ("tolerance_percent", _number),
 }
-_TERMS: Final = {"certificates": _CERTIFICATES, "quota": _QUOTA, "response": _RESPONSE}
+_METERS: Final[dict[str, tuple[str, Callable[[str], Value]]]] = {
+    "mean_days": ("mean_days", _number)
+}
+_TERMS: Final = {
+    "meters": _METERS,
+    "certificates": _CERTIFICATES,
+    "quota": _QUOTA,
+    "response": _RESPONSE,
+}
 _RULES: Final = {"market": _MARKET, "day": _DAY, "auction": _AUCTION}
 _FORMATS: Final[dict[Callable[[str], Value], Callable[..., str]]] = {
     parse_price: format_tokens,

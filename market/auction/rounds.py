@@ -261,6 +261,8 @@ def _take_out(
 ) -> bytes:
     """Delete all orders and forfeit what was not opened; return the seed after the forfeits."""
     market = accounts.account(config.account)
+    openings_ms = config.opening_minutes * config.minute_ms
+    stood_still = ctx.time_ms >= config.clearing_ms(interval) + openings_ms
     for number, order in orders.items():
         ctx.charge(GAS_OF_ORDER + GAS_OF_STEP * len(order.steps))
         delete_order(ctx, config.prefix(interval), number)
@@ -269,8 +271,9 @@ def _take_out(
             leaf = accounts.account(order.account)
             leaf.release_money(order.money_micro)
             leaf.release_energy(order.energy_milli_wh)
-            if leaf.status == SUSPENDED:
-                # It could not open: who suspends a member does not take its deposit.
+            if leaf.status == SUSPENDED or stood_still:
+                # It could not open: who suspends a member, or a chain that stood still for longer
+                # than openings last, does not take its deposit.
                 leaf.release_money(order.deposit_micro)
                 ctx.emit("release", config.name, interval, number, order.account)
                 continue

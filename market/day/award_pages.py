@@ -21,7 +21,7 @@ class Item(NamedTuple):
     value: int
     """Energy times price of all of them, half micro-tokens per kWh times mWh."""
     amount_micro: int
-    """That in micro-tokens, each step rounded; of a forfeit the deposit."""
+    """That in micro-tokens, each step rounded; of a forfeit the deposit, 0 if it is released."""
 
 
 Items = tuple[Item, ...]

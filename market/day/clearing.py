@@ -54,15 +54,18 @@ def clear_gate(ctx: CallContext, market: DayMarket, interval: int, gate: int) ->
     for _, order in forfeits:
         book.seed = next_seed(book.seed, order.number, order.commitment)
     clearing = _clear(ctx, market, interval, gate, steps, book)
+    window = market.calendar.windows(interval)[gate]
+    if ctx.time_ms >= 2 * window.clears_ms - window.closes_ms:
+        # The chain stood still for longer than openings last: nobody loses a deposit by that.
+        forfeits = [(account, order._replace(deposit_micro=0)) for account, order in forfeits]
     items = _group(positions, clearing.awards, forfeits)
     pages = _pages(items)
     if sum([len(own) for _, own in items]) <= ITEMS_AT_ONCE and pages:
         write_down(ctx, market, interval, gate, pages[0], positions)
         pages = []
-    due_ms = market.calendar.windows(interval)[gate].clears_ms
     for number, page in enumerate(pages):
         ctx.put(award_key(prefix, number), encode_awards(page))
-        schedule(ctx, due_ms, AWARDS, market, interval, gate, number)
+        schedule(ctx, window.clears_ms, AWARDS, market, interval, gate, number)
     book.pages = len(pages)
     _go_on(ctx, market, interval, gate, book, positions, dict(items))
     save_book(ctx, prefix, book)
@@ -109,8 +112,8 @@ def write_down(
         for number, energies, value, amount in items:
             order = own.pop(number)
             if order.commitment:
-                position.reserved_micro -= order.cover_micro + amount
-                _forfeit(ctx, market, interval, account, order, accounts)
+                position.reserved_micro -= order.cover_micro + order.deposit_micro
+                _forfeit(ctx, market, interval, account, order, amount, accounts)
                 continue
             traded = sum(energies)
             left = _left(order, energies)
@@ -136,15 +139,15 @@ def _forfeit(
     interval: int,
     account: bytes,
     order: StandingOrder,
+    amount: int,
     accounts: WorkingAccounts,
 ) -> None:
     """Set the cover of a commitment that was not opened free, and take its deposit."""
-    amount = order.deposit_micro
     leaf = accounts.account(account)
     leaf.release_money(order.cover_micro)
-    if leaf.status == SUSPENDED:
-        # It could not open: who suspends a member does not take its deposit.
-        leaf.release_money(amount)
+    if leaf.status == SUSPENDED or amount < order.deposit_micro:
+        # It could not open: who suspends a member, or a standstill, does not take its deposit.
+        leaf.release_money(order.deposit_micro)
         ctx.emit("release", market.name, interval, order.number, account)
         return
     leaf.spend_reserved_money(amount)
@@ -216,14 +219,14 @@ def _group(
         if award.energy_milli_wh:
             number, place = divmod(award.number, MAX_STEPS_OF_MEMBER)
             traded.setdefault(number, {})[place] = award
-    lost = {order.number: True for _, order in forfeits}
+    lost = {order.number: order.deposit_micro for _, order in forfeits}
     found: list[tuple[bytes, Items]] = []
     for account, position in positions.items():
         items: list[Item] = []
         for order in position.orders:
             own = traded.get(order.number)
             if order.number in lost:
-                items.append(Item(order.number, (), 0, order.deposit_micro))
+                items.append(Item(order.number, (), 0, lost[order.number]))
             elif own is not None:
                 energies = tuple(
                     [

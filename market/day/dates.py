@@ -76,10 +76,10 @@ class Zone:
         return self.changes[place - 1][1] if place else self.offset_minutes
 
     def offsets(self) -> tuple[int, ...]:
-        """Return every offset that the zone ever has."""
+        """Return every offset that the zone ever has, each once."""
         if self.rule == EU_RULE:
             return self.offset_minutes, self.offset_minutes + SUMMER_MINUTES
-        return self.offset_minutes, *[offset for _, offset in self.changes]
+        return tuple(dict.fromkeys([self.offset_minutes, *[offset for _, offset in self.changes]]))
 
     def local_minute(self, utc_minute: int) -> int:
         """Return what wall clocks show, in minutes from 1970-01-01T00:00."""

@@ -29,11 +29,11 @@ GAS_OF_PAGE: Final = 400
 def forget_until(ctx: CallContext, market: DayMarket, interval: int, *, first: int) -> None:
     """Delete pages and sums of intervals before one, as far as gas goes; totals of months stay.
 
-    `first` is where to begin if nothing was forgotten yet.
+    `first` is the market's first interval, where to begin the first time.
     """
     key = FORGOTTEN_SPACE + market.number.to_bytes(2, "big")
     data = ctx.get(key)
-    known = (max(0, first), FIRST, 0) if data is None else _decode(data)
+    known = (first, FIRST, 0) if data is None else _decode(data)
     place = known
     while place[0] < interval and ctx.gas_limit - ctx.gas_used > GAS_TO_KEEP + GAS_OF_PAGE:
         place = _forget_page(ctx, market, place)

@@ -7,10 +7,12 @@ among them: what is scheduled rests on these.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from market.day.dates import MINUTES_PER_DAY
 from market.day.gates import Calendar
 from market.day.records import DayMarket
 from market.day.section import (
@@ -37,6 +39,8 @@ GOVERNED: Final[Bounds] = {
     "tolerance_percent": (0, MAX_TOLERANCE_PERCENT),
 }
 """Every name that a proposal may give, with its bounds; the deposit is that of all sealed gates."""
+MOST_AHEAD_MINUTES: Final = 4 * MINUTES_PER_DAY
+"""More than any first gate is open before its interval: two days, and what clocks may jump."""
 
 
 def changed_market(
@@ -66,8 +70,11 @@ def changed_market(
 
 
 def first_unopened(calendar: Calendar, time_ms: int) -> int:
-    """Return the first interval whose first gate has not opened; at most some two days ahead."""
-    interval = calendar.interval_at(time_ms) + 1
-    while calendar.windows(interval)[0].opens_ms <= time_ms:
-        interval += 1
-    return interval
+    """Return the first interval whose first gate has not opened; at most some two days ahead.
+
+    A later interval never opens earlier, so it is found by halving.
+    """
+    first = calendar.interval_at(time_ms) + 1
+    ahead = range(first, first + MOST_AHEAD_MINUTES // calendar.interval_minutes)
+    place = bisect_right(ahead, time_ms, key=lambda each: calendar.windows(each)[0].opens_ms)
+    return first + place

@@ -212,11 +212,14 @@ class DayModule(Module):
     def pay_arrears(self, ctx: CallContext, name: str, member: bytes) -> Encodable:
         """Have a member pay what it owes the supplier, or the supplier what it owes the member.
 
-        As far as there is free money; anybody may call. Returns the amount.
+        As far as there is free money; anybody may call. Ecoins that a correction took back and
+        that were gone are taken too. Returns the amount.
         """
         market = load_market(ctx, name)
-        payer, payee, amount = pay_arrears(ctx, market, member)
+        payer, payee, amount, ecoin = pay_arrears(ctx, market, member)
         ctx.emit("pay_arrears", name, payer, payee, amount)
+        if ecoin:
+            ctx.emit("return_ecoins", name, member, ecoin)
         return amount
 
     def change_parameters(

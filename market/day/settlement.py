@@ -66,7 +66,7 @@ from market.day.settlement_records import (
     settlement_key,
     totals_key,
 )
-from market.day.standing import let_go
+from market.day.standing import end_removed, let_go
 from market.meters.readings import is_closed, read_interval, true_ups
 from market.meters.records import MEASURED, load_terms
 from market.working_accounts import WorkingAccounts
@@ -110,14 +110,12 @@ def correct_due(ctx: CallContext, market: DayMarket, interval: int) -> None:
     """
     step = _Step(ctx, market, interval, CORRECTED)
     if step.run():
-        known = next_to_correct(ctx, market)
-        first = following = known or _first_settled(ctx, market, interval)
+        first = following = next_to_correct(ctx, market) or _first_settled(ctx, market, interval)
         while is_corrected(ctx, market, following):
             following += 1
         save_next_to_correct(ctx, market, following)
         kept = market.keep_days * MINUTES_PER_DAY // market.calendar.interval_minutes
-        until = min(interval - kept, following)
-        forget_until(ctx, market, until, first=interval - kept if known else first)
+        forget_until(ctx, market, min(interval - kept, following), first=first)
     else:
         schedule(ctx, ctx.time_ms + 1, CORRECTION, market, interval)
 
@@ -219,6 +217,7 @@ class _Step:
             )
             contracts = self._take_position(account)
             if contracts is None and flow == NO_FLOW and not standing.owed_micro:
+                end_removed(ctx, market, account, standing)
                 continue
             record = Record(account, contracts or Contracts(0, 0, 0, 0, 0, 0), flow, NO_FLOW, 0)
             found.append((record, standing))

@@ -14,6 +14,7 @@ from market.day.lines import KIND_NAMES, Contracts, Flow, Line, difference, sett
 from market.day.records import DayMarket, open_leaf
 from vm.context import CallContext
 from vm.overlay import StateReader
+from vm.primitives.address import ACCOUNT_ID_BYTES
 from vm.primitives.codec import Encodable, encode_integer, encode_trusted
 
 SETTLEMENT_SPACE: Final = b"Di"
@@ -235,6 +236,12 @@ def page_place(market: int, interval: int, part: int, page: int) -> bytes:
 def totals_place(market: int, account: bytes, month: int) -> bytes:
     """Return how a member's month in the market with a number stands in keys."""
     return market.to_bytes(2, "big") + account + month.to_bytes(4, "big")
+
+
+def totals_account(key: bytes) -> bytes:
+    """Return the member of whose month a key of totals is."""
+    start = len(TOTALS_SPACE) + 2
+    return key[start : start + ACCOUNT_ID_BYTES]
 
 
 def _fields_of(record: Record) -> tuple[Encodable, ...]:

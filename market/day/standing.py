@@ -18,6 +18,7 @@ from market.meters.readings import true_ups
 from market.working_accounts import WorkingAccounts
 from vm.context import CallContext
 from vm.primitives.errors import CallError
+from vm.system.accounts import REMOVED, change_supply, load_account
 
 
 def validate_trader(ctx: CallContext, market: DayMarket, interval: int) -> None:
@@ -101,6 +102,14 @@ def let_go(ctx: CallContext, market: DayMarket, account: bytes, standing: Standi
     ctx.emit("left", market.name, account)
 
 
+def end_removed(ctx: CallContext, market: DayMarket, account: bytes, standing: Standing) -> None:
+    """Have a member that was removed, which cannot leave, be out from what has not opened yet."""
+    if standing.end is None and load_account(ctx, account).status == REMOVED:
+        standing.end = first_unopened(market.calendar, ctx.time_ms)
+        save_standing(ctx, account, standing)
+        ctx.emit("leave", market.name, account, standing.end)
+
+
 def _leaving(standing: Standing) -> CallError:
     return CallError(
         "leaving",
@@ -110,13 +119,17 @@ def _leaving(standing: Standing) -> CallError:
     )
 
 
-def pay_arrears(ctx: CallContext, market: DayMarket, account: bytes) -> tuple[bytes, bytes, int]:
+def pay_arrears(
+    ctx: CallContext, market: DayMarket, account: bytes
+) -> tuple[bytes, bytes, int, int]:
     """Move what a member and the supplier owe each other, as far as there is free money.
 
-    Returns payer, payee and amount. Raises CallError `no_arrears`.
+    Ecoins that the member still has to give back are taken from those that it has. Returns payer,
+    payee, amount and ecoins. Raises CallError `no_arrears`.
     """
     standing = load_standing(ctx, account)
-    if standing is None or standing.market != market.number or not standing.owed_micro:
+    is_even = standing is None or not (standing.owed_micro or standing.owed_ecoin_milli_wh)
+    if standing is None or standing.market != market.number or is_even:
         raise CallError("no_arrears", "nothing is owed between this member and the supplier")
     is_debt = standing.owed_micro > 0
     payer, payee = (account, market.upstream) if is_debt else (market.upstream, account)
@@ -124,7 +137,11 @@ def pay_arrears(ctx: CallContext, market: DayMarket, account: bytes) -> tuple[by
     amount = min(abs(standing.owed_micro), accounts.account(payer).money_micro)
     accounts.account(payer).pay(amount)
     accounts.account(payee).earn(amount)
+    ecoin = min(standing.owed_ecoin_milli_wh, accounts.account(account).energy_milli_wh)
+    accounts.account(account).give_energy(ecoin)
     accounts.save()
+    change_supply(ctx, energy_milli_wh=-ecoin)
     standing.owed_micro -= amount if is_debt else -amount
+    standing.owed_ecoin_milli_wh -= ecoin
     save_standing(ctx, account, standing)
-    return payer, payee, amount
+    return payer, payee, amount, ecoin

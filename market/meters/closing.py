@@ -99,7 +99,8 @@ def close_due(ctx: CallContext, config: MetersConfig) -> None:
 
 def _need(config: MetersConfig) -> int:
     """Return the gas that must be left for one more connection and the end of the step."""
-    return GAS_OF_CONNECTION + GAS_OF_DAY * config.mean_days + GAS_OF_END
+    days = max(config.mean_days, config.mean_days_before)
+    return GAS_OF_CONNECTION + GAS_OF_DAY * days + GAS_OF_END
 
 
 def _watched(ctx: CallContext, after: bytes, count: int) -> list[bytes]:
@@ -123,6 +124,8 @@ def _finish(ctx: CallContext, config: MetersConfig, sums: Sums) -> None:
         sums.estimated,
         sums.injected_milli_wh,
         sums.withdrawn_milli_wh,
+        sums.injecting,
+        sums.withdrawing,
     )
 
 
@@ -152,6 +155,8 @@ def _estimate(
                 sums.estimated + (quality != MEASURED),
                 sums.injected_milli_wh + energy[0],
                 sums.withdrawn_milli_wh + energy[1],
+                sums.injecting + (quality == MEASURED and energy[0] > 0),
+                sums.withdrawing + (quality == MEASURED and energy[1] > 0),
             )
     return len(members), sums
 

@@ -7,10 +7,12 @@ energies of the intervals.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from market.meters.closing import begin_closing, close_due, first_open
 from market.meters.contract_interface import readings_interfaces
+from market.meters.governing import changed_config
 from market.meters.limits import set_limit
 from market.meters.records import (
     CONNECTION_SPACE,
@@ -215,6 +217,15 @@ class MetersModule(Module):
         ctx.put(CONSENT_SPACE + ctx.caller, bytes([_count_readers(ctx) - 1]))
         ctx.emit("forbid_reader", ctx.caller, reader)
         return None
+
+    def change_parameters(
+        self, ctx: CallContext, subject: str, values: Mapping[str, Value]
+    ) -> None:
+        """Set on how many days estimates rest, from the next interval but one that closes on."""
+        if subject:
+            raise CallError("unknown_subject", "meters have no parts", actual=subject)
+        changed = changed_config(load_terms(ctx), load_progress(ctx), values)
+        ctx.put(TERMS_KEY, encode_leaf(changed))
 
     def contract_interfaces(self) -> Interfaces:
         """Return the interface `readings`."""

@@ -129,6 +129,16 @@ def validate_unmetered(ctx: CallContext) -> None:
         )
 
 
+def validate_metered(ctx: CallContext) -> None:
+    """Raise CallError `no_meter` where readings count and the caller's connection has no meter."""
+    if load_config(ctx) is not None and not has_meter(ctx, ctx.caller):
+        raise CallError(
+            "no_meter",
+            "the connection has no meter: nothing could be proved of it",
+            hint="The DSO or an operator registers one.",
+        )
+
+
 def is_closed(ctx: CallContext, interval: int) -> bool:
     """Tell whether all connections have an energy for an interval."""
     progress = load_progress(ctx)

@@ -93,6 +93,10 @@ class MetersConfig:
     """On how many days before an estimate looks for comparable intervals."""
     max_power_w: int
     """What a connection can carry at most, either way."""
+    mean_days_before: int = 0
+    """`mean_days` of intervals before `mean_since`."""
+    mean_since: int = 0
+    """First interval for which a vote set `mean_days`."""
 
     @property
     def interval_ms(self) -> int:
@@ -114,6 +118,10 @@ class MetersConfig:
         """What a connection can carry in an interval."""
         energy, minutes = MILLI_WH_PER_WATT_MINUTE
         return -(-self.max_power_w * self.interval_minutes * energy // minutes)
+
+    def mean_days_of(self, interval: int) -> int:
+        """Return on how many days before an interval its estimate looks."""
+        return self.mean_days if interval >= self.mean_since else self.mean_days_before
 
     def interval_of(self, time_ms: int) -> int:
         """Return the interval in which a time lies."""
@@ -158,6 +166,10 @@ class Sums:
     """Energy that they injected."""
     withdrawn_milli_wh: int = 0
     """Energy that they withdrew."""
+    injecting: int = 0
+    """Connections that were measured and injected something."""
+    withdrawing: int = 0
+    """Connections that were measured and withdrew something."""
 
 
 @dataclass(frozen=True, slots=True)

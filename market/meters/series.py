@@ -326,7 +326,7 @@ class Series:
         """Return the mean of the intervals at the same time of the days before."""
         per_day = self._config.intervals_per_day
         found: list[Pair] = []
-        for day in range(1, self._config.mean_days + 1):
+        for day in range(1, self._config.mean_days_of(interval) + 1):
             past = interval - day * per_day
             if past < 0:
                 break

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from market.meters.readings import may_read
+from market.meters.records import load_config
 from market.quota.records import decode_round, decode_station, round_key, station_key
 from vm.context import CallContext
 from vm.contract.interfaces import Signature
@@ -44,11 +46,16 @@ def _round_of(ctx: CallContext, number: int) -> Encodable:
 def _station(ctx: CallContext, number: int, account: bytes) -> Encodable:
     """Return demand and quota in watts, and what the station charged, -1 before its reading.
 
-    The demand is -1 where the station has none in the round.
+    The demand is -1 where the station has none in the round. What meters of the network showed is
+    -1 to a contract that the station does not let read its energies.
     """
     data = ctx.get(station_key(number, account)) if number >= 0 else None
     if data is None:
         return NONE, 0, NONE
     found = decode_station(data)
     measured = found.measured_milli_wh
-    return found.demand_w, found.quota_w, NONE if measured is None else measured
+    if measured is None or (
+        load_config(ctx) is not None and not may_read(ctx, account, ctx.caller)
+    ):
+        measured = NONE
+    return found.demand_w, found.quota_w, measured

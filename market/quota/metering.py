@@ -13,7 +13,7 @@ from typing import Final
 
 from market.meters.brackets import Brackets
 from market.meters.proving import PROVED, Readers, Reading, are_read
-from market.meters.readings import has_meter, validate_measurable
+from market.meters.readings import validate_measurable
 from market.meters.records import load_config
 from market.quota.records import Round, load_stations, save_station
 from vm.context import CallContext
@@ -37,16 +37,6 @@ def validate_period(ctx: CallContext, start_ms: int, end_ms: int, readings_until
             "meters keep the readings of a period that is a day at most",
             expected=f"at most {meters.intervals_per_day} intervals",
             actual=count,
-        )
-
-
-def validate_metered(ctx: CallContext) -> None:
-    """Raise CallError `no_meter` if the network has meters and the caller's connection none."""
-    if load_config(ctx) is not None and not has_meter(ctx, ctx.caller):
-        raise CallError(
-            "no_meter",
-            "the connection has no meter: all that it can carry would count as charged",
-            hint="The DSO or an operator registers one.",
         )
 
 

@@ -13,10 +13,11 @@ from typing import Final
 
 from market.auction.orders import BUY, SELL
 from market.meters.proving import Reading
-from market.meters.readings import validate_unmetered
+from market.meters.readings import validate_metered, validate_unmetered
 from market.quota.contract_interface import quota_interfaces
+from market.quota.debts import forgive, pay_debts
 from market.quota.governing import changed_terms
-from market.quota.metering import is_read, validate_metered, validate_period
+from market.quota.metering import is_read, validate_period
 from market.quota.records import (
     DELIVERY,
     DEMAND,
@@ -144,6 +145,7 @@ class QuotaModule(Module):
             raise CallError(
                 "too_many_stations", "the round is full", expected=f"at most {MAX_STATIONS}"
             )
+        pay_debts(ctx, number)
         deposit = deposit_micro(
             power_w,
             price=found.price_micro_per_kwh,
@@ -272,6 +274,13 @@ class QuotaModule(Module):
         else:
             ctx.put(round_key(number), found.encode())
         ctx.emit("withdraw", number, ctx.caller, amount)
+        return amount
+
+    @method(Argument("station", ACCOUNT), roles=("dso",))
+    def forgive(self, ctx: CallContext, station: bytes) -> Encodable:
+        """Set a station free of the penalties that it owes the caller; returns how much."""
+        amount = forgive(ctx, station)
+        ctx.emit("forgive", ctx.caller, station, amount)
         return amount
 
     def change_parameters(

@@ -5,6 +5,7 @@ Keys, numbers big-endian:
     Qt                  the terms             Qr round(8)            a round
     Qv since(8)         the terms before that round
     Qs round account    a station in it       iQ round account -> 01 the station is there
+    Qd account          what a station owes
 
 Leaves are arrays `[type, version, fields...]`.
 """
@@ -23,12 +24,14 @@ TERMS_KEY: Final = b"Qt"
 ROUND_SPACE: Final = b"Qr"
 STATION_SPACE: Final = b"Qs"
 BEFORE_SPACE: Final = b"Qv"
+DEBT_SPACE: Final = b"Qd"
 STATION_INDEX: Final = INDEX_SPACE + b"Q"
 MARK: Final = b"\x01"
 
 TERMS_TYPE: Final = 105
 ROUND_TYPE: Final = 106
 STATION_TYPE: Final = 107
+DEBT_TYPE: Final = 109
 VERSION: Final = 1
 
 DEMAND: Final = 0
@@ -121,6 +124,23 @@ class Station:
     def encode(self) -> bytes:
         """Return the canonical bytes of the leaf."""
         return _encode(STATION_TYPE, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Debts:
+    """Penalties that a station could not pay."""
+
+    owed: tuple[tuple[bytes, int], ...]
+    """To whom, ascending, and how much, micro-tokens."""
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes of the leaf."""
+        return _encode(DEBT_TYPE, self)
+
+    @staticmethod
+    def decode(data: bytes) -> Debts:
+        """Return the debts of a leaf's bytes."""
+        return Debts(*_fields(data, DEBT_TYPE, Debts))  # type: ignore[arg-type]
 
 
 def load_terms(ctx: CallContext) -> QuotaTerms:
@@ -222,12 +242,12 @@ def station_index_key(number: int, account: bytes) -> bytes:
     return STATION_INDEX + number.to_bytes(8, "big") + account
 
 
-def _encode(kind: int, leaf: QuotaTerms | Round | Station) -> bytes:
+def _encode(kind: int, leaf: QuotaTerms | Round | Station | Debts) -> bytes:
     return encode_trusted((kind, VERSION, *(getattr(leaf, field.name) for field in fields(leaf))))
 
 
 def _fields(
-    data: bytes, kind: int, record: type[QuotaTerms] | type[Round] | type[Station]
+    data: bytes, kind: int, record: type[QuotaTerms | Round | Station | Debts]
 ) -> tuple[object, ...]:
     value = unpack_trusted(data)
     count = len(fields(record)) + 2

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from market.auction.orders import BUY, Order
 from market.intervals import MS_PER_MINUTE
 from market.meters.records import load_config
+from market.quota.debts import owe
 from market.quota.records import (
     DELIVERY,
     NO_ORDER,
@@ -88,7 +89,7 @@ def trade(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> Non
 
 
 def settle(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> None:
-    """Take the penalties: from the deposit, then from free money, as far as there is any."""
+    """Take the penalties: from the deposit, then from free money; the rest is owed."""
     accounts = WorkingAccounts(ctx)
     meters = load_config(ctx)
     duration_ms = found.end_ms - found.start_ms
@@ -114,7 +115,10 @@ def settle(ctx: CallContext, terms: QuotaTerms, number: int, found: Round) -> No
         leaf.reserve_money(more)
         accounts.pay_reserved(account, found.dso, number, from_deposit + more)
         save_station(ctx, number, account, station)
-        ctx.emit("penalty", number, account, penalty, penalty - from_deposit - more)
+        unpaid = penalty - from_deposit - more
+        ctx.emit("penalty", number, account, penalty, unpaid)
+        if unpaid:
+            owe(ctx, account, found.dso, unpaid)
     accounts.save()
     found.stage = SETTLED
     if found.stations:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from market.meters.readings import validate_metered
 from market.meters.records import load_config
 from market.response.events import (
     baseline_milli_wh,
@@ -54,6 +55,7 @@ def enrol(ctx: CallContext, number: int, promised: Sequence[int]) -> int:
         raise CallError(
             "gate_closed", "enrolment has ended", expected=event.enrol_until_ms, actual=ctx.time_ms
         )
+    validate_metered(ctx)
     if ctx.get(own_key(ENROLMENT_SPACE, number, ctx.caller)) is not None:
         raise CallError("already_enrolled", "the member is enrolled in this event")
     _validate_apart(ctx, event)

@@ -11,7 +11,7 @@ from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.node_pages import validators_json
 from node.api.parameters import Arguments
-from node.api.privacy import validate_provable
+from node.api.privacy import may_see_energy, personal_data, validate_provable
 from node.api.render import header_json, receipt_json, to_base64
 from node.ledger.certificate import decode_certificate
 from node.ledger.chain_rules import Candidate
@@ -196,6 +196,8 @@ async def prove_account(context: ApiContext, arguments: Arguments) -> Answer:
     finality = _finality(context, context.facade.store.height)
     proof = state_proof(context, finality, account_key(account))
     exists = read_account(context.facade.store, account) is not None
+    if exists and not may_see_energy(context.facade.store, account, arguments.viewer):
+        raise personal_data()
     by_name = len(who) != TEXT_LENGTH
     name_proof = state_proof(context, finality, NAME_SPACE + who.encode()) if by_name else b""
     header = context.reader.header(context.facade.store.height)
@@ -208,7 +210,7 @@ async def prove_account(context: ApiContext, arguments: Arguments) -> Answer:
             "state_root": header.state_root.hex(),
             "address": encode_address(account),
             "exists": exists,
-            "account": context.account(account) if exists else None,
+            "account": context.account(account, arguments.viewer) if exists else None,
         }
     )
 

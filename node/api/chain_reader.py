@@ -12,12 +12,12 @@ from typing import Final
 import msgpack
 
 from node.api.answers import ApiError
+from node.api.busy_blocks import NO_RECEIPTS, BusyBlocks
 from node.ledger.block import Header
 from node.ledger.chain_rules import Candidate
 from node.ledger.receipt import Receipt, decode_receipt
 from node.ledger.transaction import Transaction, decode_transaction
 from node.store import StorageFailure, Store
-from vm.primitives.codec import encode_trusted
 from vm.primitives.errors import InvariantViolation
 
 CACHED_BYTES: Final = 8_388_608
@@ -26,7 +26,6 @@ SLICE_MS: Final = 4
 """How long a search may hold the event loop at a time."""
 MAX_MARKS: Final = 1_024
 """Kinds of receipts, or accounts in them, of which the longest stretch without is remembered."""
-_NO_RECEIPTS: Final = encode_trusted(())
 # What Python adds to each stored item.
 _ITEM_BYTES = 64
 
@@ -81,10 +80,11 @@ class StoredBlock:
 class ChainReader:
     """Final blocks by height, the last few used of them in memory."""
 
-    __slots__ = ("_cached", "_cached_bytes", "_quiet", "_store")
+    __slots__ = ("_cached", "_cached_bytes", "_quiet", "_store", "busy")
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.busy = BusyBlocks(store)
         self._cached: OrderedDict[int, tuple[StoredBlock, int]] = OrderedDict()
         self._cached_bytes = 0
         # By marks: no final block above the first height, up to the second, has receipts with them.
@@ -132,7 +132,8 @@ class ChainReader:
         Returns `lowest` where there is none above it, and where it stopped when a slice of time
         was up: what stands at the returned height is for the caller to see. The chain of a quiet
         night has a hundred thousand empty blocks: reading their receipts alone takes a
-        microsecond each, and the longest stretch without the marks is remembered.
+        microsecond each, and the longest stretch without the marks is remembered. Blocks known
+        to have no receipts are passed over whatever the marks.
         """
         low, high = self._quiet.get(marks, (0, 0))
         top, start = height, height
@@ -151,13 +152,20 @@ class ChainReader:
     def _scan(self, height: int, lowest: int, marks: tuple[bytes, ...]) -> tuple[int, int]:
         """Look from `height` down; return what `skip_quiet` does, and above where all is quiet."""
         end_s = time.monotonic() + SLICE_MS / 1000
-        for found, stored in self._store.receipts_from(height):
-            if found <= lowest:
-                break
-            if stored != _NO_RECEIPTS and all(mark in stored for mark in marks):
-                return found, found
-            if time.monotonic() >= end_s:
-                return found, found - 1
+        top = self.busy.at_most(height)
+        while top > lowest:
+            for found, stored in self._store.receipts_from(top):
+                if found <= lowest:
+                    return lowest, lowest
+                if stored != NO_RECEIPTS and all(mark in stored for mark in marks):
+                    return found, found
+                if time.monotonic() >= end_s:
+                    return found, found - 1
+                if stored == NO_RECEIPTS and self.busy.knows(found):
+                    break
+            else:
+                return lowest, lowest
+            top = self.busy.at_most(found)
         return lowest, lowest
 
     def _remember(self, marks: tuple[bytes, ...], low: int, high: int) -> None:

@@ -9,6 +9,7 @@ from node.api.answers import ApiError, JsonObject
 from node.api.chain_reader import ChainReader, Pace
 from node.api.events import EventHub
 from node.api.limits import ApiLimits
+from node.api.privacy import Viewer, may_see_energy
 from node.api.render import Names, account_json
 from node.facade import NodeFacade
 from vm.primitives.address import TEXT_LENGTH, decode_address, encode_address
@@ -94,8 +95,8 @@ class ApiContext:
             )
         return account
 
-    def account(self, account: bytes) -> JsonObject:
-        """Return an account as JSON; raises ApiError 404."""
+    def account(self, account: bytes, viewer: Viewer) -> JsonObject:
+        """Return an account as JSON, as far as the viewer may see it; raises ApiError 404."""
         store = self.facade.store
         leaf = read_account(store, account)
         if leaf is None:
@@ -106,4 +107,10 @@ class ApiContext:
                 actual=encode_address(account),
                 hint="An account begins when an operator admits its key.",
             )
-        return account_json(account, leaf, read_member(store, account), self.facade.runtime)
+        return account_json(
+            account,
+            leaf,
+            read_member(store, account),
+            self.facade.runtime,
+            with_energy=may_see_energy(store, account, viewer),
+        )

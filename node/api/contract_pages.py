@@ -79,7 +79,7 @@ async def show_contract(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /contracts/{who}: all that is known of a contract, its source included."""
     address, record, code = _find(context, arguments)
     store = context.facade.store
-    account = context.account(address)
+    account = context.account(address, arguments.viewer)
     return Answer(
         {
             **_short_json(context, address, record),

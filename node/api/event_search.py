@@ -12,10 +12,12 @@ from node.api.event_fields import EVENT_FIELDS
 from node.api.parameters import Arguments
 from node.api.privacy import Viewer
 from node.api.render import event_json
-from node.ledger.receipt import decode_receipt
+from node.ledger.receipt import Receipt, decode_receipt
 
 MARK_TEXT: Final = 0xA0
 """First byte of a text of up to 31 bytes in canonical form, less its length."""
+MARK_DUE: Final = Receipt(b"", "", 0, 0, (), ()).encode()[:5]
+"""How the receipt of something that was due begins, up to its empty id."""
 _KNOWN_EVENTS: Final = frozenset(name for _, name in EVENT_FIELDS)
 
 

@@ -9,9 +9,9 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_reader import StoredBlock
 from node.api.context import ApiContext
 from node.api.event_fields import moved
-from node.api.event_search import find_events
+from node.api.event_search import MARK_DUE, find_events
 from node.api.parameters import Arguments
-from node.api.privacy import Viewer
+from node.api.privacy import Viewer, may_see_energy
 from node.api.render import account_json, event_json
 from node.ledger.receipt import decode_receipt
 from vm.primitives.address import encode_address
@@ -56,7 +56,8 @@ async def list_members(context: ApiContext, arguments: Arguments) -> Answer:
         examined += 1
         last = member.name
         if fits:
-            members.append(account_json(account, leaf, member, runtime))
+            shown = may_see_energy(store, account, arguments.viewer)
+            members.append(account_json(account, leaf, member, runtime, with_energy=shown))
         if not await pace.may_go_on():
             break
     return Answer({"members": members, "next": last if examined < len(found) else None})
@@ -65,7 +66,7 @@ async def list_members(context: ApiContext, arguments: Arguments) -> Answer:
 async def show_account(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /accounts/{who}."""
     account = context.resolve(arguments.text("who"))
-    shown = context.account(account)
+    shown = context.account(account, arguments.viewer)
     return Answer(
         {
             **shown,
@@ -117,7 +118,7 @@ async def list_unasked(context: ApiContext, arguments: Arguments) -> Answer:
     def read(block: StoredBlock) -> list[JsonObject]:
         return _unasked_of(context, block, account, arguments.viewer)
 
-    entries, following = await find_events(context, arguments, (account,), read)
+    entries, following = await find_events(context, arguments, (MARK_DUE, account), read)
     return Answer(
         {
             "address": encode_address(account),

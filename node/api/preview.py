@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import time
 from binascii import a2b_base64
+from dataclasses import replace
 from typing import Final
 
 from node.api.answers import Answer, ApiError
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
-from node.api.privacy import Withheld, validate_attempt
+from node.api.privacy import Withheld, is_measured, validate_attempt
 from node.api.render import receipt_json
 from node.ledger.receipt import Receipt
 from node.ledger.transaction import decode_calls
 from vm.context import BlockContext, CallContext
 from vm.overlay import Overlay
 from vm.primitives.errors import CallError
-from vm.system.accounts import read_account
+from vm.system.accounts import account_key, read_account
 
 MAX_GAS: Final = 500_000
 """Some twenty milliseconds of the event loop."""
+ENOUGH_MILLI_WH: Final = 10**15
+"""What a sender is taken to hold whose energy is a reading: more than a home will ever make."""
 _SHAPE: Final = '{"sender": "be…", "calls": "<base64>"}'
 
 
@@ -41,7 +44,11 @@ async def show_preview(context: ApiContext, arguments: Arguments) -> Answer:
         max(header.time_ms + 1, time.time_ns() // 1_000_000),
         context.facade.parameters(),
     )
-    call_context = CallContext(block, Overlay(Withheld(store)), MAX_GAS)
+    state = Overlay(Withheld(store))
+    if is_measured(store, account):
+        # Else offers of more and more energy would tell how much there is.
+        state.put(account_key(account), replace(leaf, energy_milli_wh=ENOUGH_MILLI_WH).encode())
+    call_context = CallContext(block, state, MAX_GAS)
     call_context.caller, call_context.roles = account, leaf.roles
     try:
         values = [context.facade.runtime.run_call(call_context, call) for call in calls]

@@ -35,6 +35,8 @@ READING_SCHEMAS: Final[Mapping[str, Schema]] = {
                         "retention_days": COUNT,
                         "mean_days": COUNT,
                         "max_power_w": COUNT,
+                        "mean_days_before": COUNT,
+                        "mean_since": COUNT,
                     }
                 )
             ),

@@ -217,7 +217,12 @@ def receipt_json(receipt: Receipt, names: Names, viewer: Viewer) -> JsonObject:
 
 
 def account_json(
-    account_id: bytes, account: Account, member: Member | None, runtime: Runtime
+    account_id: bytes,
+    account: Account,
+    member: Member | None,
+    runtime: Runtime,
+    *,
+    with_energy: bool,
 ) -> JsonObject:
     """Return an account with what the registry says of its member."""
     return {
@@ -229,7 +234,7 @@ def account_json(
         "nonce": account.nonce,
         "money_micro": account.money_micro,
         "money_reserved_micro": account.money_reserved_micro,
-        "energy_milli_wh": account.energy_milli_wh,
+        "energy_milli_wh": account.energy_milli_wh if with_energy else None,
         "energy_reserved_milli_wh": account.energy_reserved_milli_wh,
         "bus": member.bus if member else "",
         "node_key": (member.node_key.hex() if member else "") or None,

@@ -63,7 +63,7 @@ _ACCOUNT: Final[Mapping[str, Schema]] = {
     "nonce": COUNT,
     "money_micro": COUNT,
     "money_reserved_micro": COUNT,
-    "energy_milli_wh": COUNT,
+    "energy_milli_wh": nullable(COUNT),
     "energy_reserved_milli_wh": COUNT,
     "bus": TEXT,
     "node_key": nullable(HASH),

@@ -110,6 +110,7 @@ class ApiServer:
             self._web, self._host or None, self._port, backlog=256, ssl=self._tls
         )
         self._tasks.append(loop.create_task(self._web.sweep(), name="api-sweep"))
+        self._tasks.append(loop.create_task(self._context.reader.busy.follow(), name="api-busy"))
         self._follow()
         return int(self._listener.sockets[0].getsockname()[1])
 

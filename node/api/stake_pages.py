@@ -65,7 +65,7 @@ async def show_staking(context: ApiContext, _: Arguments) -> Answer:
 async def show_stakes(context: ApiContext, arguments: Arguments) -> Answer:
     """Answer GET /stakes/{who}: stakes with what they earned, stake on its way out, points."""
     account = context.resolve(arguments.text("who"))
-    context.account(account)
+    context.account(account, arguments.viewer)
     store = context.facade.store
     own = read_pool(store, account)
     commission = 0 if own is None else _settled(store, own).commission >> SCALE_BITS

@@ -120,7 +120,8 @@ CHAIN_ROUTES: Final = (
         "preview",
         "What calls of a member would do to the last final state: the receipt that they would "
         "have. `calls` are canonical bytes of `[[module, method, [arguments…]]…]`. Nothing is "
-        "signed, kept or told to anybody; it takes at most 500,000 gas.",
+        "signed, kept or told to anybody; it takes at most 500,000 gas. A sender with a meter is "
+        "taken to hold energy enough.",
         ref("Receipt"),
         preview.show_preview,
         refusals=_BODY_REFUSALS | {404: _UNKNOWN_ACCOUNT},
@@ -160,7 +161,8 @@ CHAIN_ROUTES: Final = (
         f"{BASE}/proofs/account/{{who}}",
         "proveAccount",
         "What the state holds of an account, or that it holds nothing, proved against the latest "
-        "final header; for a name also which account it names.",
+        "final header; for a name also which account it names. Of a member with a meter it is for "
+        "those whom its readings concern.",
         ref("AccountProof"),
         chain_pages.prove_account,
         (_ACCOUNT,),
@@ -216,7 +218,8 @@ MEMBER_ROUTES: Final = (
         "GET",
         f"{BASE}/accounts/{{who}}",
         "account",
-        "An account after the latest final block; `next_nonce` counts what waits in the mempool.",
+        "An account after the latest final block; `next_nonce` counts what waits in the mempool. "
+        "What energy a member with a meter holds is told to those whom its readings concern.",
         ref("Account"),
         member_pages.show_account,
         (_ACCOUNT,),

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.request import Request, urlopen
 
 from node.api.request_signing import sign_request
@@ -185,7 +186,11 @@ def day_world(folder: Path) -> Iterator[DayWorld]:
 @contextmanager
 def sealed_world(folder: Path) -> Iterator[DayWorld]:
     """Run the node whose gates are open, and its pages."""
-    with _serve(lambda: EagerNode(folder, make_sealed_document()), FakeNode.grow) as found:
+    # Windows show the chain's time, by which they sign requests too.
+    with (
+        patch("node.api.viewers.WINDOW_MS", TIME_MS),
+        _serve(lambda: EagerNode(folder, make_sealed_document()), FakeNode.grow) as found,
+    ):
         yield found
 
 

@@ -19,6 +19,7 @@ from tests.browser.day_world import DAY, INTERVAL, DayWorld
 from tests.browser.test_figures import Row, amount, compare, kw, kwh
 from tests.browser.test_pages import find_faults
 from tests.ledger.support import id_of, seed
+from tests.node.api.support import KWH
 
 PASSWORD = "correct horse battery"
 PATH = "/day-markets/local"
@@ -298,6 +299,20 @@ def open_key(visit: Visit, folder: Path, name: str) -> Page:
     form.get_by_role("button", name="Import key").click()
     page.get_by_text("open until you leave or lock").wait_for()
     return page
+
+
+@pytest.mark.browser
+def test_ecoins_are_shown_to_their_owner(world: DayWorld, day_visit: Visit, tmp_path: Path) -> None:
+    page = day_visit.go("/")
+    expect(page.get_by_role("row", name=re.compile("^Op "))).to_contain_text("0.0 kWh")
+    expect(page.get_by_role("row", name=re.compile("^B "))).to_contain_text("–")
+    page = day_visit.go("/account/B")
+    expect(page.get_by_text("for those whom the readings concern")).to_be_visible()
+    page = open_key(day_visit, tmp_path, "B")
+    page.locator("[data-address]").first.click()
+    held = world.ask("/accounts/B", "B")["energy_milli_wh"]
+    assert held > KWH
+    expect(page.locator("[data-energy]")).to_have_text(f"{kwh(held)}")
 
 
 @pytest.mark.browser

@@ -16,8 +16,12 @@ from tests.browser.day_world import DayWorld
 from tests.browser.test_day_figures import open_key
 from tests.browser.test_pages import find_faults
 from tests.browser.test_wallet_actions import consent
+from tests.ledger.support import seed
 from tests.node.api.support import KWH, TOKEN
 from tests.node.api.test_day import INTERVAL_MS
+from tools.cli import run
+from tools.session import Network, save_network
+from tools.wallet import Wallet
 
 PATH = "/day-markets/local"
 AHEAD = 8
@@ -25,6 +29,8 @@ AHEAD = 8
 NEAR = 2
 """The same to one whose sealed gate has cleared: the one after it takes orders."""
 REDRAW_MS = 5_000
+TICK_MS = 200
+"""A little more than pages wait after a gate."""
 SIZES = [
     pytest.param(PHONE, "A", id="phone", marks=pytest.mark.browser),
     pytest.param(DESKTOP, "B", id="desktop"),
@@ -33,7 +39,7 @@ SIZES = [
 
 @contextmanager
 def window(chromium: Browser, world: DayWorld, size: dict[str, int]) -> Iterator[Visit]:
-    """Open a window whose clock shows the chain's time."""
+    """Open a window whose clock stands at the chain's time; its timers run."""
     context = chromium.new_context(
         viewport=size,  # type: ignore[arg-type]
         locale="en-GB",
@@ -42,6 +48,7 @@ def window(chromium: Browser, world: DayWorld, size: dict[str, int]) -> Iterator
     )
     found = Visit(context, world.url)
     found.page.clock.install(time=world.now_ms / 1_000)
+    found.page.clock.set_fixed_time(world.now_ms / 1_000)
     try:
         yield found
         assert found.problems == []
@@ -59,7 +66,9 @@ def fresh_interval(world: DayWorld, ahead: int) -> int:
 def pass_time(world: DayWorld, page: Page, time_ms: int) -> None:
     """Let it be a time, on the chain and in the window."""
     world.act(lambda node: node.grow_until(time_ms))
-    page.clock.fast_forward(max(0, time_ms - page.evaluate("Date.now()")) + 200)
+    passed_ms = world.now_ms - page.evaluate("Date.now()")
+    page.clock.set_fixed_time(world.now_ms / 1_000)
+    page.clock.fast_forward(passed_ms + TICK_MS)
 
 
 def walk(page: Page, address: str) -> None:
@@ -185,6 +194,50 @@ def test_sealed_orders_are_brought_to_another_browser(
         assert order["side"] == "sell"
 
 
+@pytest.mark.browser
+def test_the_command_line_opens_what_a_browser_committed_to(
+    chromium: Browser,
+    open_world: DayWorld,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world, file = open_world, tmp_path / "orders.json"
+    interval = fresh_interval(world, AHEAD)
+    with window(chromium, world, DESKTOP) as visit:
+        page = open_key(visit, tmp_path, "A")
+        walk(page, "/days")
+        steps = (("1", "28"), ("0.5", "25.5"))
+        consent(fill(page, interval, "buy", *steps), "Place order", "0.5 kWh at 25.50")
+        expect(page.locator("[data-sealed=waiting]")).to_have_count(1)
+        walk(page, "/wallet")
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="Export sealed orders").click()
+        waiting.value.save_as(file)
+    home = tmp_path / "home"
+    for name in ("A", "B"):
+        Wallet(home).add(name, seed(name), "secret")
+    save_network(home, Network(world.node.genesis.digest, world.url.rstrip("/")))
+    monkeypatch.setenv("BITENERGY_PASSWORD", "secret")
+
+    def open_orders(name: str) -> tuple[int, str]:
+        command = ["--home", str(home), "wallet", "open-orders", str(file)]
+        return run([*command, "--from", name, "--json"]), capsys.readouterr().out
+
+    assert open_orders("B")[0] != 0, "not its file"
+    status, out = open_orders("A")
+    (told,) = json.loads(out)["orders"]
+    assert (status, told["state"], told["interval"]) == (1, "wrong_time", interval)
+    gate, _ = world.ask(f"{PATH}/intervals/{interval}")["gates"]
+    world.act(lambda node: node.grow_until(gate["closes_ms"]))
+    status, out = open_orders("A")
+    assert (status, json.loads(out)["orders"][0]["state"]) == (0, "opened")
+    (order,) = orders(world, interval, "A")
+    assert [step["price_micro_per_kwh"] for step in order["steps"]] == [28 * TOKEN, 25_500_000]
+    status, out = open_orders("A")
+    assert (status, json.loads(out)["orders"][0]["state"]) == (0, "not sealed")
+
+
 def new_folder(folder: Path, name: str) -> Path:
     (folder / name).mkdir()
     return folder / name
@@ -212,14 +265,14 @@ def test_blocks_leave_forms_and_their_dialogs_where_they_are(
 
         page.get_by_role("button", name="Cancel order").click()
         expect(dialog).to_contain_text("cancel order")
-        let_another_order_come(world, page, interval, 2)
+        let_another_order_come(world, page, interval)
         expect(dialog).to_contain_text("cancel order")
         dialog.get_by_role("button", name="Cancel", exact=True).click()
 
         form = fill(page, interval, "buy", ("0.5", "24"), ("0.25", "22"))
-        let_another_order_come(world, page, interval, 3)
+        let_another_order_come(world, page, interval)
         form.get_by_role("button", name="Place order", exact=True).click()
-        let_another_order_come(world, page, interval, 4)
+        let_another_order_come(world, page, interval)
         expect(dialog).to_contain_text("0.5 kWh at 24.00; 0.25 kWh at 22.00")
         dialog.get_by_role("button", name="Sign", exact=True).click()
         expect(form).to_contain_text("Final in block")
@@ -230,11 +283,13 @@ def test_blocks_leave_forms_and_their_dialogs_where_they_are(
         assert steps == [(KWH // 2, 24 * TOKEN), (KWH // 4, 22 * TOKEN)]
 
 
-def let_another_order_come(world: DayWorld, page: Page, interval: int, count: int) -> None:
+def let_another_order_come(world: DayWorld, page: Page, interval: int) -> None:
     """Make a block with an order of another member, and wait until the table counts it."""
     call = ("day", "place", ("local", interval, "sell", ((KWH, 12 * TOKEN),), 255))
     world.act(lambda node: node.grow(node.transaction("C", call)))
-    begins = world.ask(f"{PATH}/intervals/{interval}")["local_start"][11:16]
+    page.clock.fast_forward(REDRAW_MS)
+    shown = world.ask(f"{PATH}/intervals/{interval}")
+    begins, count = shown["local_start"][11:16], shown["orders"]
     rows = page.locator("table", has=page.get_by_text("Next gate")).locator("tbody tr")
     row = rows.filter(has=page.get_by_role("rowheader", name=begins))
-    expect(row.locator("td").nth(1)).to_have_text(str(count), timeout=2 * REDRAW_MS)
+    expect(row.locator("td").nth(1)).to_have_text(str(count), timeout=4 * REDRAW_MS)

@@ -452,9 +452,9 @@ def test_a_block_and_its_transaction_are_shown(explorer: Explorer, visit: Visit)
 
 
 def test_a_proof_shows_what_the_api_says(explorer: Explorer, visit: Visit) -> None:
-    page = visit.go("/verify?account=C1")
+    page = visit.go("/verify?account=S1")
     page.locator("[data-verdict=yes]").wait_for()
-    account = explorer.ask("/accounts/C1")
+    account = explorer.ask("/accounts/S1")
     text = page.locator("main").inner_text()
     for name in ("money_micro", "money_reserved_micro", "energy_milli_wh", "address"):
         assert str(account[name]) in text, name

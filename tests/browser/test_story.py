@@ -133,7 +133,7 @@ def test_keys_go_between_browser_and_command_line(
     person = type(commands)(tmp_path, settings)
     address, key = create_key(visit)
     with visit.page.expect_download() as waiting:
-        visit.page.get_by_role("button", name="Export").click()
+        visit.page.get_by_role("button", name="Export", exact=True).click()
     exported = tmp_path / "from-browser.json"
     waiting.value.save_as(exported)
     exported.chmod(stat.S_IRUSR | stat.S_IWUSR)

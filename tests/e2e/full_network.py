@@ -88,6 +88,8 @@ AUCTIONS: Final = (
     },
 )
 """One over the feeder, one whose quarter of an hour lasts 1.5 s, and two with sealed orders."""
+METERS: Final = {"M1": "P1", "M2": "P2", "M3": "C1", "M4": "C2"}
+"""Who is metered; only the first meter is read."""
 HOURS: Final = 24
 DEAR: Final = 300 * 10**18
 CHEAP: Final = 90 * 10**18
@@ -104,8 +106,9 @@ def write_template(path: Path, *, engine: str = "poa") -> None:
     modules["dispatch"] = {"areas": [_area()]}
     members = template["members"]
     assert isinstance(members, list)
-    members.append({"name": "M1", "roles": ["meter"]})
-    modules["meters"] = {"interval_minutes": 60, "meters": [{"meter": "M1", "member": "P1"}]}
+    members += [{"name": meter, "roles": ["meter"]} for meter in METERS]
+    meters = [{"meter": meter, "member": member} for meter, member in METERS.items()]
+    modules["meters"] = {"interval_minutes": 60, "meters": meters}
     modules["day"] = {"markets": [DAY_TERMS]}
     plant = {"plant": "roof", "member": "P1", "technology": "solar", "capacity_w": 20_000}
     modules["certificates"] = {"unit_kwh": 1, "period_intervals": 1, "plants": [plant]}

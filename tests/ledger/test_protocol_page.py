@@ -153,6 +153,7 @@ def test_leaves_of_market_mechanisms_have_the_fields_of_the_page() -> None:
     kinds[quota_records.QuotaTerms] = quota_records.TERMS_TYPE
     kinds[quota_records.Round] = quota_records.ROUND_TYPE
     kinds[quota_records.Station] = quota_records.STATION_TYPE
+    kinds[quota_records.Debts] = quota_records.DEBT_TYPE
     known = {(number, *(field.name for field in fields(kind))) for kind, number in kinds.items()}
     found = re.findall(r"`\[(\d+), 1, (.*?)\]`", section("Market mechanisms"))
     assert {(int(number), *names.split(", ")) for number, names in found} == known

@@ -94,6 +94,24 @@ def test_from_registers_to_a_retirement(network: LocalNetwork, ask: Ask) -> None
     assert ask("certificate", "plants")["plants"][0]["end"] > 0
 
 
+def test_a_member_joins_the_day_market_and_leaves_it(ask: Ask) -> None:
+    joined = ask("market", "join", "local", "--from", "C1")
+    (event,) = joined["receipt"]["events"]
+    assert (event["event"], event["fields"]["market"]) == ("join", "local")
+    assert ask("market", "join", "local", "--from", "C1", status=1)["error"]["code"] == "joined"
+    left = ask("market", "leave", "local", "--from", "C1")
+    (event,) = left["receipt"]["events"]
+    assert (event["event"], event["fields"]["member_name"]) == ("leave", "C1")
+    for command, code in (("leave", "leaving"), ("join", "leaving")):
+        refused = ask("market", command, "local", "--from", "C1", status=1)
+        assert refused["error"]["code"] == code
+    assert ask("market", "leave", "local", "--from", "P2", status=1)["error"]["code"] == (
+        "not_joined"
+    )
+    unknown = ask("market", "join", "elsewhere", "--from", "P2", status=1)
+    assert unknown["error"]["code"] == "unknown_market"
+
+
 def test_people_get_tables(network: LocalNetwork, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("certificate list", "certificate plants"):
         assert run(["--home", str(network.home), *command.split()]) == 0

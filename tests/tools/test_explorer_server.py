@@ -17,6 +17,7 @@ from tools.explorer.files import load_site
 from tools.explorer.server import ExplorerServer
 
 LONG = b'"' + b"x" * 3_000_000 + b'"'
+KEPT = {"Cache-Control": "public, immutable", "ETag": '"7"', "Vary": "Origin, Authorization"}
 LIMITS = ApiLimits(
     max_connections=8,
     max_body_bytes=20_000,
@@ -85,7 +86,7 @@ async def pages(
                 await socket.send_str("y" * 100_000)
             return socket
         if request.path == "/api/v1/long":
-            return web.Response(body=LONG, content_type="application/json")
+            return web.Response(body=LONG, content_type="application/json", headers=KEPT)
         if request.path == "/api/v1/broken":
             broken = web.StreamResponse()
             broken.content_length = 1_000_000
@@ -160,6 +161,14 @@ def status_of(answer: bytes) -> int:
 async def test_long_answers_come_whole() -> None:
     async with pages() as found:
         assert await found.get("/api/v1/long") == (200, LONG)
+
+
+async def test_what_the_node_says_of_caches_reaches_them() -> None:
+    """Else a browser answers a member's signed request with what everybody got before."""
+    async with pages() as found:
+        url = f"http://127.0.0.1:{found.port}/api/v1/long"
+        async with found.session.get(url) as answer:
+            assert {name: answer.headers.get(name) for name in KEPT} == KEPT
 
 
 async def test_an_answer_that_breaks_off_is_never_taken_for_the_whole() -> None:

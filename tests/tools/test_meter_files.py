@@ -203,3 +203,26 @@ def test_any_bytes_are_read_or_refused(data: bytes, before: bytes) -> None:
         batches_of_file(before + data, KNOWN)
     except FileError as error:
         assert error.message
+
+
+def test_what_would_take_no_end_is_refused() -> None:
+    nested = "<entry><e:IntervalReading><entry/></e:IntervalReading></entry>"
+    for data, words in (
+        (green(nested), "within a reading"),
+        (green("<entry/>" * 100_001), "one entry too many"),
+        (f'{TABLE}"{"x" * 200}\n'.encode() + b"y\n" * 200_000, "ends no cell"),
+    ):
+        with pytest.raises(FileError, match=words):
+            batches_of_file(data, KNOWN)
+
+
+def test_each_of_many_blocks_finds_its_type_at_once() -> None:
+    """Looked through one after the other they would take a quarter of an hour."""
+    blocks = [block(1, up=f"b{number}", first=number) for number in range(20_000)]
+    links = [
+        f'<entry><link rel="related" href="b{number}"/><link rel="related" href="type"/>'
+        "<content><e:MeterReading/></content></entry>"
+        for number in range(20_000)
+    ]
+    found = read_green_button(green(kind(), kind(19, own="other"), *links, *blocks))
+    assert len(found) == 20_000

@@ -19,7 +19,7 @@ from tools.shadow.drawing import draw_bills
 from tools.shadow.replay import LiveReplay, ShadowReplay
 from tools.shadow.report import Comparison, Stores, report_json
 from tools.shadow.run import _compare
-from tools.shadow.tally import check_conservation
+from tools.shadow.tally import check_conservation, read_day_bills
 from vm.context import CallContext
 from vm.primitives.errors import BitenergyError, CallError, InvalidInput
 from vm.system.account_leaf import load_account, read_account, save_account
@@ -77,6 +77,7 @@ def compare(
     for height in range(1, node.store.height + 1):
         if height == first:
             shadow = live.fork(folder / "shadow", changes)
+            found.day_bills = read_day_bills(live.chain.store)
         block = live.take(*block_of(node, height))
         if shadow is not None and not _compare(found, block, shadow):
             break

@@ -22,6 +22,7 @@ from tests.vectors import (
     genesis_inputs,
     governance_inputs,
     kinds,
+    leaving_inputs,
     level_inputs,
     meter_inputs,
     primitive_inputs,
@@ -50,6 +51,11 @@ KINDS: dict[str, Kind] = {
         "local days of a day market", day_inputs.calendar_inputs, day_inputs.run_calendar
     ),
     "bill_lines": Kind("lines of a bill", day_inputs.bill_inputs, day_inputs.run_bill),
+    "day_leaving": Kind(
+        "members that leave a day market: what it tells, and its leaves of them",
+        leaving_inputs.leaving_inputs,
+        leaving_inputs.run_leaving,
+    ),
     "codec": Kind("canonical MessagePack", primitive_inputs.codec_inputs, kinds.run_codec),
     "integers": Kind(
         "big integers and rounding", primitive_inputs.integer_inputs, kinds.run_integers

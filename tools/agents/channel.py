@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tools.client import NodeClient, integer_field, list_field, object_field, text_field
-from tools.errors import Json, NodeTimeout, TransactionRejected
+from tools.errors import AnswerInvalid, Json, NodeTimeout, TransactionRejected
 from tools.wallet import Signer, TransactionTerms
 from vm.primitives.address import decode_address, encode_address
 from vm.runtime import Call
@@ -160,6 +160,12 @@ class Channel:
             if transactions >= total and receipts >= all_receipts:
                 self.transactions += total
                 return told
+            if not listed and not system:
+                raise AnswerInvalid(
+                    f"{self.client.url} leaves out what block {height} holds",
+                    expected=f"{total} transactions and {all_receipts} receipts of the system",
+                    actual=f"{transactions} and {receipts}",
+                )
 
 
 def _told(height: int, event: Json) -> Told:

@@ -77,12 +77,8 @@ PAGES: Final = {
     "transactions": (("/transactions?limit=50",),),
     "account": (
         ("/accounts/T0",),
-        (
-            "/accounts/T0/history?limit=50",
-            "/accounts/T0/unasked?limit=50",
-            "/accounts/T0/history?limit=500",
-            "/accounts/T0/unasked?limit=500",
-        ),
+        ("/accounts/T0/history?limit=50",),
+        ("/accounts/T0/unasked?limit=200", "/accounts/T0/history?limit=200"),
     ),
     "market": (
         ("/markets",),

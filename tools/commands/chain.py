@@ -150,12 +150,14 @@ def proof_options(command: Command) -> Command:
 
 @proof_command.command("account")
 @click.argument("who")
+@as_option
 @proof_options
 @json_option
 @pass_session
 def account(
     session: Session,
     who: str,
+    signer: str | None,
     verify: bool,
     file: Path | None,
     offline: bool,
@@ -163,6 +165,9 @@ def account(
     begin: int | None,
 ) -> None:
     """Fetch the proof of WHO's account: a member's name, an address, or a key of the wallet.
+
+    Of a member with a meter the node gives it to whom its readings concern: the request is signed
+    by the key of --as, if there is one.
 
     With --verify nothing that the node says is believed: the account's leaf must lead to the
     state root of a header, the header must carry the signatures of more than two thirds of the
@@ -176,6 +181,8 @@ def account(
     if kept is not None:
         fetched = proofs.FetchedProof(proofs.load_proof(kept), b"")
     else:
+        if signer is not None:
+            session.client().sign_as(session.open_signer(signer))
         fetched = proofs.fetch_account_proof(session, who, begin=begin)
         if file is not None:
             file.write_bytes(fetched.account)

@@ -56,6 +56,7 @@ def propose(
     day.MARKET.NAME=VALUE      a day market's: retail, feed_in, penalty, …
     auction.AUCTION.NAME=VALUE deposit, min_price, max_price, max_energy_kwh
     certificates.NAME=VALUE    unit_kwh, validity_days, earned, lost
+    meters.NAME=VALUE          mean_days
     quota.NAME=VALUE           penalty_price, deposit_percent
     response.NAME=VALUE        alpha_percent, upstream_price, tolerance_percent, …
     governance.NAME=VALUE      quorum, threshold, voting_period_ms, notice_blocks

@@ -11,6 +11,7 @@ from tools.commands.options import (
     TOKENS,
     as_kwh,
     as_list,
+    as_option,
     as_outcome,
     as_text,
     as_time,
@@ -140,14 +141,21 @@ def list_(session: Session) -> None:
 
 @wallet_command.command("balance")
 @click.argument("who", required=False)
+@as_option
 @json_option
 @pass_session
-def balance(session: Session, who: str | None) -> None:
-    """Show money and energy of WHO: a member's name, an address, or a key of the wallet."""
+def balance(session: Session, who: str | None, signer: str | None) -> None:
+    """Show money and energy of WHO: a member's name, an address, or a key of the wallet.
+
+    The energy of a member with a meter is told to whom its readings concern: to the key of --as.
+    """
+    if signer is not None:
+        session.client().sign_as(session.open_signer(signer))
     account = session.client().account(encode_address(session.account_of(who)))
     if session.as_json:
         print_json(account)
         return
+    energy = account.get("energy_milli_wh")
     fields = [
         ("name", account.get("name") or "–"),
         ("address", account.get("address")),
@@ -155,7 +163,7 @@ def balance(session: Session, who: str | None) -> None:
         ("status", account.get("status")),
         ("money", as_tokens(account.get("money_micro")) + " tokens"),
         ("  set aside", as_tokens(account.get("money_reserved_micro")) + " tokens"),
-        ("energy", as_kwh(account.get("energy_milli_wh")) + " kWh"),
+        ("energy", "personal (--as)" if energy is None else as_kwh(energy) + " kWh"),
         ("  in offers", as_kwh(account.get("energy_reserved_milli_wh")) + " kWh"),
         ("next nonce", account.get("next_nonce", account.get("nonce"))),
     ]
@@ -216,6 +224,41 @@ def transfer(
     final = session.send(session.open_signer(signer), asked)
     # A name is the node's word for an account, so the account itself is shown.
     print_outcome(session, f"transferred to {to}, account {encode_address(receiver)}", final)
+
+
+@wallet_command.command("open-orders")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@from_option
+@json_option
+@pass_session
+def open_orders(session: Session, file: Path, signer: str | None) -> int:
+    """Open the sealed orders that a browser's wallet exported to FILE, after their gate.
+
+    The exit status is 0 if none that stands sealed was refused.
+    """
+    from tools import browser_orders
+    from tools.errors import TransactionFailed
+
+    opened = session.open_signer(signer)
+    found: list[dict[str, object]] = []
+    for order in browser_orders.read_orders(file.read_bytes(), opened):
+        number = browser_orders.find_number(session.client(), order, opened.account)
+        shown: dict[str, object] = {"market": order.name, "interval": order.interval}
+        found.append(shown | {"order": number, "state": "not sealed", "id": None})
+        if number is None:
+            continue
+        try:
+            final = session.send(opened, [order.opening(number)])
+            found[-1] |= {"state": "opened", "id": final.id}
+        except TransactionFailed as error:
+            found[-1] |= {"state": error.code, "id": error.final.id}
+    if session.as_json:
+        print_json({"orders": found})
+    else:
+        names = ("market", "interval", "order", "state", "id")
+        columns = [(name, (name,), as_text) for name in names]
+        print_records("sealed orders", found, columns)
+    return int(any(each["state"] not in ("opened", "not sealed") for each in found))
 
 
 def _refuse_existing(session: Session, name: str) -> None:

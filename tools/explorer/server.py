@@ -34,7 +34,7 @@ CLOSE_S: Final = 1.0
 STOP_S: Final = 0.5
 """How long requests may go on once the server is to stop."""
 WRITE_CHUNK_BYTES: Final = 65_536
-_PASSED_DOWN: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Allow")
+_PASSED_DOWN: Final = ("Content-Type", "Cache-Control", "ETag", "Retry-After", "Allow", "Vary")
 _PASSED_UP: Final = ("Authorization", "Content-Type", "If-None-Match")
 
 _log = logging.getLogger("bitenergy.explorer")

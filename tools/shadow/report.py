@@ -9,7 +9,13 @@ from node.store import Store
 from tools.amounts import format_kwh, format_tokens
 from tools.output import print_lines, print_table
 from tools.rule_changes import change_words
-from tools.shadow.tally import MarketSums, MemberSums, Tally, check_conservation
+from tools.shadow.tally import (
+    MarketSums,
+    MemberSums,
+    Tally,
+    check_conservation,
+    read_day_bills,
+)
 from vm.primitives.address import encode_address
 from vm.system.accounts import read_account
 from vm.system.governance_records import Change
@@ -30,6 +36,8 @@ class Comparison:
     """What would have happened."""
     broken: list[str] = field(default_factory=list)
     """Invariants that the shadow broke."""
+    day_bills: dict[bytes, int] = field(default_factory=dict)
+    """What day markets had billed each member before the fork, micro-tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,11 @@ def _market(sums: MarketSums) -> dict[str, object]:
 
 def _members(found: Comparison, stores: Stores) -> list[dict[str, object]]:
     """Return the members who traded or paid on either side, the most changed bill first."""
+    for tally, store in ((found.live, stores.live), (found.shadow, stores.shadow)):
+        for account, billed in read_day_bills(store).items():
+            billed -= found.day_bills.get(account, 0)
+            if billed or account in tally.members:
+                tally.members.setdefault(account, MemberSums()).day_micro = billed
     entries: list[tuple[int, str, dict[str, object]]] = []
     for account in {**found.live.members, **found.shadow.members}:
         live = found.live.members.get(account, MemberSums())
@@ -157,6 +170,7 @@ def _member(sums: MemberSums, store: Store, account: bytes) -> dict[str, object]
         "paid_micro": sums.paid_micro,
         "earned_micro": sums.earned_micro,
         "fees_micro": sums.fees_micro,
+        "day_micro": sums.day_micro,
         "bill_micro": sums.bill_micro,
         "bought_milli_wh": sums.bought_milli_wh,
         "sold_milli_wh": sums.sold_milli_wh,

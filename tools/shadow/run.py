@@ -15,6 +15,7 @@ from tools.client import NodeClient, base64_field
 from tools.errors import NodeRefused, ToolError
 from tools.shadow.replay import LiveReplay, ShadowReplay
 from tools.shadow.report import Comparison, Stores, report_json
+from tools.shadow.tally import read_day_bills
 from vm.system.governance_records import Change
 
 POLL_S: Final = 0.2
@@ -55,6 +56,7 @@ def run_shadow(
         for header, certificate, body in _blocks(client, Stretch(1, stretch.last)):
             if shadow is None and live.chain.height == stretch.first - 1:
                 shadow = live.fork(folder / "shadow", changes)
+                found.day_bills = read_day_bills(live.chain.store)
             block = live.take(header, certificate, body)
             if shadow is not None and not _compare(found, block, shadow):
                 break

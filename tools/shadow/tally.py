@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from market.day.settlement_records import TOTALS_SPACE, decode_totals, totals_account
 from node.api.event_fields import PENALTY, TRADE, name_values
 from node.ledger.receipt import Receipt
 from node.store import Store
@@ -47,11 +48,13 @@ class MemberSums:
     """Energy bought."""
     sold_milli_wh: int = 0
     """Energy sold."""
+    day_micro: int = 0
+    """What the settlements of day markets billed; below 0 where it got more."""
 
     @property
     def bill_micro(self) -> int:
         """What the member owes in all; below 0 where it earned more than it paid."""
-        return self.paid_micro + self.fees_micro - self.earned_micro
+        return self.paid_micro + self.fees_micro + self.day_micro - self.earned_micro
 
 
 @dataclass(slots=True)  # mutable: sums
@@ -123,6 +126,15 @@ class Tally:
 
     def _fail(self, code: str) -> None:
         self.failures[code] = self.failures.get(code, 0) + 1
+
+
+def read_day_bills(store: Store) -> dict[bytes, int]:
+    """Return what day markets billed each member so far, all months together, in micro-tokens."""
+    found: dict[bytes, int] = {}
+    for key, value in store.scan(TOTALS_SPACE, TOTALS_SPACE + b"\xff" * 27):
+        account = totals_account(key)
+        found[account] = found.get(account, 0) + sum(decode_totals(value).amounts_micro)
+    return found
 
 
 def check_conservation(store: Store) -> list[str]:

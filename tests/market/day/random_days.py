@@ -1,4 +1,4 @@
-"""Random market days: orders, cancellations, forfeits, meter faults, debts; everything conserved.
+"""Random market days: orders, forfeits, meter faults, debts, leaving, standstills; all conserved.
 
 `python -m tests.market.day.random_days --days 1000` is the campaign; the suite runs a few days.
 """
@@ -63,12 +63,16 @@ class Tally:
     lines: Counter[str] = field(default_factory=Counter)
     corrections: int = 0
     indebted: int = 0
+    gone: int = 0
+    standstills: int = 0
 
     def add(self, other: Tally) -> None:
         """Add another's counts."""
         for name in ("days", "orders", "traded", "cancelled", "forfeited", "corrections"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.indebted += other.indebted
+        self.gone += other.gone
+        self.standstills += other.standstills
         self.refused += other.refused
         self.lines += other.lines
 
@@ -102,6 +106,7 @@ class RandomDay(DayWorld):
         self.ends = {name: {self.time_ms // HOUR - 1: (0, 0)} for name in self.metered}
         self.sealed: dict[tuple[int, int], tuple[str, tuple[Any, ...]]] = {}
         self.placed: list[tuple[str, int, int]] = []
+        self.chance = random.Random(seed ^ 0x1EA5E)
         if rng.random() < 0.1:
             self.call("U", "transfer", self.ids["O"], tokens("99990"), "", module="accounts")
 
@@ -139,6 +144,11 @@ class RandomDay(DayWorld):
         end = (self.day.stop + 9) * HOUR
         while self.time_ms < end:
             self.act()
+            self.come_and_go()
+            if self.chance.random() < 0.005:
+                # The chain stands still; then all that was due comes in one block.
+                self.advance(self.chance.randrange(1, 6) * HOUR)
+                self.tally.standstills += 1
             self.go(self.time_ms + self.rng.choice((10, 15, 20)) * MINUTE)
             self.conserve()
         self.check()
@@ -167,6 +177,27 @@ class RandomDay(DayWorld):
             )
         for name in self.metered:
             self.read(name)
+
+    def come_and_go(self) -> None:
+        """Let a member leave the market, or one that left join it again."""
+        name = self.chance.choice(self.names)
+        if self.chance.random() < 0.05:
+            self.attempt(name, "leave", "local")
+        elif self.chance.random() < 0.05:
+            self.attempt(name, "join", "local")
+
+    def away(self) -> dict[Any, list[range]]:
+        """Return in which intervals members were out of the market, as it told."""
+        found: dict[Any, list[range]] = {}
+        for module, name, values in self.events:
+            if (module, name) == ("day", "leave"):
+                _, account, end = tuple[Any, ...](values)
+                found.setdefault(account, []).append(range(end, 2**62))
+            elif (module, name) == ("day", "join"):
+                _, account, since = tuple[Any, ...](values)
+                if account in found:
+                    found[account][-1] = range(found[account][-1].start, since)
+        return found
 
     def attempt(self, name: str, *arguments: Any) -> str:
         """Call as a member; return the code if it was refused."""
@@ -283,6 +314,7 @@ class RandomDay(DayWorld):
                 assert sums.surplus_micro >= 0
                 assert 0 <= sums.left_micro <= sums.members
         self.check_lines()
+        self.tally.gone = len(self.told("left"))
         for name in self.ids:
             assert self.account(name).money_reserved_micro == 0, name
         pot = read_account(self.overlay, DAY_ACCOUNT)
@@ -311,11 +343,14 @@ class RandomDay(DayWorld):
         """Check each member's lines against one rational, and its totals against its lines."""
         market = self.local
         totals: dict[tuple[bytes, int], list[int]] = {}
+        away: dict[Any, list[range]] = self.away()
         count = self.time_ms // HOUR
         for interval in range(min(self.day) - 30, count):
             bought = sold = 0
             for part in (FIRST, CORRECTED):
                 for record in self.records(interval, part):
+                    out = away.get(record.account, ())
+                    assert not any(interval in each for each in out), "it had left"
                     lines = record.lines(market, part)
                     self.tally.lines.update(KIND_NAMES[line.kind] for line in lines)
                     key = record.account, market.calendar.month_of(interval)
@@ -384,6 +419,7 @@ def main() -> None:
     print(f"orders {tally.orders:,}, traded {tally.traded:,} ({tally.share():.1%})")
     print(f"cancelled {tally.cancelled:,}, not opened {tally.forfeited:,}")
     print(f"intervals corrected {tally.corrections:,}, in debt or with claims {tally.indebted}")
+    print(f"members that left {tally.gone:,}, standstills {tally.standstills:,}")
     print("lines:", ", ".join(f"{name} {count:,}" for name, count in tally.lines.most_common()))
     print("refused:", ", ".join(f"{name} {count:,}" for name, count in tally.refused.most_common()))
     if tally.share() < 0.7:

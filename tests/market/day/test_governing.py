@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from market.auction.records import UNIFORM
 from market.day import forgetting, settlement
 from market.day.bills import read_bill
 from market.day.contract_interface import day_interfaces
+from market.day.dates import EU_RULE, NO_RULE, Zone, format_minute, parse_date, parse_minute
+from market.day.gates import DAY_AHEAD, INTRADAY, Calendar, Gate
 from market.day.governing import first_unopened
 from market.day.module import DayModule
 from market.day.records import read_version
@@ -168,3 +171,47 @@ def test_what_is_kept_for_less_time_is_forgotten_whole(
     assert after[0] > before[0]
     if gas_of_page == 400:
         assert len(after) == 96 + 9, "a day from its correction on, and what is to be corrected"
+
+
+@pytest.mark.parametrize("minutes", [15, 60])
+@pytest.mark.parametrize("hour", range(0, 24, 5))
+@pytest.mark.parametrize("zone", [Zone(60, EU_RULE, ()), Zone(-720, NO_RULE, ())])
+def test_the_first_interval_that_has_not_opened_is_found(
+    minutes: int, hour: int, zone: Zone
+) -> None:
+    gate = Gate(DAY_AHEAD, 0, 720, UNIFORM, 0, sealed=False, opening_minutes=0, deposit_micro=0)
+    intraday = gate._replace(kind=INTRADAY, opens_minute=1_440, closes_minute=60)
+    for first in (gate, intraday):
+        calendar = Calendar(minutes, MINUTE, 0, zone, (first,))
+        for day in ("2026-03-28", "2026-03-29", "2026-10-25", "2026-06-21"):
+            now = ((parse_date(day) or 0) * 24 + hour) * 60 * MINUTE
+            found = first_unopened(calendar, now)
+            expected = calendar.interval_at(now) + 1
+            while calendar.windows(expected)[0].opens_ms <= now:
+                expected += 1
+            assert found == expected
+
+
+def test_leaving_takes_work_in_proportion_to_its_gas() -> None:
+    """Also in a zone of 200 changes: a call of some 3,000 gas takes a millisecond at most."""
+    changes = [(parse_minute(f"{2000 + year}-01-01T00:00"), 60 * (year % 2)) for year in range(200)]
+    zone = {
+        "changes": [
+            {"utc": format_minute(at or 0, 0)[:16], "offset_minutes": of} for at, of in changes
+        ]
+    }
+    world = DayWorld({**TERMS, "zone": zone})
+    world.place("A", "buy", step("1", "20"))
+    counted = 0
+
+    def count(self: Calendar, interval: int) -> list[Any]:
+        nonlocal counted
+        counted += 1
+        return windows(self, interval)
+
+    windows = Calendar.windows
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Calendar, "windows", count)
+        assert world.refused("A", "leave", "local") == "orders_open"
+    assert counted <= 12
+    assert len(world.local.calendar.zone.offsets()) == 2

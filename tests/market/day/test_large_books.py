@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -33,13 +34,24 @@ LARGE: dict[str, Any] = {
 SEALED_GATE = {"kind": "intraday", "minutes": 60, "sealed": True, "deposit": "5000"}
 
 
+class Clearing(DayWorld):
+    """A world that keeps what the last clearing cost: other things are due beside it."""
+
+    gas_of_clearing = 0
+
+    def _tell(self, events: Sequence[tuple[str, str, tuple[Any, ...]]]) -> None:
+        super()._tell(events)
+        if any(event[:2] == ("day", "clear") for event in events):
+            self.gas_of_clearing = self.due_gas_used[-1]
+
+
 def clear_full(
     members: int, orders: int, steps: int, *, opened: bool, buses: int
 ) -> tuple[int, int]:
     """Return the gas of clearing a book of so much, and what it was taken for."""
     names = tuple(f"a home with a long name, {number:05}" for number in range(members))
     terms = LARGE if opened else {**LARGE, "gates": [SEALED_GATE]}
-    world = DayWorld(
+    world = Clearing(
         {**terms, "feeder": "grid" if buses else ""},
         names=names,
         metered=(),
@@ -61,7 +73,7 @@ def clear_full(
     world.advance(0)
     assert len(world.told("clear")) == 1
     gas = clearing_gas(book.positions, book.orders, book.steps, over_feeder=bool(buses))
-    return world.due_gas_used[0], gas
+    return world.gas_of_clearing, gas
 
 
 @pytest.mark.parametrize("buses", [0, MAX_BUSES])

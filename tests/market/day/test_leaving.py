@@ -6,10 +6,11 @@ import pytest
 
 import vm.context
 from market.day import settlement
-from market.day.records import STANDING_INDEX, STANDING_SPACE
+from market.day.records import STANDING_INDEX, STANDING_SPACE, load_standing, save_standing
 from market.day.settlement_records import CORRECTED, DONE, FIRST
 from tests.market.day.day_world import METERS, QUARTER, TERMS, DayWorld, step
 from tests.market.support import kwh, tokens
+from vm.system.accounts import REMOVED
 
 MINUTE = 60_000
 
@@ -90,6 +91,51 @@ def test_who_owes_stays_until_it_has_paid() -> None:
     world.ask("A", "pay_arrears", "local", world.ids["A"])
     world.go(world.time_ms + 2 * QUARTER)
     assert not is_there(world, "A")
+
+
+def test_who_owes_ecoins_is_out_once_it_has_given_them_back() -> None:
+    world = DayWorld()
+    interval = world.time_ms // QUARTER + 1
+    world.go((interval + 1) * QUARTER)
+    world.call("MA", "submit", interval - 1, ((0, 0), (kwh("2"), 0)), module="meters")
+    world.ask("A", "leave", "local")
+    world.go((interval + 2) * QUARTER + 61 * MINUTE)
+    assert world.account("A").energy_milli_wh == kwh("2")
+    world.call("A", "transfer_energy", world.ids["B"], kwh("2"), module="accounts")
+    key = STANDING_SPACE + world.ids["A"]
+    # A correction took 1.5 of them back, and they were gone.
+    standing = load_standing(world.context(), world.ids["A"])
+    assert standing is not None
+    standing.owed_ecoin_milli_wh = kwh("1.5")
+    save_standing(world.context(), world.ids["A"], standing)
+    world.go(final_ms(interval + 3))
+    assert is_there(world, "A")
+    world.ask("A", "pay_arrears", "local", world.ids["A"])
+    assert world.overlay.get(key) is not None, "it has none"
+    world.call("B", "transfer_energy", world.ids["A"], kwh("2"), module="accounts")
+    world.ask("E", "pay_arrears", "local", world.ids["A"])
+    assert world.told("return_ecoins") == [("local", world.ids["A"], kwh("1.5"))]
+    assert world.account("A").energy_milli_wh == kwh("0.5")
+    assert world.refused("E", "pay_arrears", "local", world.ids["A"]) == "no_arrears"
+    world.go(world.time_ms + 2 * QUARTER)
+    assert not is_there(world, "A")
+    world.conserve()
+
+
+def test_who_is_removed_from_the_network_is_out_once_its_contracts_are_settled() -> None:
+    world = DayWorld(metered=("B",))
+    world.place("A", "buy", step("1", "20"))
+    world.place("B", "sell", step("1", "20"))
+    for name in "AB":
+        world.set_status(name, REMOVED)
+    world.settle()
+    assert world.settlement(FIRST).contracted_milli_wh == kwh("1")
+    world.go(final_ms(world.time_ms // QUARTER + 2 * 24 * 4))
+    assert not is_there(world, "A")
+    assert is_there(world, "B"), "its connection is metered still"
+    assert is_there(world, "C")
+    assert world.account("A").money_reserved_micro == 0
+    world.check_conservation()
 
 
 @pytest.mark.parametrize("name", ["C", "U"])

@@ -20,6 +20,7 @@ def test_random_days_conserve_money_and_energy() -> None:
     assert tally.corrections > 10
     assert tally.share() >= 0.7
     assert min(tally.cancelled, tally.forfeited, tally.indebted) > 0
+    assert min(tally.gone, tally.standstills) > 0
     assert len(tally.lines) >= 8, "nearly every kind of line occurred"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -102,11 +103,11 @@ def test_a_meter_that_takes_over_at_the_last_register_leaves_no_gap() -> None:
 @settings(max_examples=25)
 @given(st.integers(0, 2**32))
 def test_registers_prove_their_difference_whatever_was_final_when_they_came(
-    section: dict[str, object], seed: int
+    section: dict[str, Any], seed: int
 ) -> None:
     random = Random(seed)
     moved, plan = draw(random)
-    world = begin(section)
+    world = begin({**section, "max_power_w": 36 * 15 // section.get("interval_minutes", 15)})
     taken = play(world, registers_of(moved, (999_000, 0)), plan)
     known = [0, *(each + 1 for each in sorted(taken))]
     for _ in range(20):
@@ -134,6 +135,39 @@ def test_a_gap_part_of_which_was_final_is_remembered_with_what_it_has_beyond_its
     world.submit("M1", 13, (0, 5))
     assert brackets(world, "H1", 0, size=14) == [exact(0, 5)]
     assert brackets(world, "H1", 14, size=2) == [exact(0, 2_094)]
+
+
+def test_a_first_meter_proves_from_its_beginning_on() -> None:
+    world = Metered(section={**SECTION, "meters": []})
+    ids = world.ids
+    world.ask("DSO", "register", ids["M1"], ids["H1"], world.first + 2, 0, 300, 0)
+    world.until_end_of(3)
+    world.submit("M1", 3, (0, 307))
+    assert brackets(world, "H1", 2, size=2) == [exact(0, 7)]
+    assert brackets(world, "H1", 0, size=4) == [Bracket((0, 7), (2 * MOST, 2 * MOST + 7), False)]
+
+
+def test_a_gap_longer_than_energies_are_kept_proves_nothing() -> None:
+    world = Metered()
+    world.until_end_of(0)
+    world.submit("M1", 0, (0, 1))
+    world.until_end_of(400)
+    world.submit("M1", 400, (0, 4_000))
+    world.submit("M1", 399, (0, 4_000))
+    assert brackets(world, "H1", 398, parts=3) == [NOTHING_PROVED, NOTHING_PROVED, exact(0, 0)]
+
+
+def test_registers_that_may_have_gone_all_round_prove_nothing() -> None:
+    world = Metered(section={**SECTION, "meters": []})
+    ids = world.ids
+    world.ask("DSO", "register", ids["M1"], ids["H1"], world.first, 0, 0, 2 * MOST + 1)
+    world.until_end_of(5)
+    world.submit("M1", 1, (0, 5))
+    world.submit("M1", 2, (0, 7))
+    world.submit("M1", 5, (0, 8))
+    assert brackets(world, "H1", 0, size=2) == [exact(0, 5)]
+    assert brackets(world, "H1", 2) == [exact(0, 2)]
+    assert brackets(world, "H1", 3, size=3) == [Bracket((0, 0), (3 * MOST, 3 * MOST), False)]
 
 
 def test_looking_at_all_that_is_kept_stays_within_its_gas() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.meters.proving import grace_ms
+from market.quota.contract_interface import quota_interfaces
 from market.quota.module import MAX_STATIONS, QuotaModule
 from market.quota.records import Station, load_stations, read_round
 from market.quota.rules import excess_penalty_micro
@@ -76,6 +77,27 @@ def test_a_round_is_settled_at_its_deadline_if_all_is_proved() -> None:
     assert (world.counted("H1"), world.counted("H2")) == ((kwh("6"), 0), (kwh("2"), 0))
     assert (world.penalty("H1"), world.penalty("H2")) == (tokens("10"), 0)
     assert not world.of("wait") and not world.of("unproved")
+
+
+def test_a_contract_reads_what_a_station_charged_by_consent_alone() -> None:
+    """A view could else tell everybody what the meter showed."""
+    world = Charging()
+    world.until_end_of(END - 1)
+    for meter in ("M1", "M2"):
+        world.prove(meter, {3: 1, 5: 5})
+    world.until_deadline_of(END - 1)
+    reader, quota = b"\x07" * 20, world.station().quota_w
+    station = quota_interfaces()["quota"]["station"]
+
+    def told(name: str) -> object:
+        ctx = world.context()
+        ctx.caller = reader
+        return station.run(ctx, world.round, world.ids[name])
+
+    assert told("H1") == told("H2") == (10_000, quota, -1)
+    world.ask("H1", "allow_reader", reader)
+    assert told("H1") == (10_000, quota, kwh("4"))
+    assert told("H2") == (10_000, quota, -1)
 
 
 def test_a_silent_station_is_waited_for_and_then_counts_as_having_charged_all_it_could() -> None:

@@ -113,6 +113,45 @@ def test_a_penalty_beyond_the_deposit_takes_free_money_and_tells_what_is_unpaid(
     world.check_conservation()
 
 
+def test_what_a_penalty_left_unpaid_is_owed_and_paid_by_the_next_demand() -> None:
+    world = Charging()
+    world.demands()
+    world.until(60)
+    world.ask("M", "record", world.round, world.ids["A"], 17_500_000)  # 10 kWh above its quota
+    money = world.account("A").money_micro
+    world.call("A", "transfer", world.ids["B"], money, "", module="accounts")
+    world.until(90)
+    owed = 10 * tokens("224") - tokens("1680")
+    assert [values[3] for _, name, values in world.events if name == "penalty"] == [owed]
+    later = world.ask("DSO", "announce", 60_000, PRICE, *world.times(100, 110, 120, 150, 180))
+    world.call("B", "transfer", world.ids["A"], owed + tokens("111"), "", module="accounts")
+    world.call("A", "transfer", world.ids["B"], tokens("111") + 1, "", module="accounts")
+    assert world.refused("A", "demand", later, 1_000) == "in_debt"
+    world.call("B", "transfer", world.ids["A"], 1 + tokens("112"), "", module="accounts")
+    before = world.money("DSO")
+    world.ask("A", "demand", later, 1_000)
+    assert world.money("DSO") == before + owed and world.money("A") == tokens("112")
+    world.ask("A", "withdraw", later)
+    world.ask("A", "demand", later, 1_000)
+    world.check_conservation()
+
+
+def test_a_debt_is_forgiven_by_whom_it_is_owed_to() -> None:
+    world = Charging()
+    world.demands()
+    world.until(60)
+    for station in ("A", "B"):
+        world.ask("M", "record", world.round, world.ids[station], 10**12)
+    world.until(90)
+    later = world.ask("DSO", "announce", 60_000, PRICE, *world.times(100, 110, 120, 150, 180))
+    assert world.refused("A", "demand", later, 1) == "in_debt"
+    assert world.refused("A", "forgive", world.ids["A"]) == "wrong_role"
+    world.ask("DSO", "forgive", world.ids["A"])
+    assert world.refused("DSO", "forgive", world.ids["A"]) == "no_debt"
+    assert world.refused("A", "demand", later, 1) == "insufficient_money"
+    assert world.refused("B", "demand", later, 1) == "in_debt"
+
+
 def test_demands_that_fit_are_met_in_full() -> None:
     world = Charging(capacity_w=200_000)
     world.demands()

@@ -166,6 +166,13 @@ def test_a_member_without_comparable_hours_delivers_nothing() -> None:
     assert world.gain() == tokens(str(NOTHING))
 
 
+def test_who_has_no_meter_is_not_enrolled() -> None:
+    world = Responding()
+    world.ask("DSO", "revoke", world.ids["M2"], ())
+    promise = (kwh("1"), 0)
+    assert world.code("H2", "enrol", world.event, promise, module="response") == "no_meter"
+
+
 def test_an_event_waits_for_who_is_not_proved_and_reads_the_others() -> None:
     world = Responding()
     world.call("H2", "enrol", world.event, (kwh("1"), 0), module="response")

@@ -31,6 +31,7 @@ from tests.node.api.support import KWH, TOKEN, FakeNode
 from tools.cli import run
 from tools.session import Network, save_network
 from tools.wallet import Wallet
+from vm.primitives.codec import encode
 from vm.primitives.merkle import MerkleProof, verify_merkle_proof
 
 INTERVAL_MS = 6_000
@@ -260,6 +261,39 @@ async def test_no_sum_of_a_market_can_be_taken_from_the_networks(day_api: Api) -
         assert {values[name] for name in SUM_FIELDS[2:]} == {None}
     everything = (await ask(day_api, "/modules/day/events?event=settle", "Aud")).json["events"]
     assert all(each["fields"]["penalties_micro"] is not None for each in everything)
+
+
+async def test_ecoins_are_for_those_whom_readings_concern(day_api: Api) -> None:
+    """They come to an account for what its meter saw injected, and for nothing else."""
+    node = day_api.node
+    play(node)
+    own = 3 * KWH
+    for signer, energy in (("", None), ("A", None), ("Sup", None), ("B", own), ("Aud", own)):
+        shown = (await ask(day_api, "/accounts/B", signer)).json
+        assert shown["energy_milli_wh"] == energy, signer
+        assert shown["money_micro"] == 1_050 * TOKEN and shown["energy_reserved_milli_wh"] == 0
+        listed = (await ask(day_api, "/members?limit=200", signer)).json["members"]
+        held = {each["name"]: each["energy_milli_wh"] for each in listed}
+        assert held["B"] == energy and held["Op"] is not None
+        for who in ("B", shown["address"]):
+            proved = await ask(day_api, f"/proofs/account/{who}", signer)
+            assert (proved.status, proved.code if energy is None else "") == (
+                (403, "personal_data") if energy is None else (200, "")
+            )
+    assert (await day_api.get("/proofs/account/Op")).status == 200
+
+
+async def test_ecoins_cannot_be_tried_out(day_api: Api) -> None:
+    """A preview says nothing of how much is there: in B's name 3 kWh and a day's work both go."""
+    play(day_api.node)
+    headers = {"Content-Type": "application/json"}
+    told = []
+    for energy in (KWH, 2_000 * KWH):
+        call = ("accounts", "transfer_energy", (id_of("A"), energy))
+        body = {"sender": "B", "calls": base64.b64encode(encode([call])).decode()}
+        reply = await day_api.ask("POST", "/preview", data=json.dumps(body), headers=headers)
+        told.append(reply.json["code"])
+    assert told == ["", ""]
 
 
 async def test_the_command_shows_a_bill_and_checks_every_line(

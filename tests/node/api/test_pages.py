@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterator
-from unittest.mock import patch
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from node.api.chain_reader import ChainReader
 from node.api.limits import ApiLimits
 from node.block_index import BODY, HEAD, RECEIPTS, TRANSACTION, height_bytes
 from node.ledger.block import decode_header
@@ -365,53 +360,9 @@ async def test_quiet_blocks_cost_a_search_next_to_nothing(
         # The other market has no trade in any block, which one look at the receipts tells.
         other = (await api.get("/markets/feeder/trades")).json
         assert (other["trades"], other["next"]) == ([], None)
-
-
-class Receipts:
-    """What a store holds of blocks from 1 up, of which some have a trade."""
-
-    def __init__(self, trades: list[bool]) -> None:
-        self.trades = trades
-        self.read = 0
-
-    def receipts_from(self, height: int) -> Iterator[tuple[int, bytes]]:
-        for each in range(height, 0, -1):
-            self.read += 1
-            yield each, b"\x91\xc4\x05trade" if self.trades[each - 1] else b"\x90"
-
-
-@given(st.lists(st.booleans(), max_size=40), st.data())
-def test_skipping_finds_what_looking_at_every_block_finds(
-    trades: list[bool], data: st.DataObject
-) -> None:
-    reader = ChainReader(Receipts(trades))  # type: ignore[arg-type]
-    newest = 0
-    for _ in range(10):
-        newest = data.draw(st.integers(newest, len(trades)))
-        height = data.draw(st.integers(0, newest))
-        lowest = data.draw(st.integers(0, height))
-        marks = data.draw(st.sampled_from([(), (b"trade",), (b"other",)]))
-        fits = [each for each in range(lowest + 1, height + 1) if trades[each - 1]]
-        expected = lowest if marks == (b"other",) or not fits else fits[-1]
-        assert reader.skip_quiet(height, lowest, marks) == expected
-
-
-@given(st.lists(st.booleans(), max_size=40))
-def test_skipping_in_slices_finds_all_and_remembers(trades: list[bool]) -> None:
-    store = Receipts([*trades, *[False] * 60])
-    reader = ChainReader(store)  # type: ignore[arg-type]
-    with patch("node.api.chain_reader.SLICE_MS", -1):
-        found, height = [], len(store.trades)
-        while (height := reader.skip_quiet(height, 0)) > 0:
-            found.append(height)
-            height -= 1
-        # Each call looked at one block.
-        assert [each for each in found if store.trades[each - 1]] == [
-            each for each in range(len(trades), 0, -1) if trades[each - 1]
-        ]
-        store.read = 0
-        reader.skip_quiet(len(store.trades), 0)
-        assert store.read <= 2
+        # Nothing came to the buyer by itself, which needs no look at its transactions.
+        unasked = (await api.get("/accounts/P2/unasked")).json
+        assert (unasked["unasked"], unasked["next"]) == ([], None)
 
 
 async def test_few_search_at_a_time(node: FakeNode) -> None:

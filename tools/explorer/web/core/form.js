@@ -76,17 +76,17 @@ export function redrawOn(context, draw, pauseMs = 500) {
   });
 }
 
-/** Have `draw` run at the next of some moments, but not while a dialog is open in `place`. */
-export function redrawAt(place, moments, context, draw) {
+/** Put forms into `place`, and have `draw` run at the next of some moments. While a dialog is open in
+ *  `place` it stays as it is, and `draw` runs a little later. */
+export function refillForms(place, forms, moments, context, draw) {
+  const isOpen = place.querySelector("dialog") !== null;
+  if (!isOpen) refill(place, forms);
+  const nextMs = isOpen ? DIALOG_MS : TICK_MS + Math.min(...moments.map((at) => Number(at) - Date.now()).filter((left) => left > 0));
   clearTimeout(timers.get(place));
-  const nextMs = Math.min(...moments.map((at) => Number(at) - Date.now()).filter((left) => left > 0));
   if (nextMs > LONGEST_TIMER_MS) return;
-  const redraw = () => {
-    if (context.signal.aborted) return;
-    if (place.querySelector("dialog")) timers.set(place, setTimeout(redraw, DIALOG_MS));
-    else draw().catch(() => {});
-  };
-  timers.set(place, setTimeout(redraw, nextMs + TICK_MS));
+  timers.set(place, setTimeout(() => {
+    if (!context.signal.aborted) draw().catch(() => {});
+  }, nextMs));
 }
 
 const timers = new WeakMap();

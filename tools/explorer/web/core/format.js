@@ -31,6 +31,8 @@ function decimalSign() {
 }
 
 export const money = (micro) => decimal(micro, 6, 2);
+/** An energy; of a balance that is for others to see there is none. */
+export const energyOrNone = (milliWh) => (milliWh === null ? "–" : energy(milliWh));
 export const energy = (milliWh) => `${decimal(milliWh, 6, 1)} kWh`;
 export const price = (micro) => `${decimal(micro, 6, 2)}`;
 export const integer = (value) => numbers().format(value);

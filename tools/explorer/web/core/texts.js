@@ -145,6 +145,7 @@ export const TEXTS = {
   history_caption: ["Transactions that touched the account, the newest first", "Transaktionen, die das Konto berührten, die neueste zuerst"],
   unasked_caption: ["Clearings, settlements and rewards, the newest first", "Räumungen, Abrechnungen und Löhne, die neuesten zuerst"],
   money_held: ["Money, what is set aside included", "Geld, Zurückgelegtes eingeschlossen"],
+  energy_withheld: ["for those whom the readings concern", "für die, die die Ablesungen betreffen"],
   energy_held: ["Energy, what is on offer included", "Energie, Angebotenes eingeschlossen"],
   filter_what: ["Show", "Zeige"],
   everything: ["everything", "alles"],

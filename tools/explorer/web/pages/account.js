@@ -6,16 +6,17 @@ import { add, h, refill } from "../core/dom.js";
 import { drawn, energy, integer, money } from "../core/format.js";
 import { lineChart } from "../core/chart.js";
 import { blockLink, factList, field, mark, moment, problem, section, transactionLink } from "../core/parts.js";
+import { getAsMember, getWhole } from "../core/signed.js";
 import { save, table } from "../core/table.js";
 import { t } from "../core/text.js";
 import { drawBills } from "./bill.js";
 import { outcome } from "./block.js";
 
 const PAGE = 50;
-const CHARTED = 500;
+const CHARTED = 200;
 
 export async function render(stage, [who], context) {
-  const account = await get(`/accounts/${encodeURIComponent(who)}`);
+  const account = await load(who);
   const facts = h("div", {});
   const list = h("div", {});
   const charts = h("div", { class: "columns" });
@@ -25,23 +26,26 @@ export async function render(stage, [who], context) {
     section(t("balances_over_time"), charts), bills, section(t("history"), list), unasked);
   refill(facts, accountFacts(account));
   const state = { what: context.query.get("what") ?? "", before: context.query.get("before") };
-  await drawHistory(list, account, state);
+  const first = await drawHistory(list, account, state);
+  const unaskedPage = get(`/accounts/${account.address}/unasked`, { limit: CHARTED });
   drawBills(bills, account).catch((error) => refill(bills, problem(error)));
-  drawUnasked(unasked, account, null).catch((error) => refill(unasked, problem(error)));
-  drawCharts(charts, account).catch((error) => refill(charts, problem(error)));
+  unaskedPage.then((page) => (page.unasked.length > 0 || page.next !== null) && drawUnasked(unasked, account, page)).catch((error) => refill(unasked, problem(error)));
+  drawCharts(charts, account, state.what || state.before ? null : first, unaskedPage).catch((error) => refill(charts, problem(error)));
   context.listen(async (message) => {
     if (message.type !== "block" && message.type !== "mended") return;
-    const fresh = await get(`/accounts/${account.address}`).catch(() => null);
+    const fresh = await load(account.address).catch(() => null);
     if (fresh && !context.signal.aborted) refill(facts, accountFacts(fresh));
   });
   return account.name ?? account.address;
 }
 
+const load = (who) => getWhole(`/accounts/${encodeURIComponent(who)}`, {}, (found) => found.energy_milli_wh === null);
+
 function accountFacts(account) {
   const place = h("div", {});
   const proof = async () => {
     try {
-      const found = await get(`/proofs/account/${account.address}`);
+      const found = await getAsMember(`/proofs/account/${account.address}`);
       save(`${account.name ?? account.address}.proof`, fromBase64(found.proof), "application/octet-stream");
     } catch (error) {
       refill(place, problem(error));
@@ -54,7 +58,7 @@ function accountFacts(account) {
       [t("roles"), account.roles.join(", ") || "–"],
       [t("money"), h("span", { "data-money": account.money_micro }, money(account.money_micro))],
       account.money_reserved_micro > 0 && [t("money_reserved"), money(account.money_reserved_micro)],
-      [t("energy"), h("span", { "data-energy": account.energy_milli_wh }, energy(account.energy_milli_wh))],
+      [t("energy"), account.energy_milli_wh === null ? t("energy_withheld") : h("span", { "data-energy": account.energy_milli_wh }, energy(account.energy_milli_wh))],
       [t("on_offer"), energy(account.energy_reserved_milli_wh)],
       [t("bus"), account.bus || "–"],
       [t("public_key"), h("code", {}, account.key)],
@@ -100,6 +104,7 @@ async function drawHistory(place, account, state) {
       ],
     }),
     page.next !== null && h("p", { class: "pager" }, h("button", { type: "button", class: "quiet", onclick: older }, t("older"))));
+  return page;
 }
 
 function change(amount, show) {
@@ -107,11 +112,9 @@ function change(amount, show) {
   return amount > 0 ? `+${show(amount)}` : show(amount);
 }
 
-/** What came by itself: clearings, settlements, rewards; nothing where there is nothing. */
-async function drawUnasked(place, account, before) {
-  const page = await get(`/accounts/${account.address}/unasked`, { limit: PAGE, before });
-  if (page.unasked.length === 0 && before === null && page.next === null) return;
-  const older = () => drawUnasked(place, account, page.next).catch((error) => refill(place, problem(error)));
+/** What came by itself: clearings, settlements, rewards. */
+function drawUnasked(place, account, page) {
+  const older = () => get(`/accounts/${account.address}/unasked`, { limit: PAGE, before: page.next }).then((next) => drawUnasked(place, account, next)).catch((error) => refill(place, problem(error)));
   refill(place, section(t("by_itself"), table({
     caption: t("unasked_caption"), file: `unasked-${account.name ?? account.address}`, rows: page.unasked,
     columns: [
@@ -125,9 +128,9 @@ async function drawUnasked(place, account, before) {
 }
 
 /** What an account held at the times of its last changes, walked back from what it holds now, what
- *  is set aside included; as far back as both lists reach. */
-async function drawCharts(place, account) {
-  const [asked, unasked] = await Promise.all([get(`/accounts/${account.address}/history`, { limit: CHARTED }), get(`/accounts/${account.address}/unasked`, { limit: CHARTED })]);
+ *  is set aside included; as far back as both lists reach. Of its history `first` may be there already. */
+async function drawCharts(place, account, first, unaskedPage) {
+  const [asked, unasked] = await Promise.all([historyOf(account, first), unaskedPage]);
   const reach = Math.max(asked.next === null ? 0 : Number(asked.history.at(-1)?.height ?? 0), unasked.next === null ? 0 : Number.parseInt(unasked.next, 10));
   const changes = [...asked.history, ...unasked.unasked.map((row) => ({ ...row, fee_micro: 0, index: Infinity }))]
     .filter((row) => row.height >= reach).sort((left, right) => right.height - left.height || right.index - left.index);
@@ -144,6 +147,12 @@ async function drawCharts(place, account) {
   refill(place,
     await lineChart({ title: t("money_held"), yTitle: t("tokens"), series: [{ name: t("money"), step: "step-after", filled: true,
       points: walk(BigInt(account.money_micro) + BigInt(account.money_reserved_micro), (row) => BigInt(row.money_micro ?? 0) - BigInt(row.fee_micro)) }] }),
-    await lineChart({ title: t("energy_held"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
+    account.energy_milli_wh !== null && await lineChart({ title: t("energy_held"), yTitle: "kWh", series: [{ name: t("energy"), step: "step-after", filled: true,
       points: walk(BigInt(account.energy_milli_wh) + BigInt(account.energy_reserved_milli_wh), (row) => row.energy_milli_wh) }] }));
+}
+
+async function historyOf(account, first) {
+  if (first !== null && first.next === null) return first;
+  const rest = await get(`/accounts/${account.address}/history`, { limit: CHARTED - (first?.history.length ?? 0), before: first?.next });
+  return { history: [...first?.history ?? [], ...rest.history], next: rest.next };
 }

@@ -5,7 +5,7 @@ import { get } from "../core/api.js";
 import { lineChart } from "../core/chart.js";
 import { fromHex } from "../core/codec.js";
 import { add, h, refill } from "../core/dom.js";
-import { callForm, redrawAt, redrawOn } from "../core/form.js";
+import { callForm, redrawOn, refillForms } from "../core/form.js";
 import { drawn, energy, integer, money, price, time } from "../core/format.js";
 import { accountLink, blockLink, factList, field, mark, moment, section } from "../core/parts.js";
 import { dropOrder, keep, keptOrders } from "../core/sealed.js";
@@ -185,8 +185,8 @@ async function ownOrders(place, auction, context, done) {
   const books = await Promise.all(intervals.map((one) => get(`/auctions/${auction.name}/intervals/${one.interval}`, { member: key.address, limit: 50 })));
   const kept = new Map((await keptOrders("auction", auction.name)).map((order) => [order.commitment, order]));
   const mine = books.flatMap((book) => book.book.map((order) => ({ ...order, book })));
-  redrawAt(place, mine.flatMap(({ book }) => [book.gate_ms, book.clearing_ms]), context, done);
-  refill(place, mine.length === 0 ? h("p", { class: "empty" }, t("no_own_orders")) : mine.map((order) => ownOrder(auction, order, kept.get(order.commitment), done)));
+  const forms = mine.length === 0 ? h("p", { class: "empty" }, t("no_own_orders")) : mine.map((order) => ownOrder(auction, order, kept.get(order.commitment), done));
+  refillForms(place, forms, mine.flatMap(({ book }) => [book.gate_ms, book.clearing_ms]), context, done);
 }
 
 function ownOrder(auction, order, kept, done) {

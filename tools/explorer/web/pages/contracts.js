@@ -3,7 +3,7 @@
 import { get } from "../core/api.js";
 import { accountOfAddress } from "../core/crypto.js";
 import { add, h, refill } from "../core/dom.js";
-import { energy, integer, money, parseAmount } from "../core/format.js";
+import { energy, energyOrNone, integer, money, parseAmount } from "../core/format.js";
 import { accountLink, blockLink, factList, field, mark, moment, problem, section, transactionLink } from "../core/parts.js";
 import { send, walletNotice } from "../core/send.js";
 import { table } from "../core/table.js";
@@ -64,7 +64,7 @@ function facts(contract) {
     [t("owner"), accountLink(contract.owner, contract.owner_name)],
     [t("state"), contract.frozen ? mark(t("frozen")) : mark(t("revision", { number: contract.revision }))],
     [t("money"), money(contract.account.money_micro)],
-    [t("energy"), energy(contract.account.energy_milli_wh)],
+    [t("energy"), energyOrNone(contract.account.energy_milli_wh)],
     [t("deposit"), money(contract.deposit_micro)],
     [t("stored_bytes"), integer(contract.data_bytes)],
     [t("deployed_at"), blockLink(contract.height)],

@@ -2,8 +2,8 @@
 
 import { get } from "../core/api.js";
 import { fromHex } from "../core/codec.js";
-import { h, refill } from "../core/dom.js";
-import { amountOf, callForm, redrawAt } from "../core/form.js";
+import { h } from "../core/dom.js";
+import { amountOf, callForm, refillForms } from "../core/form.js";
 import { integer, money, price, time } from "../core/format.js";
 import { field, mark, section } from "../core/parts.js";
 import { dropOrder, keep, keptOrders, seal } from "../core/sealed.js";
@@ -91,11 +91,11 @@ export async function ownForms(place, market, rows, context, done) {
   const kept = await sealedOrders(market, rows);
   const isKept = (row, order) => kept.some((one) => one.order.number === order.number && one.order.interval === BigInt(row.interval));
   const standing = rows.filter((row) => row.position && isOpen(row)).flatMap((row) => row.position.orders.filter((order) => !isKept(row, order)).map((order) => ({ row, order })));
-  refill(place, kept.map((one) => sealedTile(market, rows, one, done)), standing.map(({ row, order }) => h("div", { class: "tile" },
+  const forms = [kept.map((one) => sealedTile(market, rows, one, done)), standing.map(({ row, order }) => h("div", { class: "tile" },
     h("p", {}, h("strong", {}, t("order_number", { order: integer(order.number) })), ` · ${begins(row, rows)} · `, order.side ? orderWords([order]) : t("sealed_elsewhere")),
-    cancelForm(market, row, order.number, done))));
-  const moments = [...kept.flatMap(({ order }) => [order.closes_ms, order.clears_ms]), ...standing.flatMap(({ row }) => row.gates.map((gate) => Number(gate.closes_ms)))];
-  redrawAt(place, moments, context, done);
+    cancelForm(market, row, order.number, done)))];
+  const moments = [...kept.flatMap(({ order }) => [order.closes_ms, order.clears_ms]), ...standing.flatMap(({ row }) => row.gates.map((gate) => gate.closes_ms))];
+  refillForms(place, forms, moments, context, done);
 }
 
 /** The orders that this browser keeps of a market, the latest first, as the chain has them: {order, row, state}. */

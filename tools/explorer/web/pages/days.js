@@ -8,7 +8,7 @@ import { redrawOn } from "../core/form.js";
 import { drawn, energy, integer, money, percent, price } from "../core/format.js";
 import { accountLink, factList, field, moment, section } from "../core/parts.js";
 import { walletNotice } from "../core/send.js";
-import { getAsMember } from "../core/signed.js";
+import { getWhole } from "../core/signed.js";
 import { current } from "../core/store.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
@@ -36,7 +36,7 @@ export async function render(stage, [name], context) {
   const draw = async () => {
     const [{ lines: ratings }, listed, clearings] = await Promise.all([
       asking,
-      getAsMember(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }),
+      getWhole(`/day-markets/${market.name}/intervals`, { day, limit: 200, member: current()?.address }, isWithheld),
       all(`/day-markets/${market.name}/clearings`, "clearings", { day, limit: 1_000 }, { cursor: "before" }),
     ]);
     const rows = dayRows(market, listed.intervals, clearings);
@@ -59,6 +59,8 @@ export async function render(stage, [name], context) {
   redrawOn(context, draw, REDRAW_MS);
   return title;
 }
+
+const isWithheld = ({ intervals }) => intervals.some((row) => row.settlements.some((part) => part.withdrawn_milli_wh === null));
 
 function dayChooser(market, day, context) {
   const address = (chosen) => `/days/${market.name}?day=${chosen}`;

@@ -2,8 +2,9 @@
 
 import { get } from "../core/api.js";
 import { add, h, refill } from "../core/dom.js";
-import { energy, integer, money, price } from "../core/format.js";
+import { energy, energyOrNone, integer, money, price } from "../core/format.js";
 import { accountLink, blockLink, mark, moment, problem, section, tile } from "../core/parts.js";
+import { getWhole } from "../core/signed.js";
 import { table } from "../core/table.js";
 import { t } from "../core/text.js";
 
@@ -46,7 +47,7 @@ export async function render(stage, _rest, context) {
     const found = [];
     let next = null;
     for (let page = 0; page < pages && (page === 0 || next !== null); page += 1) {
-      const answer = await get("/members", { limit: MEMBERS, after: next });
+      const answer = await getWhole("/members", { limit: MEMBERS, after: next }, ({ members: listed }) => listed.some((row) => row.energy_milli_wh === null));
       found.push(...answer.members);
       next = answer.next;
     }
@@ -78,7 +79,7 @@ const memberTable = (found) => table({
     { title: t("name"), cell: (row) => accountLink(row.address, row.name), plain: (row) => row.name ?? row.address },
     { title: t("roles"), cell: (row) => row.roles.join(", ") },
     { title: t("money"), number: true, cell: (row) => money(row.money_micro), plain: (row) => row.money_micro },
-    { title: t("energy"), number: true, cell: (row) => energy(row.energy_milli_wh), plain: (row) => row.energy_milli_wh },
+    { title: t("energy"), number: true, cell: (row) => energyOrNone(row.energy_milli_wh), plain: (row) => row.energy_milli_wh ?? "" },
     { title: t("on_offer"), number: true, cell: (row) => energy(row.energy_reserved_milli_wh), plain: (row) => row.energy_reserved_milli_wh },
     { title: t("bus"), cell: (row) => row.bus || "–" },
   ],

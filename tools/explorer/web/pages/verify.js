@@ -6,6 +6,7 @@ import { canSign } from "../core/crypto.js";
 import { add, h, refill } from "../core/dom.js";
 import { factList, field, mark, problem } from "../core/parts.js";
 import { trustBlock, trustGenesis, verifyProof } from "../core/proof.js";
+import { getAsMember } from "../core/signed.js";
 import { t } from "../core/text.js";
 
 const MAX_PROOF_BYTES = 4_000_000;
@@ -21,7 +22,7 @@ export async function render(stage, _rest, context) {
     ? `/proofs/account/${encodeURIComponent(context.query.get("account"))}`
     : context.query.get("transaction") && `/proofs/transaction/${encodeURIComponent(context.query.get("transaction"))}`;
   if (named && canSign()) {
-    const found = await get(named);
+    const found = await getAsMember(named);
     await check(fromBase64(found.proof), `${found.height}:${found.block_id}`);
   }
   return t("nav_verify");
