@@ -31,6 +31,9 @@ from vm.primitives.errors import InvalidInput, InvalidProof
 MAX_ATTEMPTS: Final = 3
 """Storages that may be the first to choose their watts, in one attempt and the next."""
 
+LEAST: Final = 1e-25
+"""Price of a full line's limit that is none, as a part of the scale: its sign tells which way."""
+
 
 def solve_meshed_with_storages(layout: DispatchLayout) -> Certificate:
     """Return the proved optimum of a sound meshed problem with storages.
@@ -130,7 +133,11 @@ def _round_hour(
     net: Floats = x[taken:given] - x[lines:taken]
     np.add.at(injected, base.storage_zone, net)
     congestion = np.zeros(len(layout.lines))
-    congestion[arrays.rated] = found.congestion[hour] * price
+    # A line of rating 0 is full either way.
+    side = found.state[hour, base.lower.shape[1] :]
+    side = np.where((arrays.limit == 0) & (found.congestion[hour] > 0), 1, side)
+    cost = np.maximum(side * found.congestion[hour], LEAST) * price
+    congestion[arrays.rated] = np.where(side == FREE, 0.0, side * cost)
     buses = arrays.prices(found.balance_price[hour : hour + 1], found.congestion[hour : hour + 1])
     dispatch = MeshedDispatch(
         power=x[:units][chooses] * power_mw,
@@ -146,7 +153,8 @@ def _round_hour(
             layout.storages, (net * base.scale.power_w).tolist(), *moves, strict=True
         )
     ]
-    result = quantise_meshed(layout, hour, dispatch, chooses, rounded)
+    anchor = _anchor(layout, arrays, found, hour, values)
+    result = quantise_meshed(layout, hour, dispatch, chooses, rounded, anchor)
     return replace(
         result,
         storages=tuple(
@@ -154,3 +162,27 @@ def _round_hour(
             for takes, gives, value in zip(*moves, values, strict=True)
         ),
     )
+
+
+def _anchor(
+    layout: DispatchLayout,
+    arrays: MeshStorageArrays,
+    found: MeshActivePoint,
+    hour: int,
+    values: list[int],
+) -> tuple[int, int] | None:
+    """Return a bus and the exact price that a linear bid or a storage sets there, if any does.
+
+    Where nothing is turned over, the proof has no room for a price that rounding parts from it.
+    """
+    _, lines, taken, _, _ = arrays.base.ends
+    free = found.state[hour] == FREE
+    for row, is_free in zip(layout.units[hour], free.tolist(), strict=False):
+        if is_free and not row.a:
+            return row.bus, row.b
+    for number, (bus, storage, *_) in enumerate(layout.storages):
+        if free[taken + number]:
+            return bus, storage.drawn_ppm * values[number] + storage.discharge_cost
+        if free[lines + number]:
+            return bus, storage.stored_ppm * values[number] - storage.charge_cost
+    return None

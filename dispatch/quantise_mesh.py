@@ -52,12 +52,17 @@ def quantise_meshed(
     dispatch: MeshedDispatch,
     chooses: Flags,
     rounded: Sequence[Rounded] = (),
+    anchor: tuple[int, int] | None = None,
 ) -> IntervalResult:
     """Return the integer result of one interval, without what its storages do.
 
-    `rounded` are injections besides those of the units. Raises InvalidInput `no_rounding`.
+    `rounded` are injections besides those of the units, `anchor` a bus and its exact price.
+    Raises InvalidInput `no_rounding`.
     """
     prices, cycle_prices = _round_prices(layout, dispatch)
+    if anchor is not None:
+        shift = anchor[1] - prices[anchor[0]]
+        prices = [price + shift for price in prices]
     fixed = {
         line: layout.lines[line].rating_w * (1 if dispatch.congestion[line] > 0 else -1)
         for line in np.flatnonzero(dispatch.congestion).tolist()

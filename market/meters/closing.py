@@ -124,6 +124,8 @@ def _finish(ctx: CallContext, config: MetersConfig, sums: Sums) -> None:
         sums.estimated,
         sums.injected_milli_wh,
         sums.withdrawn_milli_wh,
+        sums.injecting,
+        sums.withdrawing,
     )
 
 
@@ -153,6 +155,8 @@ def _estimate(
                 sums.estimated + (quality != MEASURED),
                 sums.injected_milli_wh + energy[0],
                 sums.withdrawn_milli_wh + energy[1],
+                sums.injecting + (quality == MEASURED and energy[0] > 0),
+                sums.withdrawing + (quality == MEASURED and energy[1] > 0),
             )
     return len(members), sums
 

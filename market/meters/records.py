@@ -166,6 +166,10 @@ class Sums:
     """Energy that they injected."""
     withdrawn_milli_wh: int = 0
     """Energy that they withdrew."""
+    injecting: int = 0
+    """Connections that were measured and injected something."""
+    withdrawing: int = 0
+    """Connections that were measured and withdrew something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,8 @@ EVENT_FIELDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
         "estimated",
         "injected_milli_wh",
         "withdrawn_milli_wh",
+        "injecting",
+        "withdrawing",
     ),
     ("meters", "allow_reader"): ("member", "reader"),
     ("meters", "forbid_reader"): ("member", "reader"),

@@ -3,8 +3,8 @@
 A single member's readings are for the member, its meter until that is revoked, those whom it
 allowed, the DSO and auditors. They show who they are by signing the request. Everybody else sees
 that a reading was there, not what it was; the sum over all connections of the network is for
-everybody where at least MIN_CONNECTIONS of them were measured. No other sum is: two sums over sets
-that differ by few connections are a reading of these.
+everybody where at least MIN_CONNECTIONS of them were measured and made it up. No other sum is: two
+sums over sets that differ by few connections are a reading of these.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from vm.primitives.codec import Encodable
 from vm.runtime import Call
 
 MIN_CONNECTIONS: Final = 5
-"""Measured connections below which the sum over all is not for everybody."""
+"""Connections below which what they moved together is not for everybody."""
 ALL_SEEING_ROLES: Final = ("dso", "auditor")
 PUBLIC_SUMS: Final = SUM_FIELDS[:2]
 """What everybody gets of a day market's settlement. What follows from meters is over others than
@@ -92,8 +92,8 @@ PERSONAL_SPACES: Final = (
 """Spaces of the state that hold energies of members, or of few, or hashes over these."""
 _METERS: Final = "meters"
 _CLOSED: Final = (_METERS, "closed")
-_CLOSED_SUMS: Final[_Span] = (3, None)
-"""Which values of the event are sums over all connections."""
+_CLOSED_SUMS: Final = ((3, 5), (4, 6))
+"""Which values of the event are sums over all connections, and how many made up each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +173,8 @@ def event_values(event: Event, viewer: Viewer) -> Sequence[Encodable]:
     """Return an event's values, without energies that the viewer may not see."""
     module, name, values = event
     span = PERSONAL_EVENTS.get((module, name))
-    if (module, name) == _CLOSED and not _covers_enough(values):
-        span = _CLOSED_SUMS
+    if (module, name) == _CLOSED and not viewer.sees_all:
+        return _public_sums(values)
     if span is None:
         return values
     return values if viewer.may_see_any(values) else _without(values, span)
@@ -226,21 +226,23 @@ def personal_data() -> ApiError:
     )
 
 
-def covers_enough(connections: int, estimated: int) -> bool:
-    """Tell whether the sum over so many connections, some estimated, may be for everybody.
+def public_sum(energy_milli_wh: int, connections: int) -> int | None:
+    """Return a sum over all connections if so many were measured and made it up, else None.
 
-    An estimate hides nobody, since others know it.
+    One that injects nothing hides nobody who does, and it is seen from the street who does;
+    an estimate hides nobody, since others know it.
     """
-    return connections - estimated >= MIN_CONNECTIONS
+    return energy_milli_wh if connections >= MIN_CONNECTIONS else None
 
 
-def _covers_enough(values: Sequence[Encodable]) -> bool:
-    _, connections, estimated, *_ = values
-    return (
-        isinstance(connections, int)
-        and isinstance(estimated, int)
-        and covers_enough(connections, estimated)
-    )
+def _public_sums(values: Sequence[Encodable]) -> tuple[Encodable, ...]:
+    shown = list(values)
+    for place, count in _CLOSED_SUMS:
+        match values[place], values[count]:
+            case int(energy), int(connections):
+                shown[place] = public_sum(energy, connections)
+        shown[count] = None
+    return tuple(shown)
 
 
 def _measured(call: Call, sender: bytes, viewer: Viewer) -> list[bytes]:

@@ -23,7 +23,7 @@ from node.api.answers import Answer, ApiError, JsonObject
 from node.api.chain_pages import last_finality, state_proof
 from node.api.context import ApiContext
 from node.api.parameters import Arguments
-from node.api.privacy import Viewer, covers_enough, personal_data
+from node.api.privacy import Viewer, personal_data, public_sum
 from node.api.render import named, to_base64
 from vm.overlay import StateReader
 from vm.primitives.address import encode_address
@@ -144,12 +144,13 @@ def _connection_json(context: ApiContext, connection: Connection) -> JsonObject:
 
 
 def _sums_json(config: MetersConfig, sums: Sums, viewer: Viewer) -> JsonObject:
-    shown = viewer.sees_all or covers_enough(sums.connections, sums.estimated)
+    injected, withdrawn = sums.injected_milli_wh, sums.withdrawn_milli_wh
+    everything = viewer.sees_all
     return {
         "interval": sums.interval,
         "start_ms": config.start_ms(sums.interval),
         "connections": sums.connections,
         "estimated": sums.estimated,
-        "injected_milli_wh": sums.injected_milli_wh if shown else None,
-        "withdrawn_milli_wh": sums.withdrawn_milli_wh if shown else None,
+        "injected_milli_wh": injected if everything else public_sum(injected, sums.injecting),
+        "withdrawn_milli_wh": withdrawn if everything else public_sum(withdrawn, sums.withdrawing),
     }

@@ -19,8 +19,8 @@ READING_ROUTES: Final = (
         f"{BASE}/readings",
         "readings",
         "What all connections moved together in closed intervals, the newest first, as it was when "
-        "they closed; null where they were too few to hide a single one. `next` is the `before` to "
-        "go on with.",
+        "they closed; null where too few made it up to hide a single one. `next` is the `before` "
+        "to go on with.",
         ref("Sums"),
         reading_pages.list_sums,
         (_LIMIT, Parameter("before", HEIGHT, "Only earlier intervals.")),

@@ -16,10 +16,11 @@ from market.dispatch_check import validate_certificate, verify_certificate
 from market.dispatch_findings import check_problem
 from market.dispatch_layout import lay_out
 from market.dispatch_problem import LOAD, Bid, DispatchProblem, Unit
-from tests.dispatch.test_meshed import case_of, random_mesh
+from tests.dispatch.test_meshed import case_of, homes, random_mesh
 from tests.dispatch.test_storage import battery, cost_of
 from vm.primitives.errors import InvalidInput, InvalidProof
 
+SEEDS_OF_HOMES = (27, 32, 37, 62, 139, *range(8))
 LOSSLESS = {"stored_ppm": 10**6, "drawn_ppm": 10**6}
 
 
@@ -112,6 +113,37 @@ def test_it_finds_what_a_dense_programme_finds(seed: int) -> None:
     own = cost_of(problem, [one.powers_w for one in certificate.intervals])
     theirs = cost_of(problem, [tuple(row) for row in powers.tolist()])
     assert own == pytest.approx(theirs, rel=1e-6)
+
+
+def homes_day(seed: int) -> DispatchProblem:
+    """Hours of a ring of homes, of kilowatts, with batteries; in some nobody buys."""
+    drawn = random.Random(seed)
+    one, hours = homes(seed), drawn.choice([4, 8, 24])
+    size_w = max([abs(unit.bids[0].lo_w) + unit.bids[0].hi_w for unit in one.units] or [1_000])
+    units = []
+    for unit in one.units:
+        bid, bids = unit.bids[0], []
+        for _ in range(hours):
+            part, price = drawn.random(), bid.b * drawn.randrange(5, 15) // 10
+            lo_w, hi_w = int(bid.lo_w * part), int(bid.hi_w * part)
+            bids.append(replace(bid, b=price, lo_w=lo_w, hi_w=hi_w))
+        units.append(replace(unit, bids=tuple(bids)))
+    kinds: list[dict[str, int]] = [{}, LOSSLESS, {"energy_end_min_milli_wh": 0}]
+    storages = []
+    for number in range(drawn.randrange(1, 5)):
+        bus = drawn.choice(one.network.buses).name
+        power_w, energy = size_w * drawn.randrange(2, 10) // 10, size_w * drawn.randrange(1, 4)
+        kind = drawn.choice(kinds)
+        storages.append(battery(bus, power_w, energy * 1_000, f"battery{number}", **kind))
+    return replace(one, intervals=hours, units=tuple(units), storages=tuple(storages))
+
+
+# Lines that are full at no price, either way; hours in which nothing is turned over.
+@pytest.mark.parametrize("seed", SEEDS_OF_HOMES)
+def test_days_of_homes_in_a_mesh_are_proved(seed: int) -> None:
+    problem = homes_day(seed)
+    assert check_problem(problem) == ()
+    validate_certificate(lay_out(problem), solve(problem).certificate)
 
 
 def test_the_drawings_hold_days_that_cannot_be_served() -> None:

@@ -251,8 +251,8 @@ def test_a_connection_without_meter_is_not_looked_after_any_more() -> None:
     assert len(world.told("estimated")) == 2
     world.until_deadline_of(1)
     assert world.told("closed")[-2:] == [
-        (world.first, 2, 2, 0, 0),
-        (world.first + 1, 0, 0, 0, 0),
+        (world.first, 2, 2, 0, 0, 0, 0),
+        (world.first + 1, 0, 0, 0, 0, 0, 0),
     ]
     assert not [key for key in world.index() if key.startswith(WATCH_INDEX)]
     assert world.advance(10 * QUARTER_MS) == 0, "with nobody to look after, nothing is due"
@@ -344,7 +344,7 @@ def test_sums_are_those_of_the_closing_and_stay() -> None:
     world.until_end_of(0)
     world.submit("M1", 0, (700, 300))
     world.until_deadline_of(0)
-    sums = Sums(world.first, 2, 1, 700, 300)
+    sums = Sums(world.first, 2, 1, 700, 300, 1, 1)
     assert read_sums(world.overlay, world.config, world.first) == sums
     world.submit("M2", 0, (5, 6))
     assert world.told("corrected") == [(world.ids["H2"], world.first, 5, 6)]
@@ -437,7 +437,7 @@ def test_many_connections_close_in_steps_whatever_the_gas() -> None:
     assert 9 < small.advance(QUARTER_MS) < 60
     assert small.told("estimated") == world.told("estimated")
     assert small.told("closed") == world.told("closed")
-    assert world.told("closed")[-1] == (world.first, count, count, 0, 0)
+    assert world.told("closed")[-1] == (world.first, count, count, 0, 0, 0, 0)
 
 
 def test_a_section_that_does_not_fit_is_refused() -> None:

@@ -25,11 +25,13 @@ from tests.node.api.test_contracts import ContractNode
 from tests.node.api.test_readings import (
     FIRST,
     INTERVAL_MS,
+    OTHER,
     REGISTER,
     SECRET,
     Doors,
     make_document,
     play,
+    registers_of,
     secrets_in,
 )
 from vm.primitives.address import decode_address, encode_address
@@ -99,9 +101,34 @@ async def test_a_sum_over_estimates_hides_nobody(metered: Api) -> None:
     assert len(told) > 2
     for each in [event["fields"] for event in told]:
         few = each["connections"] - each["estimated"] < MIN_CONNECTIONS
-        assert (each["injected_milli_wh"] is None) == few, each
+        assert each["injected_milli_wh"] is None or not few, each
     everything = (await ask(metered, "/readings?limit=100", "Aud")).json["intervals"]
     assert all(each["injected_milli_wh"] is not None for each in everything)
+
+
+async def test_a_sum_that_one_made_up_is_not_told(metered: Api) -> None:
+    """All five were measured, but H0 alone injected: its roof is seen from the street."""
+    node = metered.node
+    interval = node.store.head(node.store.height).header.time_ms // INTERVAL_MS + 1  # type: ignore[union-attr]
+    node.grow_until((interval + 1) * INTERVAL_MS)
+    known = [registers_of(5, SECRET, SECRET)[-1], (OTHER, 0), *[(1, 0)] * (MIN_CONNECTIONS - 2)]
+    sent = []
+    for number, (injected, withdrawn) in enumerate(known):
+        more = 0 if number else 5
+        registers = ((injected, withdrawn), (injected + more, withdrawn))
+        call = ("meters", "submit", (interval - 1, registers))
+        sent.append(node.transaction(f"M{number}", call))
+    node.grow(*sent)
+    node.grow_until((interval + 2) * INTERVAL_MS)
+    listed = (await metered.get("/readings?limit=100")).json["intervals"]
+    (last,) = [each for each in listed if each["interval"] == interval]
+    assert (last["connections"], last["estimated"]) == (MIN_CONNECTIONS, 0)
+    assert last["injected_milli_wh"] is last["withdrawn_milli_wh"] is None
+    path = "/modules/meters/events?event=closed"
+    for signer, values in (("", [None] * 4), ("Aud", [5, 0, 1, 0])):
+        events = (await ask(metered, path, signer)).json["events"]
+        (closed,) = [each for each in events if each["fields"]["interval"] == interval]
+        assert closed["values"][3:] == values
 
 
 async def test_figures_cannot_be_tried_out_on_a_signature(metered: Api) -> None:

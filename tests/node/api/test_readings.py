@@ -118,7 +118,7 @@ async def play(node: FakeNode, homes: int) -> tuple[str, str]:
     submit = node.transaction("M0", ("meters", "submit", (FIRST, registers_of(5, SECRET))))
     others = [
         node.transaction(f"M{number}", ("meters", "submit", (FIRST, ((0, 0), (energy, 0)))))
-        for number, energy in enumerate([OTHER, *[0] * (homes - 2)], 1)
+        for number, energy in enumerate([OTHER, *[1] * (homes - 2)], 1)
     ]
     node.grow(submit, *others)
     for _ in range(9):
@@ -289,20 +289,23 @@ async def test_registers_cannot_be_tried_out(metered: Metered) -> None:
 async def test_sums_of_enough_connections_are_for_everybody(metered: Metered) -> None:
     reply = await metered.get("/readings?limit=100")
     sums = {each["interval"]: each for each in reply.json["intervals"]}
-    assert sums[FIRST + 1]["injected_milli_wh"] == SECRET + OTHER
+    assert sums[FIRST + 1]["injected_milli_wh"] == SECRET + OTHER + MIN_CONNECTIONS - 2
+    # Nobody else withdrew anything: what one did would be the sum.
+    assert sums[FIRST + 1]["withdrawn_milli_wh"] is None
     assert (sums[FIRST + 1]["connections"], sums[FIRST + 1]["estimated"]) == (MIN_CONNECTIONS, 0)
 
 
 @pytest.mark.parametrize("metered", [MIN_CONNECTIONS - 1], indirect=True)
 async def test_sums_of_few_connections_are_not(metered: Metered) -> None:
+    total = SECRET + OTHER + MIN_CONNECTIONS - 3
     for path in ("/readings?limit=100", "/modules/meters/events"):
-        assert str(SECRET + OTHER).encode() not in (await metered.get(path)).body
+        assert str(total).encode() not in (await metered.get(path)).body
     sums = {each["interval"]: each for each in (await metered.get("/readings")).json["intervals"]}
     assert sums[FIRST + 1]["injected_milli_wh"] is None
     sums = {
         each["interval"]: each for each in (await metered.get("/readings", "Aud")).json["intervals"]
     }
-    assert sums[FIRST + 1]["injected_milli_wh"] == SECRET + OTHER
+    assert sums[FIRST + 1]["injected_milli_wh"] == total
 
 
 async def test_a_reading_is_proved_against_the_last_header(metered: Metered) -> None:
