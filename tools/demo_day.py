@@ -35,7 +35,8 @@ def run_day(options: DayOptions, *, leave: bool, plot: str | None, as_json: bool
 
 def check_day(result: DayResult) -> list[str]:
     """Return what did not end as it has to, in words; empty if all did."""
-    findings: list[str] = []
+    # First, as much of the rest may follow from them.
+    findings = [f"{count} transactions failed: {code}" for code, count in result.failures.items()]
     roots = [validator["state_root"] for validator in result.validators]
     if len(roots) != VALIDATORS or any(root != roots[0] for root in roots):
         findings.append("the validators have different states")
@@ -69,7 +70,6 @@ def check_day(result: DayResult) -> list[str]:
         for each in intervals
         if each.coin_members != len(result.members)
     ]
-    findings += [f"{count} transactions failed: {code}" for code, count in result.failures.items()]
     return findings
 
 
