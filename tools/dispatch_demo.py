@@ -163,7 +163,8 @@ def _make(folder: Path, cases: Sequence[DemoCase]) -> tuple[LocalNetwork, list[L
         keys = {} if identity is None else identity.registered()
         members.append({**member, **keys})
     network = create_network(folder / "network", {**template, "members": members})
-    ports = choose_ports(len(names))
+    taken = [port for node in network.nodes for port in (node.api_port, node.p2p_port)]
+    ports = choose_ports(len(names), taken)
     boards = [
         LocalBoard(name, folder / BOARDS_FOLDER / name, port)
         for name, port in zip(names, ports, strict=True)

@@ -20,7 +20,6 @@ from tools.node_folder import (
     NODE_KEY_FILE,
     NodeIdentity,
     NodeSettings,
-    choose_ports,
     create_keys,
     load_identity,
     write_config,
@@ -77,11 +76,12 @@ def configure_board(
     place: int,
     areas: Sequence[BoardArea],
     *,
-    light: bool = False,
+    light_ports: tuple[int, int] | None = None,
 ) -> None:
     """Write a board's configuration; `place` chooses which node it asks first.
 
-    With `light` it runs a light node of its own, with its own node key.
+    With `light_ports`, for the API and for peers, it runs a light node of its own, with its own
+    node key.
     """
     urls = [node.api_url for node in network.nodes]
     first = place % len(urls)
@@ -95,15 +95,14 @@ def configure_board(
         port=board.port,
         traffic_log=Path(TRAFFIC_FILE),
         submits=True,
-        light_config=_write_light(board, network) if light else None,
+        light_config=None if light_ports is None else _write_light(board, network, *light_ports),
         areas=tuple(areas),
     )
     (board.folder / CONFIG_FILE).write_text(config_text(config), encoding="utf-8")
 
 
-def _write_light(board: LocalBoard, network: LocalNetwork) -> Path:
+def _write_light(board: LocalBoard, network: LocalNetwork, api_port: int, p2p_port: int) -> Path:
     """Write the configuration of a board's light node; return its path in the board's folder."""
-    api_port, p2p_port = choose_ports(2)
     keys = [load_identity(node.folder).node_key for node in network.nodes]
     peers = tuple(
         PeerAddress(key, HOST, node.p2p_port) for key, node in zip(keys, network.nodes, strict=True)

@@ -63,7 +63,7 @@ class Wires:
         self._made: list[str] = []
         self._deaf: set[tuple[str, str]] = set()
         far = tuple(
-            FarNode(node.name, node.folder, node.api_port, node.p2p_port, number)
+            FarNode(node.name, node.folder, node.api_port, node.p2p_port, node.genesis, number)
             for number, node in enumerate(nodes.network.nodes, 1)
         )
         nodes.network = dataclasses.replace(nodes.network, nodes=far)

@@ -92,9 +92,11 @@ def make(
         if member["name"] in identities:
             member.update(identities[member["name"]].registered())
     network = create_network(folder / "network", document, validators=1)
+    taken = [port for node in network.nodes for port in (node.api_port, node.p2p_port)]
+    api_port, p2p_port, *ports = choose_ports(2 + len(units), taken)
     boards = [
         LocalBoard(name, folder / BOARDS_FOLDER / name, port)
-        for name, port in zip(units, choose_ports(len(units)), strict=True)
+        for name, port in zip(units, ports, strict=True)
     ]
     at = {units[board.member][0]: board for board in boards}
     for place, board in enumerate(boards):
@@ -106,7 +108,8 @@ def make(
             if bus in (line["from"], line["to"]) and end != bus
         )
         area = BoardArea("grid", bus, near, (unit,))
-        configure_board(board, network, place, [area], light=board.member == light)
+        light_ports = (api_port, p2p_port) if board.member == light else None
+        configure_board(board, network, place, [area], light_ports=light_ports)
     return network, boards
 
 

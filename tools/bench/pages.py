@@ -109,7 +109,7 @@ PAGES: Final = {
     "stakes": (("/status",), ("/validators", "/staking")),
     "governance": (("/proposals?limit=30",), ("/params", "/markets", "/status")),
     "network": (("/status", "/peers", "/doctor", "/mempool"),),
-    "verify": (("/proofs/account/T0", "/genesis/document"),),
+    "verify": (("/proofs/account/V1", "/genesis/document"),),
 }
 """What each page asks for: stages one after the other, the requests of a stage together."""
 
