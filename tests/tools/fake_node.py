@@ -36,6 +36,8 @@ class FakeNode:
         self.final = True
         self.routes: dict[str, Callable[[dict[str, str]], Answer]] = {}
         self.market: dict[str, object] = {"interval_minutes": 0}
+        self.has_meters = False
+        self.is_signed = False
         self.url = ""
 
     def admit(self, name: str, account: bytes, key: bytes = bytes(32)) -> str:
@@ -81,7 +83,8 @@ class FakeNode:
             "address": address, "name": known[address], "roles": ["prosumer"],
             "status": "active", "nonce": self.nonces[address],
             "key": self.keys[address].hex(), "money_micro": 921_280_000,
-            "money_reserved_micro": 0, "energy_milli_wh": 58_000_000,
+            "money_reserved_micro": 0,
+            "energy_milli_wh": None if self.has_meters and not self.is_signed else 58_000_000,
             "energy_reserved_milli_wh": 0,
         }  # fmt: skip
 
@@ -129,6 +132,7 @@ def fake_node() -> Iterator[FakeNode]:
             query = dict(parse_qsl(parts.query))
             path = parts.path.removeprefix("/api/v1")
             fake.requests.append((path, query))
+            fake.is_signed = "Authorization" in self.headers
             status, answer = fake.answer(self.command, path, query, body)
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)

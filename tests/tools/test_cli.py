@@ -187,6 +187,16 @@ def test_balance_is_shown_in_tokens_and_kwh(bitenergy: Run, me: bytes) -> None:
     assert found["address"] == encode_address(me)
 
 
+def test_the_energy_of_a_metered_member_is_asked_for_with_its_own_key(
+    bitenergy: Run, node: FakeNode, me: bytes
+) -> None:
+    node.has_meters = True
+    node.admit("P2", b"q" * 20)
+    assert "58.0 kWh" in bitenergy("wallet", "balance", "me")[1]
+    assert "personal (--as)" in bitenergy("wallet", "balance", "P2")[1]
+    assert "58.0 kWh" in bitenergy("wallet", "balance", "P2", "--as", "me")[1]
+
+
 def test_transfer_signs_what_was_asked_and_pins_the_network(
     bitenergy: Run, node: FakeNode, me: bytes, tmp_path: Path
 ) -> None:

@@ -147,11 +147,18 @@ def list_(session: Session) -> None:
 def balance(session: Session, who: str | None, signer: str | None) -> None:
     """Show money and energy of WHO: a member's name, an address, or a key of the wallet.
 
-    The energy of a member with a meter is told to whom its readings concern: to the key of --as.
+    The energy of a member with a meter is told to whom its readings concern: to the key of --as, or
+    to its own in the wallet if that needs no password.
     """
     if signer is not None:
         session.client().sign_as(session.open_signer(signer))
-    account = session.client().account(encode_address(session.account_of(who)))
+    address = encode_address(session.account_of(who))
+    account = session.client().account(address)
+    if account.get("energy_milli_wh") is None and signer is None:
+        own = _find_open_key(session, address)
+        if own is not None:
+            session.client().sign_as(session.open_signer(own))
+            account = session.client().account(address)
     if session.as_json:
         print_json(account)
         return
@@ -259,6 +266,16 @@ def open_orders(session: Session, file: Path, signer: str | None) -> int:
         columns = [(name, (name,), as_text) for name in names]
         print_records("sealed orders", found, columns)
     return int(any(each["state"] not in ("opened", "not sealed") for each in found))
+
+
+def _find_open_key(session: Session, address: str) -> str | None:
+    """Return the name of an account's key in the wallet that opens without a password."""
+    wallet = session.wallet
+    for name in wallet.names():
+        found = wallet.describe(name)
+        if not found.encrypted and encode_address(found.account) == address:
+            return name
+    return None
 
 
 def _refuse_existing(session: Session, name: str) -> None:
