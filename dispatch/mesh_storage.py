@@ -21,7 +21,7 @@ from dispatch.mesh_storage_interior import solve_mesh_interior
 from dispatch.meshed import PRICE_UNIT, W_PER_MW, MeshedDispatch
 from dispatch.quantise_mesh import Rounded, quantise_meshed
 from dispatch.storage_active import FREE, ActivePoint, PriceZones
-from dispatch.storage_rounding import round_values
+from dispatch.storage_rounding import no_proof, round_values
 from dispatch.storage_watts import choose_watts
 from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
 from market.dispatch_check import TOLERANCE_MESHED, validate_certificate
@@ -64,13 +64,7 @@ def solve_meshed_with_storages(layout: DispatchLayout) -> Certificate:
             refused = error
         else:
             return certificate
-    raise InvalidInput(
-        f"whole watts near the optimum make no proof: {refused.message}",
-        code="no_rounding",
-        expected=refused.expected,
-        actual=refused.actual,
-        hint="A watt may be too coarse for units this small.",
-    ) from refused
+    raise no_proof(refused) from refused
 
 
 def _join_buses(

@@ -17,9 +17,8 @@ from dispatch.arrays import Floats
 from dispatch.mesh_storage_arrays import MeshStorageArrays
 from dispatch.mesh_storage_interior import MeshInteriorPoint
 from dispatch.mesh_storage_newton import MeshNewton
-from dispatch.storage_active import FREE, LOWER, UPPER, States
+from dispatch.storage_active import FREE, LOWER, UPPER, States, not_settled
 from dispatch.storage_arrays import Flags
-from vm.primitives.errors import InvalidInput
 
 MAX_CORRECTIONS: Final = 200
 REGULAR: Final = 1e-7
@@ -73,11 +72,7 @@ def settle_mesh(arrays: MeshStorageArrays, near: MeshInteriorPoint) -> MeshActiv
             state[place] = UPPER if every[place] > upper[place] else LOWER
         else:
             state[np.unravel_index(int(np.argmax(wrong)), wrong.shape)] = FREE
-    raise InvalidInput(
-        "the limits that hold in the optimum could not be settled",
-        code="no_solution",
-        expected=f"an answer within {MAX_CORRECTIONS} corrections",
-    )
+    raise not_settled(MAX_CORRECTIONS)
 
 
 def _guess(

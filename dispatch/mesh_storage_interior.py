@@ -16,15 +16,9 @@ from dispatch.arrays import Floats
 from dispatch.mesh_storage_arrays import MeshStorageArrays
 from dispatch.mesh_storage_newton import MeshNewton
 from dispatch.storage_arrays import Flags
+from dispatch.storage_interior import GOOD_ENOUGH, MAX_STEPS, NEAREST, STEP, TOLERANCE
 from vm.primitives.errors import InvalidInput
 
-MAX_STEPS: Final = 120
-TOLERANCE: Final = 1e-10
-GOOD_ENOUGH: Final = 1e-6
-"""Where rounding ends the steps before the tolerance is met: what then serves as well."""
-NEAREST: Final = 1e-14
-"""A variable counts as at least this far from its bounds."""
-STEP: Final = 0.995
 NARROWEST: Final = 1e-9
 """Least rating of a line in these steps: one of 0 leaves no room to step in."""
 

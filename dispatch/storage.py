@@ -26,12 +26,12 @@ from dispatch.storage_active import (
 from dispatch.storage_arrays import StorageArrays, storage_arrays
 from dispatch.storage_fit import fit_prices
 from dispatch.storage_interior import solve_interior
-from dispatch.storage_rounding import round_prices, round_values
+from dispatch.storage_rounding import no_proof, round_prices, round_values
 from dispatch.storage_watts import choose_watts, part_at_lines, takers
 from market.dispatch_certificate import Certificate, IntervalResult, StorageResult
 from market.dispatch_check import TOLERANCE_RADIAL, validate_certificate
 from market.dispatch_layout import DispatchLayout
-from vm.primitives.errors import InvalidInput, InvalidProof
+from vm.primitives.errors import InvalidProof
 
 MAX_ATTEMPTS: Final = 9
 INSIDE_W: Final = 1e-6
@@ -91,13 +91,7 @@ def quantise_storages(
             refused = error
         else:
             return certificate
-    raise InvalidInput(
-        f"whole watts near the optimum make no proof: {refused.message}",
-        code="no_rounding",
-        expected=refused.expected,
-        actual=refused.actual,
-        hint="A watt may be too coarse for units this small.",
-    ) from refused
+    raise no_proof(refused) from refused
 
 
 def _turnover_twice(layout: DispatchLayout, arrays: StorageArrays, found: ActivePoint) -> float:

@@ -67,10 +67,15 @@ def settle_active(arrays: StorageArrays, near: InteriorPoint) -> ActivePoint:
             state[place] = UPPER if found.x[place] > arrays.upper[place] else LOWER
         else:
             state[np.unravel_index(int(np.argmax(wrong)), wrong.shape)] = FREE
-    raise InvalidInput(
+    raise not_settled(MAX_CORRECTIONS)
+
+
+def not_settled(corrections: int) -> InvalidInput:
+    """Return the error `no_solution` of limits that so many corrections did not settle."""
+    return InvalidInput(
         "the limits that hold in the optimum could not be settled",
         code="no_solution",
-        expected=f"an answer within {MAX_CORRECTIONS} corrections",
+        expected=f"an answer within {corrections} corrections",
     )
 
 

@@ -14,6 +14,18 @@ from dispatch.storage_active import FREE, ActivePoint
 from dispatch.storage_arrays import StorageArrays
 from market.dispatch_layout import StorageRow
 from market.dispatch_problem import PPM
+from vm.primitives.errors import BitenergyError, InvalidInput
+
+
+def no_proof(refused: BitenergyError) -> InvalidInput:
+    """Return the error `no_rounding` of whole watts that were all `refused`, the last one so."""
+    return InvalidInput(
+        f"whole watts near the optimum make no proof: {refused.message}",
+        code="no_rounding",
+        expected=refused.expected,
+        actual=refused.actual,
+        hint="A watt may be too coarse for units this small.",
+    )
 
 
 def round_values(arrays: StorageArrays, found: ActivePoint) -> list[list[int]]:
