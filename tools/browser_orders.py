@@ -21,7 +21,6 @@ from vm.runtime import Call
 FORMAT: Final = "bitenergy-sealed-orders"
 VERSION: Final = 1
 PURPOSE: Final = b"bitenergy/sealed-orders"
-MAX_FILE_BYTES: Final = 4_194_304
 DAY: Final = "day"
 
 
